@@ -1,0 +1,40 @@
+"""Builds the C kernels as optional extensions; everything else stands in pyproject.toml.
+
+They are plain shared libraries, loaded through ctypes: no Python or torch headers. Without a compiler the package
+installs all the same and runs on its reference kernels. OpenMP is used where the compiler has it.
+"""
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError, LinkError
+
+# Never -ffast-math: linked in, it switches denormals off for the whole process.
+FLAGS = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi"]
+
+
+class BuildKernels(build_ext):
+    def build_extension(self, extension: Extension) -> None:
+        try:
+            extension.extra_compile_args = [*FLAGS, "-fopenmp"]
+            extension.extra_link_args = ["-fopenmp"]
+            super().build_extension(extension)
+        except (CompileError, LinkError):
+            extension.extra_compile_args, extension.extra_link_args = FLAGS, []
+            super().build_extension(extension)
+
+    def get_export_symbols(self, extension: Extension) -> list[str]:
+        return []  # no PyInit: these are not Python modules
+
+
+def kernel(name: str) -> Extension:
+    folder = "src/dgno/kernels"
+    headers = [f"{folder}/versions.h", *HEADERS[name]]
+    return Extension(f"dgno.kernels._{name}", [f"{folder}/{name}.c"], depends=headers, optional=True)
+
+
+HEADERS = {
+    "selective_scan": ["src/dgno/kernels/selective_scan_body.h"],
+    "dg_operator": ["src/dgno/kernels/dg_operator_body.h", "src/dgno/kernels/dg_operator_versions.h"],
+}
+
+setup(ext_modules=[kernel(name) for name in HEADERS], cmdclass={"build_ext": BuildKernels})

@@ -1,0 +1,152 @@
+"""Sharp images as a source of training pairs: random crops, augmented, blurred on the fly.
+
+The content of a sample is a function of (seed, step, slot) and of nothing else, so a resumed run sees what the unbroken
+one would have seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from skimage.transform import resize
+
+from dgno.errors import ConfigError
+from dgno.io.image import read_image
+from dgno.optics.simulate import BlurRange, Pair, simulate
+
+Scene = Float[np.ndarray, "h w c"]
+MARGIN = 32  # px around a crop that the blur may reach
+CANDIDATES = 3  # random places looked at for every crop; the one with the most structure is taken
+HELD_OUT = 20  # every 20th file of a source is kept for validation
+
+
+@dataclass(frozen=True)
+class Source:
+    """Some files of sharp images, and how they become scenes.
+
+    files : glob below the data folder
+    weight : share of the samples, relative to the other sources
+    range : "dtype" takes black and white of the file's values; "percentile" the 0.1 and 99.9 percentiles of the image
+    """
+
+    files: str
+    weight: float = 1.0
+    range: str = "dtype"
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Random changes of a scene before it is blurred; (low, high) are drawn uniformly, 1 or 0 switches off.
+
+    scale : down-sampling, shows sharper detail than the file has
+    gamma, gain, offset : of the intensities
+    stain : largest relative mixing of the optical densities of the colours
+    linear_light : share of samples blurred in linear light (sRGB decoded) rather than in code values
+    """
+
+    scale: tuple[float, float] = (1.0, 1.0)
+    gamma: tuple[float, float] = (1.0, 1.0)
+    gain: tuple[float, float] = (1.0, 1.0)
+    offset: tuple[float, float] = (0.0, 0.0)
+    stain: float = 0.0
+    linear_light: float = 0.0
+
+
+class SimulatedPairs:
+    """Blurred and sharp crops from folders of sharp images."""
+
+    def __init__(
+        self,
+        root: Path,
+        sources: Sequence[Source],
+        *,
+        channels: int,
+        blur: BlurRange,
+        augmentation: Augmentation,
+        validation: bool = False,
+    ) -> None:
+        self.blur, self.augmentation, self.channels = blur, augmentation, channels
+        self.scenes = [_load(root, source, channels, validation) for source in sources]
+        weights = np.array([source.weight * bool(scenes) for source, scenes in zip(sources, self.scenes, strict=True)])
+        self.shares = weights / weights.sum()
+
+    def batch(self, crop: int, size: int, *, seed: int, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Blurred and sharp, (size, channels, crop, crop) each."""
+        pairs = [self.sample(crop, np.random.default_rng([seed, step, slot])) for slot in range(size)]
+        return torch.stack([p.blurred for p in pairs]), torch.stack([p.sharp for p in pairs])
+
+    def sample(self, crop: int, rng: np.random.Generator) -> Pair:
+        """One pair, everything in it drawn from `rng`."""
+        scenes = self.scenes[rng.choice(len(self.scenes), p=self.shares)]
+        scene = scenes[rng.integers(len(scenes))]
+        a = self.augmentation
+        scale = float(rng.uniform(*a.scale))
+        window = round((crop + 2 * MARGIN) / scale)
+        patch = _most_structured(scene, window, rng)
+        if scale < 1:
+            patch = resize(patch, (crop + 2 * MARGIN,) * 2, order=1, anti_aliasing=True)
+        patch = np.rot90(patch, rng.integers(4))
+        patch = patch[:, ::-1] if rng.random() < 0.5 else patch
+        patch = _recoloured(patch, a, rng)
+        linear = rng.random() < a.linear_light
+        x = torch.from_numpy(np.ascontiguousarray(patch.transpose(2, 0, 1), dtype=np.float32))
+        if not linear:
+            return simulate(x, self.blur, rng, margin=MARGIN)
+        pair = simulate(srgb_decode(x.clamp(0, 1)), self.blur, rng, margin=MARGIN)
+        return Pair(srgb_encode(pair.sharp), srgb_encode(pair.blurred.clamp(0, 1)), pair.sigma)
+
+
+def srgb_decode(x: torch.Tensor) -> torch.Tensor:
+    """sRGB code values in [0, 1] -> linear light (IEC 61966-2-1)."""
+    return torch.where(x <= 0.04045, x / 12.92, ((x.clamp_min(0.04045) + 0.055) / 1.055) ** 2.4)
+
+
+def srgb_encode(x: torch.Tensor) -> torch.Tensor:
+    """Linear light in [0, 1] -> sRGB code values (IEC 61966-2-1)."""
+    return torch.where(x <= 0.0031308, 12.92 * x, 1.055 * x.clamp_min(0.0031308) ** (1 / 2.4) - 0.055)
+
+
+def _load(root: Path, source: Source, channels: int, validation: bool) -> list[Scene]:
+    """The scenes of a source: every 20th file is for validation; a source of fewer files serves training alone."""
+    files = sorted(root.glob(source.files))
+    if not files:
+        raise ConfigError(f"no images match {source.files!r} below {root}")
+    kept = [file for i, file in enumerate(files) if (i % HELD_OUT == HELD_OUT - 1) == validation]
+    return [_to_unit(file, source, channels) for file in kept]
+
+
+def _to_unit(path: Path, source: Source, channels: int) -> Scene:
+    image = read_image(path)
+    plane = next(image.planes()).astype(np.float32)
+    if channels == 1:
+        plane = plane.mean(-1, keepdims=True)
+    elif plane.shape[-1] == 1:
+        plane = plane.repeat(channels, axis=-1)
+    low, high = np.percentile(plane, [0.1, 99.9]) if source.range == "percentile" else image.value_range
+    return ((plane - low) / max(high - low, 1e-6)).clip(0, 1.5).astype(np.float32)
+
+
+def _most_structured(scene: Scene, window: int, rng: np.random.Generator) -> Scene:
+    """The square of `window` px, among a few at random, whose values vary most."""
+    short = [max(window - n, 0) for n in scene.shape[:2]]
+    if any(short):
+        scene = np.pad(scene, ((0, short[0]), (0, short[1]), (0, 0)), mode="symmetric")
+    h, w = scene.shape[:2]
+    corners = [(rng.integers(h - window + 1), rng.integers(w - window + 1)) for _ in range(CANDIDATES)]
+    patches = [scene[y : y + window, x : x + window] for y, x in corners]
+    return max(patches, key=lambda patch: float(patch[::4, ::4].std()))
+
+
+def _recoloured(patch: Scene, a: Augmentation, rng: np.random.Generator) -> Scene:
+    patch = patch.clip(0, None)
+    if a.stain and patch.shape[-1] == 3:
+        mixing = np.eye(3) * rng.uniform(1 - a.stain, 1 + a.stain, 3) + rng.uniform(-a.stain, a.stain, (3, 3)) / 3
+        density = -np.log(patch.clip(1 / 255, 1))
+        patch = np.exp(-(density @ mixing).clip(0, None))
+    patch = patch ** rng.uniform(*a.gamma)
+    return patch * rng.uniform(*a.gain) + rng.uniform(*a.offset)

@@ -1,0 +1,104 @@
+"""Which version of a kernel runs. The only place that asks what the machine has.
+
+The environment variables DGNO_SCAN (loop, chunked or c) and DGNO_OPERATOR (reference or c) overrule the choice, for
+tests and for finding faults.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dgno.errors import ConfigError
+from dgno.kernels import dg_operator, dg_operator_c, selective_scan_c
+from dgno.kernels.dg_operator import Operators, Sides
+from dgno.kernels.selective_scan import selective_scan_chunked, selective_scan_loop
+
+SCANS: dict[str, Callable[..., Tensor]] = {
+    "loop": selective_scan_loop,
+    "chunked": selective_scan_chunked,
+    "c": selective_scan_c.selective_scan_c,
+}
+INTEGRATES: dict[str, Callable[..., tuple[Operators, Sides | None]]] = {
+    "reference": dg_operator.integrate,
+    "c": dg_operator_c.integrate_c,
+}
+APPLIES: dict[str, Callable[..., Tensor]] = {"reference": dg_operator.apply, "c": dg_operator_c.apply_c}
+LARGEST_ELEMENT = 4096  # tokens; beyond, a matrix product over the whole element is faster than the compiled walk
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A kernel's version and why it was taken."""
+
+    name: str
+    reason: str
+
+
+def choose_scan(device: torch.device, dtype: torch.dtype, states: int) -> Choice:
+    """The version of the selective scan for tensors of this device, dtype and number of states."""
+    if wanted := _asked_for("DGNO_SCAN", SCANS):
+        return wanted
+    if unfit := _unfit_for_c(device, dtype):
+        return Choice("chunked", unfit)
+    try:
+        compiled = selective_scan_c.load()
+    except OSError as error:
+        return Choice("chunked", str(error))
+    if states > compiled.max_states:
+        return Choice("chunked", f"the compiled scan holds {compiled.max_states} states, wanted {states}")
+    return Choice("c", f"compiled, {compiled.version_name()} instructions")
+
+
+def choose_operator(device: torch.device, dtype: torch.dtype, d: int, tokens: int) -> Choice:
+    """The version of the DG operator for tensors of this device and dtype, heads of d channels, elements of `tokens`."""
+    if wanted := _asked_for("DGNO_OPERATOR", APPLIES):
+        return wanted
+    if unfit := _unfit_for_c(device, dtype):
+        return Choice("reference", unfit)
+    try:
+        compiled = dg_operator_c.load()
+    except OSError as error:
+        return Choice("reference", str(error))
+    if not compiled.has_width(d):
+        return Choice("reference", f"the compiled operator has no version for heads of {d} channels")
+    if tokens > LARGEST_ELEMENT:
+        return Choice("reference", f"an element of {tokens} tokens is faster as one matrix product")
+    return Choice("c", f"compiled, {compiled.version_name()} instructions")
+
+
+def _asked_for(variable: str, known: Mapping[str, Any]) -> Choice | None:
+    wanted = os.environ.get(variable)
+    if wanted and wanted not in known:
+        raise ConfigError(f"{variable}={wanted!r} names no version of the kernel", hint=f"known: {', '.join(known)}")
+    return Choice(wanted, f"asked for by {variable}") if wanted else None
+
+
+def _unfit_for_c(device: torch.device, dtype: torch.dtype) -> str:
+    if device.type != "cpu":
+        return f"the compiled kernel is for the CPU, the tensors are on {device.type}"
+    return "" if dtype == torch.float32 else f"the compiled kernel is for float32, the tensors are {dtype}"
+
+
+def selective_scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor) -> Tensor:
+    """The selective scan, by the version that suits the tensors; shapes as in `selective_scan_loop`."""
+    return SCANS[choose_scan(u.device, u.dtype, A.shape[1]).name](u, delta, A, B, C, D)
+
+
+def integrate(
+    kv: Tensor, key_norm: Tensor, value_norm: Tensor, size: tuple[int, int], sides: bool
+) -> tuple[Operators, Sides | None]:
+    """The kernel integrals of `dg_operator.integrate`, by the version that suits the tensors."""
+    choice = choose_operator(kv.device, kv.dtype, key_norm.shape[-1], size[0] * size[1])
+    return INTEGRATES[choice.name](kv, key_norm, value_norm, size, sides)
+
+
+def apply(q: Tensor, operators: Operators) -> Tensor:
+    """`dg_operator.apply`, by the version that suits the tensors."""
+    tokens = q.shape[2] * q.shape[3] // (operators.shape[1] * operators.shape[2])
+    return APPLIES[choose_operator(q.device, q.dtype, operators.shape[-1], tokens).name](q, operators)

@@ -1,0 +1,34 @@
+"""Find and load the libraries that were compiled when dgno was installed."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import importlib.machinery
+from pathlib import Path
+
+from torch import Tensor
+
+
+@functools.cache
+def load_library(name: str) -> ctypes.CDLL:
+    """Load a compiled kernel by name; an OSError says why that cannot be done."""
+    for suffix in importlib.machinery.EXTENSION_SUFFIXES:
+        path = Path(__file__).parent / f"_{name}{suffix}"
+        if path.exists():
+            return ctypes.CDLL(str(path))
+    raise OSError("not compiled: no C compiler was found when dgno was installed")
+
+
+class Arguments(ctypes.Structure):
+    """Base of the structures that mirror those of the C sources: lengths first, then pointers to float32 tensors."""
+
+    def point(self, **tensors: Tensor | None) -> None:
+        """Let the named fields point to the tensors' memory; the caller keeps the tensors alive and contiguous."""
+        for name, tensor in tensors.items():
+            setattr(self, name, None if tensor is None else tensor.data_ptr())
+
+
+def fields(lengths: tuple[str, ...], pointers: tuple[str, ...]) -> list[tuple[str, type]]:
+    """The `_fields_` of a structure of C longs and pointers."""
+    return [(name, ctypes.c_long) for name in lengths] + [(name, ctypes.c_void_p) for name in pointers]

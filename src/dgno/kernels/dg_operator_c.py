@@ -1,0 +1,145 @@
+"""The DG operator's products in C behind autograd functions; the fast twin of `dg_operator.py`, same signatures.
+
+The library is built from `dg_operator.c` when the package is installed (an optional extension) and is called through
+ctypes. It computes in float32 on channels-last maps and gives no gradient of a gradient.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from dgno.kernels.compiled import Arguments, fields, load_library
+from dgno.kernels.dg_operator import Map, Operators, Sides
+
+
+class _DG(Arguments):
+    """`struct dg` of dg_operator.c, field by field."""
+
+    _fields_ = fields(
+        ("batch", "rows", "columns", "ph", "pw", "heads", "width"),
+        ("kv", "key_norm", "value_norm", "volume", "sides", "gvolume", "gsides", "gkv", "gkey_norm", "gvalue_norm")
+        + ("q", "operators", "out", "gout", "gq", "goperators"),
+    )
+
+
+class CompiledOperator:
+    """The loaded library, and the version in it that suits this processor."""
+
+    def __init__(self) -> None:
+        self.library = load_library("dg_operator")
+        self.library.dgno_dg_version_name.restype = ctypes.c_char_p
+        self.version = int(self.library.dgno_dg_best_version())
+
+    def version_name(self) -> str:
+        """The instruction set in use: plain, avx2 or avx512."""
+        return str(self.library.dgno_dg_version_name(self.version).decode())
+
+    def has_width(self, d: int) -> bool:
+        """Is the library compiled for heads of d channels?"""
+        return bool(self.library.dgno_dg_has_width(ctypes.c_long(d)))
+
+    def run(self, step: str, arguments: _DG) -> None:
+        function = getattr(self.library, f"dgno_dg_{step}")
+        function.restype = None
+        function(ctypes.byref(arguments), self.version, torch.get_num_threads())
+
+
+@functools.cache
+def load() -> CompiledOperator:
+    """The compiled operator; an OSError says why there is none."""
+    return CompiledOperator()
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    return x.detach().contiguous(memory_format=torch.channels_last)
+
+
+class _Integrate(torch.autograd.Function):
+    @staticmethod
+    def forward(  # type: ignore[override]
+        ctx: Any, kv: Tensor, key_norm: Tensor, value_norm: Tensor, size: tuple[int, int], sides: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        kv, key_norm, value_norm = _channels_last(kv), key_norm.detach().contiguous(), value_norm.detach().contiguous()
+        (b, _, h, w), (_, heads, d), (ph, pw) = kv.shape, key_norm.shape, size
+        grid = (b, h // ph, w // pw, heads, d, d)
+        volume, side = kv.new_empty(grid), kv.new_empty(4, *grid) if sides else None
+        arguments = _DG(batch=b, rows=grid[1], columns=grid[2], ph=ph, pw=pw, heads=heads, width=d)
+        arguments.point(kv=kv, key_norm=key_norm, value_norm=value_norm, volume=volume, sides=side)
+        load().run("integrate", arguments)
+        ctx.save_for_backward(kv, key_norm, value_norm)
+        ctx.size = size
+        return volume, side
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gvolume: Tensor, gsides: Tensor | None) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        kv, key_norm, value_norm = ctx.saved_tensors
+        (b, rows, columns, heads, d, _), (ph, pw) = gvolume.shape, ctx.size
+        gvolume, gsides = gvolume.contiguous(), None if gsides is None else gsides.contiguous()
+        gkv = torch.empty_like(kv)
+        gkey_norm, gvalue_norm = kv.new_empty(b * rows, 2, heads, d), kv.new_empty(b * rows, 2, heads, d)
+        arguments = _DG(batch=b, rows=rows, columns=columns, ph=ph, pw=pw, heads=heads, width=d)
+        arguments.point(kv=kv, key_norm=key_norm, value_norm=value_norm, sides=gsides)  # sides: only whether there are any
+        arguments.point(gvolume=gvolume, gsides=gsides, gkv=gkv, gkey_norm=gkey_norm, gvalue_norm=gvalue_norm)
+        load().run("integrate_backward", arguments)
+        return gkv, gkey_norm.sum(0), gvalue_norm.sum(0), None, None
+
+
+class _Apply(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, operators: Tensor) -> Tensor:  # type: ignore[override]
+        q, operators = _channels_last(q), operators.detach().contiguous()
+        out = torch.empty_like(q)
+        arguments = _apply_arguments(q, operators)
+        arguments.point(out=out)
+        load().run("apply", arguments)
+        ctx.save_for_backward(q, operators)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gout: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        q, operators = ctx.saved_tensors
+        gout = _channels_last(gout)
+        gq, goperators = torch.empty_like(q), torch.empty_like(operators)
+        arguments = _apply_arguments(q, operators)
+        arguments.point(gout=gout, gq=gq, goperators=goperators)
+        load().run("apply_backward", arguments)
+        return gq, goperators
+
+
+def _apply_arguments(q: Tensor, operators: Tensor) -> _DG:
+    b, rows, columns, heads, d, _ = operators.shape
+    ph, pw = q.shape[2] // rows, q.shape[3] // columns
+    arguments = _DG(batch=b, rows=rows, columns=columns, ph=ph, pw=pw, heads=heads, width=d)
+    arguments.point(q=q, operators=operators)
+    return arguments
+
+
+def integrate_c(
+    kv: Float[Tensor, "b 2c h w"],
+    key_norm: Float[Tensor, "2 heads d"],
+    value_norm: Float[Tensor, "2 heads d"],
+    size: tuple[int, int],
+    sides: bool,
+) -> tuple[Operators, Sides | None]:
+    """`integrate` of dg_operator.py, compiled; float32 on the CPU, for the head widths of `CompiledOperator.has_width`."""
+    (_, c2, h, w), (ph, pw) = kv.shape, size
+    if key_norm.shape != value_norm.shape or c2 != 2 * key_norm.shape[1] * key_norm.shape[2] or h % ph or w % pw:
+        raise ValueError(f"a map {tuple(kv.shape)} cannot be cut into {size} elements of {tuple(key_norm.shape)} norms")
+    return _Integrate.apply(kv, key_norm, value_norm, size, sides)
+
+
+def apply_c(q: Map, operators: Operators) -> Map:
+    """`apply` of dg_operator.py, compiled; float32 on the CPU, for the head widths of `CompiledOperator.has_width`."""
+    (b, c, h, w), (ob, rows, columns, heads, d, e) = q.shape, operators.shape
+    if b != ob or c != heads * d or d != e or h % rows or w % columns:
+        raise ValueError(f"operators {tuple(operators.shape)} do not fit a map {tuple(q.shape)}")
+    return _Apply.apply(q, operators)

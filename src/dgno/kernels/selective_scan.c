@@ -1,0 +1,104 @@
+/* The selective scan in plain C, forward and backward: the fast twin of selective_scan_loop in selective_scan.py.
+ *
+ *     h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,      y_t = C_t . h_t + D u_t
+ *
+ * Sequences are spread over threads (OpenMP) and cut into groups of channels. One source, selective_scan_body.h, is
+ * compiled for several instruction sets; the best one that the processor has is chosen when the library is first used.
+ * The backward pass keeps the state only before every SEGMENT-th token and computes the rest again.
+ *
+ * Sums over channels are taken per CHUNK channels and sums over sequences are left to the caller, so results do not
+ * depend on the number of threads. No -ffast-math: it can switch denormals off for the whole process. */
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "versions.h"
+
+#define CHUNK 64      /* channels over which one task sums gB and gC */
+#define SEGMENT 32    /* tokens between two stored states */
+#define MAX_STATES 64 /* states per channel */
+#define LOG2_E 1.44269504088896341f
+
+struct scan {
+    long batch, length, channels, states, segments;
+    const float *u, *delta;          /* (batch, length, channels) */
+    const float *A;                  /* (states, channels): transposed, so that channels are neighbours */
+    const float *B, *C;              /* (batch, length, states) */
+    const float *D;                  /* (channels) */
+    float *y;                        /* (batch, length, channels) */
+    float *starts;                   /* (batch, segments, states, channels), or null */
+    const float *gy;                 /* (batch, length, channels) */
+    float *gu, *gdelta;              /* (batch, length, channels) */
+    float *gA;                       /* (batch, states, channels): to be summed over the batch */
+    float *gB, *gC;                  /* (chunks, batch, length, states): to be summed over the chunks */
+    float *gD;                       /* (batch, channels): to be summed over the batch */
+};
+
+#ifdef HAVE_X86_VERSIONS
+#define TARGET TARGET_AVX512
+#define NAME(x) x##_avx512
+#define LANES 16
+#include "selective_scan_body.h"
+#undef TARGET
+#undef NAME
+#undef LANES
+
+#define TARGET TARGET_AVX2
+#define NAME(x) x##_avx2
+#define LANES 8
+#include "selective_scan_body.h"
+#undef TARGET
+#undef NAME
+#undef LANES
+#endif
+
+#define TARGET
+#define NAME(x) x##_plain
+#define LANES 4
+#include "selective_scan_body.h"
+#undef LANES
+
+static const struct {
+    long lanes;
+    size_t workspace;
+    void (*forward)(const struct scan *, long, long);
+    void (*backward)(const struct scan *, long, long, void *);
+} VERSIONS[] = {
+    [PLAIN] = {4, sizeof(struct workspace_plain), forward_plain, backward_plain},
+#ifdef HAVE_X86_VERSIONS
+    [AVX2] = {8, sizeof(struct workspace_avx2), forward_avx2, backward_avx2},
+    [AVX512] = {16, sizeof(struct workspace_avx512), forward_avx512, backward_avx512},
+#endif
+};
+
+int dgno_scan_best_version(void) { return best_version(); }
+const char *dgno_scan_version_name(int version) { return version_name(version); }
+
+int dgno_scan_max_states(void) { return MAX_STATES; }
+int dgno_scan_segment(void) { return SEGMENT; }
+int dgno_scan_chunk(void) { return CHUNK; }
+
+void dgno_scan_forward(const struct scan *s, int version, int threads) {
+    const long lanes = VERSIONS[version].lanes, groups = (s->channels + lanes - 1) / lanes;
+    (void)threads; /* unused without OpenMP */
+#pragma omp parallel for schedule(static) num_threads(threads)
+    for (long task = 0; task < s->batch * groups; task++)
+        VERSIONS[version].forward(s, task / groups, task % groups * lanes);
+}
+
+/* Returns 0, or 1 when there was no memory for a thread's workspace. */
+int dgno_scan_backward(const struct scan *s, int version, int threads) {
+    const long chunks = (s->channels + CHUNK - 1) / CHUNK;
+    int failed = 0;
+    (void)threads;
+#pragma omp parallel num_threads(threads) reduction(| : failed)
+    {
+        void *workspace = aligned_alloc(64, VERSIONS[version].workspace);
+        failed = !workspace;
+#pragma omp for schedule(static)
+        for (long task = 0; task < s->batch * chunks; task++)
+            if (workspace) VERSIONS[version].backward(s, task / chunks, task % chunks * CHUNK, workspace);
+        free(workspace);
+    }
+    return failed;
+}

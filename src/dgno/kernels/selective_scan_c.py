@@ -1,0 +1,111 @@
+"""The selective scan in C behind an autograd function; the fast twin of `selective_scan_loop` in `selective_scan.py`.
+
+The library is built from `selective_scan.c` when the package is installed (an optional extension) and is called through
+ctypes. It computes in float32 and gives no gradient of a gradient.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from dgno.kernels.compiled import Arguments, fields, load_library
+
+
+class _Scan(Arguments):
+    """`struct scan` of selective_scan.c, field by field."""
+
+    _fields_ = fields(
+        ("batch", "length", "channels", "states", "segments"),
+        ("u", "delta", "A", "B", "C", "D", "y", "starts", "gy", "gu", "gdelta", "gA", "gB", "gC", "gD"),
+    )
+
+
+class CompiledScan:
+    """The loaded library, and the version in it that suits this processor."""
+
+    def __init__(self) -> None:
+        self.library = load_library("selective_scan")
+        self.library.dgno_scan_version_name.restype = ctypes.c_char_p
+        self.library.dgno_scan_forward.restype = None
+        self.version = int(self.library.dgno_scan_best_version())
+        self.max_states = int(self.library.dgno_scan_max_states())
+        self.segment = int(self.library.dgno_scan_segment())
+        self.chunk = int(self.library.dgno_scan_chunk())
+
+    def version_name(self) -> str:
+        """The instruction set in use: plain, avx2 or avx512."""
+        return str(self.library.dgno_scan_version_name(self.version).decode())
+
+    def forward(self, scan: _Scan) -> None:
+        self.library.dgno_scan_forward(ctypes.byref(scan), self.version, torch.get_num_threads())
+
+    def backward(self, scan: _Scan) -> None:
+        if self.library.dgno_scan_backward(ctypes.byref(scan), self.version, torch.get_num_threads()):
+            raise MemoryError("no memory for the workspace of the selective scan's gradient")
+
+
+@functools.cache
+def load() -> CompiledScan:
+    """The compiled scan; an OSError says why there is none."""
+    return CompiledScan()
+
+
+class _SelectiveScan(torch.autograd.Function):
+    @staticmethod
+    def forward(  # type: ignore[override]
+        ctx: Any, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor
+    ) -> Tensor:
+        compiled = load()
+        b, length, d = u.shape
+        inputs = {"u": u, "delta": delta, "A": A.mT.contiguous(), "B": B, "C": C, "D": D}
+        inputs = {name: t.detach().contiguous() for name, t in inputs.items()}
+        segments = -(-length // compiled.segment)
+        y = torch.empty_like(inputs["u"])
+        starts = u.new_empty(b, segments, A.shape[1], d) if any(ctx.needs_input_grad) else None
+        scan = _Scan(batch=b, length=length, channels=d, states=A.shape[1], segments=segments)
+        scan.point(y=y, starts=starts, **inputs)
+        compiled.forward(scan)
+        ctx.save_for_backward(*inputs.values(), starts)
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gy: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
+        compiled = load()
+        u, delta, A, B, C, D, starts = ctx.saved_tensors  # A : (n, d) here
+        (b, length, d), n = u.shape, A.shape[0]
+        chunks = -(-d // compiled.chunk)
+        gy = gy.contiguous()
+        gu, gdelta = torch.empty_like(u), torch.empty_like(u)
+        gA, gD = u.new_empty(b, n, d), u.new_empty(b, d)
+        gB, gC = u.new_empty(chunks, b, length, n), u.new_empty(chunks, b, length, n)
+        scan = _Scan(batch=b, length=length, channels=d, states=n, segments=starts.shape[1])
+        scan.point(u=u, delta=delta, A=A, B=B, C=C, D=D, starts=starts, gy=gy)
+        scan.point(gu=gu, gdelta=gdelta, gA=gA, gB=gB, gC=gC, gD=gD)
+        compiled.backward(scan)
+        return gu, gdelta, gA.sum(0).mT, gB.sum(0), gC.sum(0), gD.sum(0)
+
+
+def selective_scan_c(
+    u: Float[Tensor, "b l d"],
+    delta: Float[Tensor, "b l d"],
+    A: Float[Tensor, "d n"],
+    B: Float[Tensor, "b l n"],
+    C: Float[Tensor, "b l n"],
+    D: Float[Tensor, " d"],
+) -> Float[Tensor, "b l d"]:
+    """The scan of `selective_scan_loop` (shapes and meaning there), compiled; float32 on the CPU, n at most 64."""
+    b, length, d = u.shape
+    n = A.shape[1]
+    wanted = ((b, length, d), (d, n), (b, length, n), (b, length, n), (d,))
+    came = tuple(tuple(t.shape) for t in (delta, A, B, C, D))
+    if came != wanted:  # the C code believes what it is told
+        raise ValueError(f"shapes of delta, A, B, C, D are {came}; for this u wanted {wanted}")
+    return _SelectiveScan.apply(u, delta, A, B, C, D)

@@ -1,0 +1,175 @@
+"""The attentive state-space module (ASSM) of MambaIRv2 (Guo et al. 2024, arXiv:2411.15269), as DGNO uses it.
+
+Every pixel is routed to one of 64 classes. Pixels are put in the order of their classes, so that similar ones become
+neighbours, run through one selective scan, and put back. The class also gives a prompt that is added to the scan's C.
+
+Two departures from the published module, both switched by the constructor:
+* `block`: order and scan stay inside aligned square blocks of the plane instead of spanning the whole image, so that
+  influence is local and a tile of an image gives what the image gives;
+* `prompt_sorted`: the prompt is put in scan order like the pixels. The published weights were trained without:
+  position t of the scan there receives the prompt of raster pixel t.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from dgno.kernels.backends import selective_scan
+from dgno.kernels.reorder import inverse_permutation, reorder
+from dgno.networks.blocks import ChannelNorm, Map
+
+CLASSES = 64  # prompts to choose from
+PROMPT_RANK = 32  # E = codes (64 x 32) @ basis (32 x N)
+STATES = 8  # N, per channel
+
+
+class Routing(nn.Module):
+    """Choose one of 64 classes for every pixel: the best one, or while training a draw with Gumbel noise."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.hidden = nn.Conv2d(dim, dim // 3, 1)
+        self.logits = nn.Conv2d(dim // 3, CLASSES, 1)
+        self.generators: list[torch.Generator] | None = None  # one per image; None draws from the global generator
+
+    def forward(
+        self, x: Map, prompts: Float[Tensor, "classes n"]
+    ) -> tuple[Int[Tensor, "b l"], Float[Tensor, "b l n"]]:
+        """The class of every pixel in raster order, and its row of `prompts`."""
+        logits = self.logits(F.gelu(self.hidden(x))).permute(0, 2, 3, 1).flatten(1, 2)  # (b, l, classes)
+        if not self.training:
+            classes = F.log_softmax(logits, -1).argmax(-1)  # its rounding decides near-ties, as when published
+            return classes, F.embedding(classes, prompts)
+        soft = (logits + self.noise(logits)).softmax(-1)
+        classes = soft.argmax(-1)
+        return classes, _StraightThrough.apply(soft, classes, prompts)
+
+    def noise(self, like: Float[Tensor, "b l classes"]) -> Float[Tensor, "b l classes"]:
+        """Gumbel noise, -log(-log U) with U uniform."""
+        uniform = torch.empty_like(like, memory_format=torch.contiguous_format)
+        for i, image in enumerate(uniform):
+            image.uniform_(generator=self.generators[i] if self.generators else None)
+        return -uniform.log_().neg_().log_()
+
+
+class _StraightThrough(torch.autograd.Function):
+    """The rows of `prompts` that were chosen; the gradient goes to `soft` as if they had been averaged with it."""
+
+    @staticmethod
+    def forward(ctx: Any, soft: Tensor, classes: Tensor, prompts: Tensor) -> Tensor:  # type: ignore[override]
+        ctx.save_for_backward(classes, prompts)
+        return F.embedding(classes, prompts)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, Tensor]:  # type: ignore[override]
+        classes, prompts = ctx.saved_tensors
+        chosen = torch.zeros_like(prompts).index_add_(0, classes.flatten(), gradient.flatten(0, 1))
+        return gradient @ prompts.mT, None, chosen
+
+
+class ScanOrder(NamedTuple):
+    """How the b h w pixels of a batch are arranged into sequences, as permutations of its rows."""
+
+    sequences: int  # how many, all of the same length
+    sorted: Tensor  # scan position -> pixel
+    unsorted: Tensor  # pixel -> scan position
+    raster: Tensor | None  # the same arrangement into sequences without the sort; None if that is the identity
+
+
+def scan_order(classes: Int[Tensor, "b l"], height: int, width: int, block: int | None) -> ScanOrder:
+    """Sequences of the aligned `block` x `block` squares (or of whole images), each sorted by class, in raster order
+    inside a class."""
+    b, length = classes.shape
+    images = torch.arange(b, device=classes.device)[:, None]
+    if block is None:
+        sequence, count = images, 1
+    else:
+        rows = torch.arange(height, device=classes.device) // block
+        columns = torch.arange(width, device=classes.device) // block
+        count = (height // block) * (width // block)
+        sequence = images * count + (rows[:, None] * (width // block) + columns).flatten()
+    order = torch.argsort((sequence * CLASSES + classes).flatten(), stable=True)
+    raster = None if block is None else torch.argsort(sequence.flatten(), stable=True)
+    return ScanOrder(b * count, order, inverse_permutation(order), raster)
+
+
+class SelectiveScan(nn.Module):
+    """The scan with its input-dependent parameters; `hidden` channels, N states, one direction. Always in float32."""
+
+    def __init__(self, hidden: int, states: int = STATES) -> None:
+        super().__init__()
+        self.rank, self.states = math.ceil(hidden / 16), states
+        self.x_proj = nn.Conv2d(hidden, self.rank + 2 * states, 1, bias=False)
+        self.dt_proj = nn.Conv2d(self.rank, hidden, 1)
+        self.A_log = nn.Parameter(torch.log(torch.arange(1.0, states + 1)).repeat(hidden, 1))
+        self.D = nn.Parameter(torch.ones(hidden))
+        self._initialise_step_size(hidden)
+
+    def _initialise_step_size(self, hidden: int, smallest: float = 1e-3, largest: float = 0.1) -> None:
+        """Step sizes log-uniform in [smallest, largest] after the softplus (Gu and Dao 2023, section 3.6)."""
+        nn.init.uniform_(self.dt_proj.weight, -(self.rank**-0.5), self.rank**-0.5)
+        span = math.log(largest) - math.log(smallest)
+        dt = torch.exp(torch.rand(hidden) * span + math.log(smallest))
+        with torch.no_grad():
+            assert self.dt_proj.bias is not None
+            self.dt_proj.bias.copy_(dt + torch.log(-torch.expm1(-dt)))  # the inverse of softplus
+
+    def forward(self, u: Float[Tensor, "s l d"], prompt: Float[Tensor, "s l n"]) -> Float[Tensor, "s l d"]:
+        with torch.autocast(u.device.type, enabled=False):
+            u, prompt = u.float(), prompt.float()
+            x_dbl = pointwise(self.x_proj, u)
+            dt, B, C = x_dbl.split([self.rank, self.states, self.states], dim=-1)
+            delta = F.softplus(pointwise(self.dt_proj, dt))
+            return selective_scan(u, delta, -torch.exp(self.A_log), B, C + prompt, self.D)
+
+
+def pointwise(layer: nn.Conv2d, tokens: Float[Tensor, "s l c"]) -> Float[Tensor, "s l d"]:
+    """A 1x1 convolution applied to tokens: the same product as a linear layer, through the faster oneDNN path."""
+    return layer(tokens.mT[..., None]).squeeze(-1).mT
+
+
+class AttentiveScan(nn.Module):
+    """Route, gate, sort, scan, un-sort: x (b, dim, h, w) -> the same shape."""
+
+    def __init__(self, dim: int, *, block: int | None = None, prompt_sorted: bool = False) -> None:
+        super().__init__()
+        hidden = 2 * dim
+        self.block, self.prompt_sorted = block, prompt_sorted
+        self.routing = Routing(dim)
+        self.prompt_codes = nn.Parameter(torch.empty(CLASSES, PROMPT_RANK).uniform_(-1 / CLASSES, 1 / CLASSES))
+        self.project_in = nn.Conv2d(dim, hidden, 1)
+        self.position = nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden)
+        self.scan = SelectiveScan(hidden)
+        self.norm = ChannelNorm(hidden)
+        self.project_out = nn.Conv2d(hidden, dim, 1)
+
+    def forward(self, x: Map, prompt_basis: Float[Tensor, "rank n"]) -> Map:
+        b, _, h, w = x.shape
+        classes, prompt = self.routing(x, self.prompt_codes @ prompt_basis)
+        order = scan_order(classes, h, w, self.block)
+
+        y = self.project_in(x)
+        y = y * torch.sigmoid(self.position(y))  # conditional positional encoding, as a gate
+        y = reorder(y.permute(0, 2, 3, 1).flatten(0, 2), order.sorted, order.unsorted)
+        y = self.scan(y.unflatten(0, (order.sequences, -1)), self.arrange(prompt, order))
+
+        y = y.reshape(b, h, w, -1).permute(0, 3, 1, 2)  # an image again, its pixels still in scan order
+        y = self.project_out(self.norm(y)).permute(0, 2, 3, 1).flatten(0, 2)
+        return reorder(y, order.unsorted, order.sorted).reshape(b, h, w, -1).permute(0, 3, 1, 2)
+
+    def arrange(self, prompt: Float[Tensor, "b l n"], order: ScanOrder) -> Float[Tensor, "s k n"]:
+        """The prompts of all pixels as sequences: in scan order, or as published in raster order."""
+        rows = prompt.flatten(0, 1)
+        if self.prompt_sorted:
+            rows = reorder(rows, order.sorted, order.unsorted)
+        elif order.raster is not None:
+            rows = reorder(rows, order.raster, inverse_permutation(order.raster))
+        return rows.unflatten(0, (order.sequences, -1))

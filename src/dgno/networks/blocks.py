@@ -1,0 +1,78 @@
+"""Parts shared by the networks. Feature maps are (b, c, h, w) tensors in channels-last memory."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+Map = Float[Tensor, "b c h w"]
+
+
+class ChannelNorm(nn.Module):
+    """Layer norm over the channels of each pixel, with weight and bias; biased variance, eps 1e-5 inside the root."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(dim))
+        self.bias = nn.Parameter(torch.zeros(dim))
+
+    def forward(self, x: Map) -> Map:
+        pixels = x.permute(0, 2, 3, 1)  # (b, h, w, c): no copy in channels-last memory
+        return F.layer_norm(pixels, self.weight.shape, self.weight, self.bias).permute(0, 3, 1, 2)
+
+
+class GatedFeedForward(nn.Module):
+    """Gated depth-wise feed-forward network (Restormer, Zamir et al. 2022): project(GELU(a) * b), a and b from one path."""
+
+    def __init__(self, dim: int, expansion: float = 2.66) -> None:
+        super().__init__()
+        hidden = int(expansion * dim)
+        self.project_in = nn.Conv2d(dim, 2 * hidden, 1, bias=False)
+        self.depthwise = nn.Conv2d(2 * hidden, 2 * hidden, 3, padding=1, groups=2 * hidden, bias=False)
+        self.project_out = nn.Conv2d(hidden, dim, 1, bias=False)
+
+    def forward(self, x: Map) -> Map:
+        a, b = self.depthwise(self.project_in(x)).chunk(2, dim=1)
+        return self.project_out(F.gelu(a) * b)
+
+
+class Downsample(nn.Sequential):
+    """(b, c, h, w) -> (b, 2c, h/2, w/2): 3x3 convolution to c/2, then 2x2 pixels become channels."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__(nn.Conv2d(dim, dim // 2, 3, padding=1, bias=False), nn.PixelUnshuffle(2))
+
+
+class Upsample(nn.Sequential):
+    """(b, c, h, w) -> (b, c/2, 2h, 2w): 3x3 convolution to 2c, then channels become 2x2 pixels."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__(nn.Conv2d(dim, 2 * dim, 3, padding=1, bias=False), nn.PixelShuffle(2))
+
+
+def pad_to_multiple(x: Map, multiple: int) -> Map:
+    """Extend `x` at the bottom and the right to a multiple of `multiple` pixels: by reflection, by the last pixel where
+    the plane is too small to reflect."""
+    h, w = x.shape[2:]
+    below, right = -h % multiple, -w % multiple
+    x = F.pad(x, (0, 0, 0, below), mode="reflect" if below < h else "replicate")
+    return F.pad(x, (0, right, 0, 0), mode="reflect" if right < w else "replicate")
+
+
+def channels_last(x: Map) -> Map:
+    """The same map with the channels of a pixel side by side in memory."""
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+def every_other_pixel(x: Map) -> Map:
+    """Nearest down-sampling by 2: every second pixel, from the first."""
+    return x[:, :, ::2, ::2]
+
+
+def pad_multiple(element_size: int | None, block: int | None) -> int:
+    """The multiple of pixels that a four-scale network of these elements and scan blocks needs."""
+    return math.lcm(8, 4 * (element_size or 1), block or 1)

@@ -1,0 +1,95 @@
+"""The Discontinuous Galerkin Neural Operator for defocus deblurring (ICML 2026).
+
+lifting -> at quarter, half and full resolution: merge, T operator layers, projection to an image + the input itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from dgno.networks.attentive_scan import Routing
+from dgno.networks.blocks import Map, Upsample, every_other_pixel, pad_to_multiple
+
+ImageBatch = Float[Tensor, "b channels h w"]
+
+
+class OperatorStage(nn.Module):
+    """One resolution: coarser features come up, meet the encoder's, and go through the operator layers.
+
+    up : double the resolution, halve the channels; merge : 1x1 convolution of both sources, 2 dim -> dim
+    """
+
+    def __init__(self, dim: int, layers: nn.Sequential) -> None:
+        super().__init__()
+        self.up = Upsample(2 * dim)
+        self.merge = nn.Conv2d(2 * dim, dim, 1, bias=False)
+        self.layers = layers
+
+    def forward(self, coarser: Map, encoded: Map) -> Map:
+        z = self.merge(torch.cat([self.up(coarser), encoded], 1))
+        return self.layers(z)
+
+
+class DGNO(nn.Module):
+    """Restores images in [0, 1] of any size.
+
+    lifting : image -> features (e1, e2, e3, latent) of widths c, 2c, 4c, 8c
+    operators : makes the operator layers of a width
+    multiple : pixels; the input is extended to a multiple of it and the output cropped
+    is_local : whether far pixels are without (measurable) influence, so that tiles give what the whole image gives
+    halo : pixels of context that a tile needs for that; measured with trained weights and stored beside them
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        width: int,
+        *,
+        lifting: nn.Module,
+        operators: Callable[[int], nn.Sequential],
+        multiple: int,
+        is_local: bool,
+    ) -> None:
+        super().__init__()
+        self.channels, self.multiple, self.is_local, self.halo = channels, multiple, is_local, 64
+        self.lifting = lifting
+        self.operator_quarter = OperatorStage(4 * width, operators(4 * width))
+        self.operator_half = OperatorStage(2 * width, operators(2 * width))
+        self.operator_full = OperatorStage(width, operators(width))
+        self.output_quarter = nn.Conv2d(4 * width, channels, 3, padding=1)
+        self.output_half = nn.Conv2d(2 * width, channels, 3, padding=1)
+        self.output_full = nn.Conv2d(width, channels, 3, padding=1, bias=False)
+
+    def forward(self, x: ImageBatch) -> ImageBatch:
+        """The restored image, of the size of `x`."""
+        padded = pad_to_multiple(x, self.multiple)
+        _, _, z1 = self.features(padded)
+        return (self.output_full(z1) + padded)[:, :, : x.shape[2], : x.shape[3]]
+
+    def at_all_scales(self, x: ImageBatch) -> tuple[ImageBatch, ImageBatch, ImageBatch]:
+        """The restored image at full, half and quarter resolution: what training compares (Eq. 31)."""
+        padded = pad_to_multiple(x, self.multiple)
+        x2 = every_other_pixel(padded)
+        x4 = every_other_pixel(x2)
+        z3, z2, z1 = self.features(padded)
+        outputs = (self.output_full(z1) + padded, self.output_half(z2) + x2, self.output_quarter(z3) + x4)
+        h, w = x.shape[2:]
+        return tuple(y[:, :, : -(-h // 2**s), : -(-w // 2**s)] for s, y in enumerate(outputs))  # type: ignore[return-value]
+
+    def features(self, x: ImageBatch) -> tuple[Map, Map, Map]:
+        """What the operator layers leave at quarter, half and full resolution."""
+        e1, e2, e3, latent = self.lifting(x)
+        z3 = self.operator_quarter(latent, e3)
+        z2 = self.operator_half(z3, e2)
+        return z3, z2, self.operator_full(z2, e1)
+
+    def seed_routing(self, seeds: list[int] | None) -> None:
+        """While training, draw the routing noise of image i from a generator of its own, seeded with seeds[i]."""
+        generators = None if seeds is None else [torch.Generator().manual_seed(seed) for seed in seeds]
+        for module in self.modules():
+            if isinstance(module, Routing):
+                module.generators = generators

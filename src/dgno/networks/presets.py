@@ -1,0 +1,92 @@
+"""Sizes by name, and the one place where a name in a config becomes an object."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+from torch import nn
+
+from dgno.networks.blocks import ChannelNorm, pad_multiple
+from dgno.networks.config import DGNOConfig
+from dgno.networks.dgno import DGNO
+from dgno.networks.lifting import MambaLifting, instance_norm
+from dgno.operators.assembly import PaperAssembly, ReleasedAssembly
+from dgno.operators.boundary import Dirichlet, Neumann, Periodic
+from dgno.operators.dg import DGOperator
+from dgno.operators.fluxes import AverageJump, Central, Jump, Upwind, frobenius_norm
+from dgno.operators.galerkin import cell_traces, face_traces
+
+# Ours: the fluxes as in the paper, a lifting without whole-image statistics (local), the prompt in scan order.
+_ours = partial(DGNOConfig, convention="paper", scan_block=64, shallow_norm="none", prompt_sorted=True)
+_small = partial(_ours, width=24, blocks=(1, 2, 2, 1), heads=6)
+_nano = partial(_ours, width=16, blocks=(1, 2, 2, 1), heads=4)
+
+NETWORKS: dict[str, DGNOConfig] = {
+    "dgno-face": DGNOConfig(traces="face", flux="avg_jump", boundary="dirichlet"),
+    "dgno-cell": DGNOConfig(traces="cell", flux="jump", boundary="neumann"),
+    "dgno-gg": DGNOConfig(scope="global"),
+    "dgno-lg": DGNOConfig(scope="none"),
+    "small-face": _small(traces="face", flux="avg_jump", boundary="dirichlet"),
+    "small-cell": _small(traces="cell", flux="jump", boundary="neumann"),
+    "nano-face": _nano(traces="face", flux="avg_jump", boundary="dirichlet"),
+    "nano-cell": _nano(traces="cell", flux="jump", boundary="neumann"),
+}
+
+_TRACES = {"cell": cell_traces, "face": face_traces}
+_BOUNDARIES = {"dirichlet": Dirichlet, "neumann": Neumann, "periodic": Periodic}
+_ASSEMBLIES = {"paper": PaperAssembly, "released": ReleasedAssembly}
+_NORMS = {"instance": instance_norm, "channel": ChannelNorm, "none": lambda dim: nn.Identity()}
+_ACTIVATIONS = {"gelu": nn.GELU, "relu": nn.ReLU}
+
+
+def make_flux(config: DGNOConfig) -> nn.Module:
+    """The numerical flux that a config names."""
+    fluxes = {
+        "central": Central,
+        "jump": partial(Jump, config.tau, learnt=config.tau_learnt),
+        "avg_jump": partial(AverageJump, config.tau, learnt=config.tau_learnt),
+        "upwind": Upwind,
+        "upwind_frobenius": partial(Upwind, frobenius_norm),
+    }
+    return fluxes[config.flux]()
+
+
+def make_operator(config: DGNOConfig, dim: int) -> DGOperator:
+    """One operator layer of `dim` channels."""
+    if config.scope == "global":
+        return DGOperator(dim, config.heads, element_size=None)
+    if config.scope == "none":
+        return DGOperator(dim, config.heads, element_size=config.element_size)
+    assembly = _ASSEMBLIES[config.convention](make_flux(config), _BOUNDARIES[config.boundary]())
+    traces = _TRACES[config.traces]
+    return DGOperator(dim, config.heads, element_size=config.element_size, traces=traces, assembly=assembly)
+
+
+def build(config: DGNOConfig) -> DGNO:
+    """The network of a config, with fresh parameters from torch's global generator."""
+    lifting = MambaLifting(
+        config.channels,
+        config.width,
+        config.blocks,
+        scan_block=config.scan_block,
+        prompt_sorted=config.prompt_sorted,
+        activation=_ACTIVATIONS[config.activation],
+        norm=_NORMS[config.shallow_norm],
+    )
+
+    def operators(dim: int) -> nn.Sequential:
+        return nn.Sequential(*(make_operator(config, dim) for _ in range(config.iterations)))
+
+    element_size = None if config.scope == "global" else config.element_size
+    network = DGNO(
+        config.channels,
+        config.width,
+        lifting=lifting,
+        operators=operators,
+        multiple=pad_multiple(element_size, config.scan_block),
+        is_local=config.scan_block is not None and config.shallow_norm != "instance" and config.scope != "global",
+    )
+    network = network.to(memory_format=torch.channels_last)
+    lifting.embed.to(memory_format=torch.contiguous_format)  # see MambaLifting.forward
+    return network

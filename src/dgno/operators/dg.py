@@ -1,0 +1,63 @@
+"""The discontinuous Galerkin operator layer (DGNO paper, Eq. 2-16).
+
+Inside every element a kernel integral; across every face a numerical flux; both as d x d operators per head, applied
+to the element's queries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from dgno.kernels import backends
+from dgno.kernels.dg_operator import Operators
+from dgno.operators.assembly import PaperAssembly, ReleasedAssembly
+from dgno.operators.galerkin import HeadNorm, Integral, no_traces
+
+Map = Float[Tensor, "b c h w"]
+
+
+class DGOperator(nn.Module):
+    """z -> mlp(q K + z) + z with K = volume integral + fluxes; the plane must be a multiple of the element size.
+
+    dim : channels, a multiple of `heads`
+    element_size : side of the square elements in pixels; None makes the whole plane one element (global Galerkin, GG)
+    traces : `cell_traces` or `face_traces`; `no_traces` leaves the elements uncoupled (local Galerkin, LG)
+    assembly : the flux and the boundary rule, in one of two conventions; None without traces
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        heads: int,
+        *,
+        element_size: int | None = 8,
+        traces: Callable[..., Integral] = no_traces,
+        assembly: PaperAssembly | ReleasedAssembly | None = None,
+    ) -> None:
+        super().__init__()
+        self.element_size, self.traces, self.assembly = element_size, traces, assembly
+        self.qkv = nn.Conv2d(dim, 3 * dim, 1)
+        self.key_norm, self.value_norm = HeadNorm(heads, dim // heads), HeadNorm(heads, dim // heads)
+        self.mlp = nn.Sequential(nn.Conv2d(dim, dim, 1), nn.GELU(), nn.Conv2d(dim, dim, 1))
+
+    def forward(self, z: Map) -> Map:
+        q, kv = self.project(z)
+        K = self.operators(kv)
+        return self.mlp(backends.apply(q, K) + z) + z
+
+    def project(self, z: Map) -> tuple[Map, Float[Tensor, "b 2c h w"]]:
+        """Queries, and keys with values: one 1x1 convolution, computed as two so that each result is contiguous."""
+        dim = z.shape[1]
+        weight, bias = self.qkv.weight, self.qkv.bias
+        assert bias is not None
+        return F.conv2d(z, weight[:dim], bias[:dim]), F.conv2d(z, weight[dim:], bias[dim:])
+
+    def operators(self, kv: Float[Tensor, "b 2c h w"]) -> Operators:
+        """The operator K of every element and head, Eq. 16."""
+        size = (self.element_size,) * 2 if self.element_size else (kv.shape[2], kv.shape[3])
+        volume, traces = self.traces(kv, self.key_norm.stacked(), self.value_norm.stacked(), size)
+        return volume if traces is None or self.assembly is None else volume + self.assembly(traces)

@@ -1,0 +1,21 @@
+"""What a camera adds."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+def poisson_gaussian(
+    x: Float[Tensor, "*shape"], *, photons: float, read_noise: float, generator: torch.Generator | None = None
+) -> Float[Tensor, "*shape"]:
+    """Photon noise and read noise; the mean stays x and the variance is x / photons + read_noise^2.
+
+    x : intensities, 1 at full scale; negative values count as 0 photons
+    photons : detected at intensity 1
+    read_noise : standard deviation in units of intensity
+    """
+    counts = torch.poisson(x.clamp_min(0) * photons, generator=generator)
+    noise = torch.empty_like(x).normal_(generator=generator)
+    return counts / photons + read_noise * noise
