@@ -26,15 +26,17 @@ class BuildKernels(build_ext):
         return []  # no PyInit: these are not Python modules
 
 
-def kernel(name: str) -> Extension:
-    folder = "src/dgno/kernels"
-    headers = [f"{folder}/versions.h", *HEADERS[name]]
-    return Extension(f"dgno.kernels._{name}", [f"{folder}/{name}.c"], depends=headers, optional=True)
-
-
+FOLDER = "src/dgno/kernels"
 HEADERS = {
-    "selective_scan": ["src/dgno/kernels/selective_scan_body.h"],
-    "dg_operator": ["src/dgno/kernels/dg_operator_body.h", "src/dgno/kernels/dg_operator_versions.h"],
+    "selective_scan": ["versions.h", "vectors.h", "selective_scan_body.h"],
+    "dg_operator": ["versions.h", "dg_operator_body.h", "dg_operator_versions.h"],
+    "depthwise": ["versions.h", "vectors.h", "depthwise_body.h"],
 }
+
+
+def kernel(name: str) -> Extension:
+    headers = [f"{FOLDER}/{header}" for header in HEADERS[name]]
+    return Extension(f"dgno.kernels._{name}", [f"{FOLDER}/{name}.c"], depends=headers, optional=True)
+
 
 setup(ext_modules=[kernel(name) for name in HEADERS], cmdclass={"build_ext": BuildKernels})

@@ -1,7 +1,7 @@
 """Which version of a kernel runs. The only place that asks what the machine has.
 
-The environment variables DGNO_SCAN (loop, chunked or c) and DGNO_OPERATOR (reference or c) overrule the choice, for
-tests and for finding faults.
+The environment variables DGNO_SCAN (loop, chunked or c), DGNO_OPERATOR and DGNO_GATE (reference or c) overrule the choice,
+for tests and for finding faults.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from dgno.errors import ConfigError
-from dgno.kernels import dg_operator, dg_operator_c, selective_scan_c
+from dgno.kernels import depthwise, depthwise_c, dg_operator, dg_operator_c, selective_scan_c
 from dgno.kernels.dg_operator import Operators, Sides
+from dgno.kernels.pointwise import pointwise as pointwise_linear, pointwise_onednn
 from dgno.kernels.selective_scan import selective_scan_chunked, selective_scan_loop
 
 SCANS: dict[str, Callable[..., Tensor]] = {
@@ -29,6 +30,8 @@ INTEGRATES: dict[str, Callable[..., tuple[Operators, Sides | None]]] = {
     "c": dg_operator_c.integrate_c,
 }
 APPLIES: dict[str, Callable[..., Tensor]] = {"reference": dg_operator.apply, "c": dg_operator_c.apply_c}
+GELU_GATES: dict[str, Callable[..., Tensor]] = {"reference": depthwise.gelu_gate, "c": depthwise_c.gelu_gate_c}
+SIGMOID_GATES: dict[str, Callable[..., Tensor]] = {"reference": depthwise.sigmoid_gate, "c": depthwise_c.sigmoid_gate_c}
 LARGEST_ELEMENT = 4096  # tokens; beyond, a matrix product over the whole element is faster than the compiled walk
 
 
@@ -72,6 +75,21 @@ def choose_operator(device: torch.device, dtype: torch.dtype, d: int, tokens: in
     return Choice("c", f"compiled, {compiled.version_name()} instructions")
 
 
+def choose_gate(device: torch.device, dtype: torch.dtype, channels: int) -> Choice:
+    """The version of the gated convolutions for tensors of this device and dtype and results of so many channels."""
+    if wanted := _asked_for("DGNO_GATE", GELU_GATES):
+        return wanted
+    if unfit := _unfit_for_c(device, dtype):
+        return Choice("reference", unfit)
+    try:
+        compiled = depthwise_c.load()
+    except OSError as error:
+        return Choice("reference", str(error))
+    if channels < compiled.fewest_channels():
+        return Choice("reference", f"the compiled gate needs {compiled.fewest_channels()} channels, got {channels}")
+    return Choice("c", f"compiled, {compiled.version_name()} instructions")
+
+
 def _asked_for(variable: str, known: Mapping[str, Any]) -> Choice | None:
     wanted = os.environ.get(variable)
     if wanted and wanted not in known:
@@ -102,3 +120,19 @@ def apply(q: Tensor, operators: Operators) -> Tensor:
     """`dg_operator.apply`, by the version that suits the tensors."""
     tokens = q.shape[2] * q.shape[3] // (operators.shape[1] * operators.shape[2])
     return APPLIES[choose_operator(q.device, q.dtype, operators.shape[-1], tokens).name](q, operators)
+
+
+def gelu_gate(x: Tensor, weight: Tensor) -> Tensor:
+    """`depthwise.gelu_gate`, by the version that suits the tensors."""
+    return GELU_GATES[choose_gate(x.device, x.dtype, x.shape[1] // 2).name](x, weight)
+
+
+def sigmoid_gate(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """`depthwise.sigmoid_gate`, by the version that suits the tensors."""
+    return SIGMOID_GATES[choose_gate(x.device, x.dtype, x.shape[1]).name](x, weight, bias)
+
+
+def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """`pointwise.pointwise`, by the version that suits the tensors."""
+    run = pointwise_onednn if x.device.type == "cpu" and torch.backends.mkldnn.is_available() else pointwise_linear
+    return run(x, weight, bias)

@@ -7,6 +7,7 @@ import functools
 import importlib.machinery
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 
@@ -32,3 +33,8 @@ class Arguments(ctypes.Structure):
 def fields(lengths: tuple[str, ...], pointers: tuple[str, ...]) -> list[tuple[str, type]]:
     """The `_fields_` of a structure of C longs and pointers."""
     return [(name, ctypes.c_long) for name in lengths] + [(name, ctypes.c_void_p) for name in pointers]
+
+
+def channels_last(x: Tensor) -> Tensor:
+    """The map without its history, the channels of a pixel side by side in memory."""
+    return x.detach().contiguous(memory_format=torch.channels_last)

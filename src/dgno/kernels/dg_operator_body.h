@@ -106,7 +106,7 @@ TARGET static void NAME(integrate_backward)(const struct dg *s, long strip) {
         struct NAME(norm) gknorm = {{0}, {0}}, gvnorm = {{0}, {0}};
         for (long column = 0; column < s->columns; column++) {
             const long at = ((strip * s->columns + column) * heads + h) * square;
-            V gvolume[WIDTH], gside[4][WIDTH] = {0};
+            V gvolume[WIDTH], gvolume_columns[WIDTH] = {0}, gside[4][WIDTH] = {0};
             for (int i = 0; i < WIDTH; i++) {
                 gvolume[i] = NAME(load)(s->gvolume + at + i * WIDTH) / (float)(s->ph * s->pw);
                 if (s->sides)
@@ -114,6 +114,8 @@ TARGET static void NAME(integrate_backward)(const struct dg *s, long strip) {
                         gside[f][i] = NAME(load)(s->gsides + f * operators * square + at + i * WIDTH) /
                                       (float)(f < 2 ? s->ph : s->pw);
             }
+            for (int j = 0; j < WIDTH; j++)
+                for (int i = 0; i < WIDTH; i++) gvolume_columns[j][i] = gvolume[i][j];
             for (long y = 0; y < s->ph; y++)
                 for (long x = 0; x < s->pw; x++) {
                     const long pixel = ((strip * s->ph + y) * w + column * s->pw + x) * 2 * c + h * WIDTH;
@@ -122,13 +124,16 @@ TARGET static void NAME(integrate_backward)(const struct dg *s, long strip) {
                     const int touches[4] = {x == 0, x == s->pw - 1, y == 0, y == s->ph - 1};
                     V gk = {0}, gv = {0};
                     for (int i = 0; i < WIDTH; i++) {
-                        V g = gvolume[i];
-                        if (s->sides)
-                            for (int f = 0; f < 4; f++)
-                                if (touches[f]) g += gside[f][i];
-                        gv += kn[i] * g;
-                        gk[i] = NAME(sum)(g * vn);
+                        gv += kn[i] * gvolume[i];
+                        gk += vn[i] * gvolume_columns[i];
                     }
+                    if (s->sides)
+                        for (int f = 0; f < 4; f++)
+                            if (touches[f])
+                                for (int i = 0; i < WIDTH; i++) {
+                                    gv += kn[i] * gside[f][i];
+                                    gk[i] += NAME(sum)(gside[f][i] * vn);
+                                }
                     NAME(store)(s->gkv + pixel, NAME(normalise_backward)(k, knorm, gk, &gknorm));
                     NAME(store)(s->gkv + pixel + c, NAME(normalise_backward)(v, vnorm, gv, &gvnorm));
                 }

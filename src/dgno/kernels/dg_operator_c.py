@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from dgno.kernels.compiled import Arguments, fields, load_library
+from dgno.kernels.compiled import Arguments, channels_last, fields, load_library
 from dgno.kernels.dg_operator import Map, Operators, Sides
 
 
@@ -57,16 +57,12 @@ def load() -> CompiledOperator:
     return CompiledOperator()
 
 
-def _channels_last(x: Tensor) -> Tensor:
-    return x.detach().contiguous(memory_format=torch.channels_last)
-
-
 class _Integrate(torch.autograd.Function):
     @staticmethod
     def forward(  # type: ignore[override]
         ctx: Any, kv: Tensor, key_norm: Tensor, value_norm: Tensor, size: tuple[int, int], sides: bool
     ) -> tuple[Tensor, Tensor | None]:
-        kv, key_norm, value_norm = _channels_last(kv), key_norm.detach().contiguous(), value_norm.detach().contiguous()
+        kv, key_norm, value_norm = channels_last(kv), key_norm.detach().contiguous(), value_norm.detach().contiguous()
         (b, _, h, w), (_, heads, d), (ph, pw) = kv.shape, key_norm.shape, size
         grid = (b, h // ph, w // pw, heads, d, d)
         volume, side = kv.new_empty(grid), kv.new_empty(4, *grid) if sides else None
@@ -95,7 +91,7 @@ class _Integrate(torch.autograd.Function):
 class _Apply(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, q: Tensor, operators: Tensor) -> Tensor:  # type: ignore[override]
-        q, operators = _channels_last(q), operators.detach().contiguous()
+        q, operators = channels_last(q), operators.detach().contiguous()
         out = torch.empty_like(q)
         arguments = _apply_arguments(q, operators)
         arguments.point(out=out)
@@ -107,7 +103,7 @@ class _Apply(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gout: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
         q, operators = ctx.saved_tensors
-        gout = _channels_last(gout)
+        gout = channels_last(gout)
         gq, goperators = torch.empty_like(q), torch.empty_like(operators)
         arguments = _apply_arguments(q, operators)
         arguments.point(gout=gout, gq=gq, goperators=goperators)

@@ -21,9 +21,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from dgno.kernels.backends import selective_scan
+from dgno.kernels import backends
 from dgno.kernels.reorder import inverse_permutation, reorder
 from dgno.networks.blocks import ChannelNorm, Map
+from dgno.operators.pointwise import Pointwise
 
 CLASSES = 64  # prompts to choose from
 PROMPT_RANK = 32  # E = codes (64 x 32) @ basis (32 x N)
@@ -35,8 +36,8 @@ class Routing(nn.Module):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.hidden = nn.Conv2d(dim, dim // 3, 1)
-        self.logits = nn.Conv2d(dim // 3, CLASSES, 1)
+        self.hidden = Pointwise(dim, dim // 3)
+        self.logits = Pointwise(dim // 3, CLASSES)
         self.generators: list[torch.Generator] | None = None  # one per image; None draws from the global generator
 
     def forward(
@@ -107,8 +108,8 @@ class SelectiveScan(nn.Module):
     def __init__(self, hidden: int, states: int = STATES) -> None:
         super().__init__()
         self.rank, self.states = math.ceil(hidden / 16), states
-        self.x_proj = nn.Conv2d(hidden, self.rank + 2 * states, 1, bias=False)
-        self.dt_proj = nn.Conv2d(self.rank, hidden, 1)
+        self.x_proj = nn.Linear(hidden, self.rank + 2 * states, bias=False)
+        self.dt_proj = nn.Linear(self.rank, hidden)
         self.A_log = nn.Parameter(torch.log(torch.arange(1.0, states + 1)).repeat(hidden, 1))
         self.D = nn.Parameter(torch.ones(hidden))
         self._initialise_step_size(hidden)
@@ -119,21 +120,15 @@ class SelectiveScan(nn.Module):
         span = math.log(largest) - math.log(smallest)
         dt = torch.exp(torch.rand(hidden) * span + math.log(smallest))
         with torch.no_grad():
-            assert self.dt_proj.bias is not None
             self.dt_proj.bias.copy_(dt + torch.log(-torch.expm1(-dt)))  # the inverse of softplus
 
     def forward(self, u: Float[Tensor, "s l d"], prompt: Float[Tensor, "s l n"]) -> Float[Tensor, "s l d"]:
         with torch.autocast(u.device.type, enabled=False):
             u, prompt = u.float(), prompt.float()
-            x_dbl = pointwise(self.x_proj, u)
+            x_dbl = backends.pointwise(u, self.x_proj.weight)
             dt, B, C = x_dbl.split([self.rank, self.states, self.states], dim=-1)
-            delta = F.softplus(pointwise(self.dt_proj, dt))
-            return selective_scan(u, delta, -torch.exp(self.A_log), B, C + prompt, self.D)
-
-
-def pointwise(layer: nn.Conv2d, tokens: Float[Tensor, "s l c"]) -> Float[Tensor, "s l d"]:
-    """A 1x1 convolution applied to tokens: the same product as a linear layer, through the faster oneDNN path."""
-    return layer(tokens.mT[..., None]).squeeze(-1).mT
+            delta = F.softplus(backends.pointwise(dt, self.dt_proj.weight, self.dt_proj.bias))
+            return backends.selective_scan(u, delta, -torch.exp(self.A_log), B, C + prompt, self.D)
 
 
 class AttentiveScan(nn.Module):
@@ -145,19 +140,19 @@ class AttentiveScan(nn.Module):
         self.block, self.prompt_sorted = block, prompt_sorted
         self.routing = Routing(dim)
         self.prompt_codes = nn.Parameter(torch.empty(CLASSES, PROMPT_RANK).uniform_(-1 / CLASSES, 1 / CLASSES))
-        self.project_in = nn.Conv2d(dim, hidden, 1)
+        self.project_in = Pointwise(dim, hidden)
         self.position = nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden)
         self.scan = SelectiveScan(hidden)
         self.norm = ChannelNorm(hidden)
-        self.project_out = nn.Conv2d(hidden, dim, 1)
+        self.project_out = Pointwise(hidden, dim)
 
     def forward(self, x: Map, prompt_basis: Float[Tensor, "rank n"]) -> Map:
         b, _, h, w = x.shape
         classes, prompt = self.routing(x, self.prompt_codes @ prompt_basis)
         order = scan_order(classes, h, w, self.block)
 
-        y = self.project_in(x)
-        y = y * torch.sigmoid(self.position(y))  # conditional positional encoding, as a gate
+        assert self.position.bias is not None
+        y = backends.sigmoid_gate(self.project_in(x), self.position.weight, self.position.bias)  # positional encoding
         y = reorder(y.permute(0, 2, 3, 1).flatten(0, 2), order.sorted, order.unsorted)
         y = self.scan(y.unflatten(0, (order.sequences, -1)), self.arrange(prompt, order))
 

@@ -9,6 +9,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from dgno.kernels import backends
+from dgno.operators.pointwise import Pointwise
+
 Map = Float[Tensor, "b c h w"]
 
 
@@ -31,13 +34,12 @@ class GatedFeedForward(nn.Module):
     def __init__(self, dim: int, expansion: float = 2.66) -> None:
         super().__init__()
         hidden = int(expansion * dim)
-        self.project_in = nn.Conv2d(dim, 2 * hidden, 1, bias=False)
+        self.project_in = Pointwise(dim, 2 * hidden, bias=False)
         self.depthwise = nn.Conv2d(2 * hidden, 2 * hidden, 3, padding=1, groups=2 * hidden, bias=False)
-        self.project_out = nn.Conv2d(hidden, dim, 1, bias=False)
+        self.project_out = Pointwise(hidden, dim, bias=False)
 
     def forward(self, x: Map) -> Map:
-        a, b = self.depthwise(self.project_in(x)).chunk(2, dim=1)
-        return self.project_out(F.gelu(a) * b)
+        return self.project_out(backends.gelu_gate(self.project_in(x), self.depthwise.weight))
 
 
 class Downsample(nn.Sequential):

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from dgno.networks.attentive_scan import Routing
 from dgno.networks.blocks import Map, Upsample, every_other_pixel, pad_to_multiple
+from dgno.operators.pointwise import Pointwise
 
 ImageBatch = Float[Tensor, "b channels h w"]
 
@@ -26,7 +27,7 @@ class OperatorStage(nn.Module):
     def __init__(self, dim: int, layers: nn.Sequential) -> None:
         super().__init__()
         self.up = Upsample(2 * dim)
-        self.merge = nn.Conv2d(2 * dim, dim, 1, bias=False)
+        self.merge = Pointwise(2 * dim, dim, bias=False)
         self.layers = layers
 
     def forward(self, coarser: Map, encoded: Map) -> Map:

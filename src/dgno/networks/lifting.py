@@ -21,6 +21,7 @@ from dgno.networks.blocks import (
     channels_last,
     every_other_pixel,
 )
+from dgno.operators.pointwise import Pointwise
 
 Norm = Callable[[int], nn.Module]
 
@@ -47,11 +48,11 @@ class ShallowFeatures(nn.Sequential):
         super().__init__(
             nn.Conv2d(channels, dim // 4, 3, padding=1),
             activation(),
-            nn.Conv2d(dim // 4, dim // 2, 1),
+            Pointwise(dim // 4, dim // 2),
             activation(),
             nn.Conv2d(dim // 2, dim // 2, 3, padding=1),
             activation(),
-            nn.Conv2d(dim // 2, dim, 1),
+            Pointwise(dim // 2, dim),
             norm(dim),
         )
 

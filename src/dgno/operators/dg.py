@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -16,6 +15,7 @@ from dgno.kernels import backends
 from dgno.kernels.dg_operator import Operators
 from dgno.operators.assembly import PaperAssembly, ReleasedAssembly
 from dgno.operators.galerkin import HeadNorm, Integral, no_traces
+from dgno.operators.pointwise import Pointwise
 
 Map = Float[Tensor, "b c h w"]
 
@@ -40,9 +40,9 @@ class DGOperator(nn.Module):
     ) -> None:
         super().__init__()
         self.element_size, self.traces, self.assembly = element_size, traces, assembly
-        self.qkv = nn.Conv2d(dim, 3 * dim, 1)
+        self.qkv = Pointwise(dim, 3 * dim)
         self.key_norm, self.value_norm = HeadNorm(heads, dim // heads), HeadNorm(heads, dim // heads)
-        self.mlp = nn.Sequential(nn.Conv2d(dim, dim, 1), nn.GELU(), nn.Conv2d(dim, dim, 1))
+        self.mlp = nn.Sequential(Pointwise(dim, dim), nn.GELU(), Pointwise(dim, dim))
 
     def forward(self, z: Map) -> Map:
         q, kv = self.project(z)
@@ -50,11 +50,12 @@ class DGOperator(nn.Module):
         return self.mlp(backends.apply(q, K) + z) + z
 
     def project(self, z: Map) -> tuple[Map, Float[Tensor, "b 2c h w"]]:
-        """Queries, and keys with values: one 1x1 convolution, computed as two so that each result is contiguous."""
-        dim = z.shape[1]
+        """Queries, and keys with values: one linear map, computed as two so that each result lies together in memory."""
+        pixels, dim = z.permute(0, 2, 3, 1), z.shape[1]
         weight, bias = self.qkv.weight, self.qkv.bias
-        assert bias is not None
-        return F.conv2d(z, weight[:dim], bias[:dim]), F.conv2d(z, weight[dim:], bias[dim:])
+        q = backends.pointwise(pixels, weight[:dim], bias[:dim])
+        kv = backends.pointwise(pixels, weight[dim:], bias[dim:])
+        return q.permute(0, 3, 1, 2), kv.permute(0, 3, 1, 2)
 
     def operators(self, kv: Float[Tensor, "b 2c h w"]) -> Operators:
         """The operator K of every element and head, Eq. 16."""

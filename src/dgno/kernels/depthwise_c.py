@@ -1,0 +1,107 @@
+"""Gated depth-wise convolutions in C behind an autograd function; the fast twin of `depthwise.py`, same signatures.
+
+The library is built from `depthwise.c` when the package is installed (an optional extension) and is called through
+ctypes. It computes in float32 on channels-last maps and gives no gradient of a gradient.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from dgno.kernels.compiled import Arguments, channels_last, fields, load_library
+
+
+class _Gate(Arguments):
+    """`struct gate` of depthwise.c, field by field."""
+
+    _fields_ = fields(
+        ("batch", "height", "width", "channels", "strip_rows", "strips"),
+        ("x", "weight", "bias", "out", "gout", "gx", "gweight", "gbias"),
+    )
+
+
+class CompiledGate:
+    """The loaded library, and the version in it that suits this processor."""
+
+    def __init__(self) -> None:
+        self.library = load_library("depthwise")
+        self.library.dgno_gate_version_name.restype = ctypes.c_char_p
+        self.library.dgno_gate_lanes.restype = self.library.dgno_gate_strip_rows.restype = ctypes.c_long
+        self.library.dgno_gate_forward.restype = None
+        self.version = int(self.library.dgno_gate_best_version())
+
+    def version_name(self) -> str:
+        """The instruction set in use: plain, avx2 or avx512."""
+        return str(self.library.dgno_gate_version_name(self.version).decode())
+
+    def fewest_channels(self) -> int:
+        """The channels that a result must have at least."""
+        return int(self.library.dgno_gate_lanes(self.version))
+
+    def strip_rows(self, width: int) -> int:
+        return int(self.library.dgno_gate_strip_rows(ctypes.c_long(width), self.version))
+
+    def forward(self, gate: _Gate) -> None:
+        self.library.dgno_gate_forward(ctypes.byref(gate), self.version, torch.get_num_threads())
+
+    def backward(self, gate: _Gate) -> None:
+        if self.library.dgno_gate_backward(ctypes.byref(gate), self.version, torch.get_num_threads()):
+            raise MemoryError("no memory for the workspace of the gradient of a gated convolution")
+
+
+@functools.cache
+def load() -> CompiledGate:
+    """The compiled gates; an OSError says why there are none."""
+    return CompiledGate()
+
+
+class _GatedConvolution(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:  # type: ignore[override]
+        x, taps = channels_last(x), weight.detach().flatten(1).T.contiguous()
+        bias = None if bias is None else bias.detach().contiguous()
+        b, c, h, w = x.shape
+        out = x.new_empty(b, c // 2 if bias is None else c, h, w).to(memory_format=torch.channels_last)
+        gate = _Gate(batch=b, height=h, width=w, channels=c)
+        gate.point(x=x, weight=taps, bias=bias, out=out)
+        load().forward(gate)
+        ctx.save_for_backward(x, taps, bias)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gout: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:  # type: ignore[override]
+        x, taps, bias = ctx.saved_tensors
+        b, c, h, w = x.shape
+        rows = load().strip_rows(w)
+        strips = -(-h // rows)
+        gout, gx = channels_last(gout), torch.empty_like(x)
+        gweight = x.new_empty(b * strips, 9, c)
+        gbias = None if bias is None else x.new_empty(b * strips, c)
+        gate = _Gate(batch=b, height=h, width=w, channels=c, strip_rows=rows, strips=strips)
+        gate.point(x=x, weight=taps, bias=bias, gout=gout, gx=gx, gweight=gweight, gbias=gbias)
+        load().backward(gate)
+        return gx, gweight.sum(0).T.reshape(c, 1, 3, 3), None if gbias is None else gbias.sum(0)
+
+
+def gelu_gate_c(x: Float[Tensor, "b 2c h w"], weight: Float[Tensor, "2c 1 3 3"]) -> Float[Tensor, "b c h w"]:
+    """`gelu_gate` of depthwise.py, compiled; float32 on the CPU, c at least `CompiledGate.fewest_channels`."""
+    if weight.shape != (x.shape[1], 1, 3, 3) or x.shape[1] % 2:
+        raise ValueError(f"weights {tuple(weight.shape)} do not fit a map {tuple(x.shape)}")
+    return _GatedConvolution.apply(x, weight, None)
+
+
+def sigmoid_gate_c(
+    x: Float[Tensor, "b c h w"], weight: Float[Tensor, "c 1 3 3"], bias: Float[Tensor, " c"]
+) -> Float[Tensor, "b c h w"]:
+    """`sigmoid_gate` of depthwise.py, compiled; float32 on the CPU, c at least `CompiledGate.fewest_channels`."""
+    if weight.shape != (x.shape[1], 1, 3, 3) or bias.shape != x.shape[1:2]:
+        raise ValueError(f"weights {tuple(weight.shape)} and {tuple(bias.shape)} do not fit a map {tuple(x.shape)}")
+    return _GatedConvolution.apply(x, weight, bias)
