@@ -1,33 +1,82 @@
 """Images as arrays: what pixels mean, and the only conversions between numpy and torch.
 
 At the edges (files, the API) an image is a numpy array in its own dtype; inside, a float32 tensor (b, c, h, w) around
-[0, 1]. Between the two stands an affine map, kept so that it can be inverted exactly.
+[0, 1]. Between the two stands an affine map, y = (x - offset) / scale. On the way back only the change is mapped,
+
+    restored pixel = pixel + scale (restored unit value - given unit value),
+
+so that a restorer that returns what it was given returns the very bytes of the file, whatever the dtype.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import torch
-from jaxtyping import Float, Num
-from torch import Tensor
+from jaxtyping import Float, Shaped
 
-Plane = Num[np.ndarray, "h w c"]
+from dgno.errors import CheckpointError, ConfigError, InputOutOfRange, NonFiniteInput, UnsupportedInput
+
+if TYPE_CHECKING:
+    from torch import Tensor  # imported on first use: reading and describing images does without
+
+AlphaKind = Literal["straight", "premultiplied", "unspecified"]
+Plane = Shaped[np.ndarray, "h w c"]
+Opacity = Float[np.ndarray, "h w 1"]
+
+BITS = (10, 12, 14, 16, 20, 24, 28, 32)  # depths that a range is guessed among; no camera has fewer than 10 in 16
+LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
+SPREAD = 1e6  # how far beyond [0, 1] an outlier may lie after normalisation: float32 keeps a tenth of a unit there
+SAMPLED = 2**22  # values that percentiles are taken of, in one channel
+BAND = 512  # rows converted at a time, which bounds the float64 copies
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """How the file stored the image: what writing back needs, and the pixels do not say.
+
+    format : "tiff", "ome-tiff", "imagej-tiff", "png", "jpeg" or "bmp"; empty for an image that was never a file
+    orientation : TIFF and EXIF orientation, 1-8; the pixels are as stored, not turned
+    min_is_white : the file stores white as 0; `pixels` are turned over already
+    interleaved_channels : the channels are samples of one pixel in the file
+    resolution : raw TIFF tags (x, y, unit) for files whose resolution is no pixel size
+    colour_table : (3, n) look-up table of pseudo-colours, which the values pass through for display only
+    description : the free text of a plain TIFF
+    ome_xml, ome_image : the OME metadata of the file, and the number of the <Image> that describes this one
+    imagej : the ImageJ metadata of the file
+    exif : the EXIF block, starting at its byte order
+    """
+
+    format: str = ""
+    orientation: int = 1
+    min_is_white: bool = False
+    interleaved_channels: bool = False
+    resolution: tuple[float, float, int] | None = None
+    colour_table: Shaped[np.ndarray, "3 n"] | None = None
+    description: str = ""
+    ome_xml: bytes = b""
+    ome_image: int = 0
+    imagej: Mapping[str, Any] = field(default_factory=dict)  # Any: ImageJ keeps text, numbers and tables there
+    exif: bytes = b""
+
+
+@dataclass(frozen=True, eq=False)
 class Image:
     """Pixels, and what they mean.
 
     pixels : array in the dtype of its file; its axes are named by `axes`
-    axes : one letter an axis, as tifffile has them: Y, X, and S (colour samples, last), C (channels), Z, T, ... before
-    value_range : the stored values of black and white, for instance (0, 4095) for 12 bits in a 16-bit file
+    axes : one letter an axis, as tifffile has them: ... T, Z, C (channels) before Y, X, then S (colour samples)
+    value_range : the values of black and white, for instance (0, 4095) for 12 bits in a 16-bit file
     pixel_size : (row, column) in um; None where the file does not say, or says nonsense
     channel_names : one name a channel, or none
     icc_profile : the colour profile of the file, unchanged
-    notes : what reading changed, in words for the user
+    alpha : opacity, in the shape of `pixels` without S and in its dtype; never changed by restoration
+    alpha_kind : "premultiplied" if the colours are multiplied by it, "straight" if not, "unspecified" if the file
+        does not say that it is an opacity at all
+    notes : what reading changed or guessed, in words for the user
+    stored : what else writing back needs
     """
 
     pixels: np.ndarray
@@ -36,15 +85,262 @@ class Image:
     pixel_size: tuple[float, float] | None = None
     channel_names: tuple[str, ...] = ()
     icc_profile: bytes | None = None
-    notes: tuple[str, ...] = field(default=())
+    alpha: np.ndarray | None = None
+    alpha_kind: AlphaKind = "straight"
+    notes: tuple[str, ...] = ()
+    stored: Stored = field(default_factory=Stored)
 
-    def planes(self) -> Iterator[Plane]:
-        """Views (h, w, c) of every plane, the first axes slowest: one channel each, or the colour samples together."""
-        height, width = self.pixels.shape[self.axes.index("Y")], self.pixels.shape[self.axes.index("X")]
-        samples = self.pixels.shape[-1] if self.axes.endswith("S") else 1
-        yield from self.pixels.reshape(-1, height, width, samples)
+    def __post_init__(self) -> None:
+        if not self.axes.removesuffix("S").endswith("YX") or len(self.axes) != self.pixels.ndim:
+            hint = "name each axis by one letter; the last are YX, or YXS for colours"
+            raise ConfigError(f"axes {self.axes!r} do not fit an array of shape {self.pixels.shape}", hint=hint)
+        if self.alpha is not None and self.alpha.shape != self.shape_without_samples:
+            raise ConfigError(f"alpha of shape {self.alpha.shape} with pixels of shape {self.pixels.shape}")
+
+    @property
+    def shape_without_samples(self) -> tuple[int, ...]:
+        """Shape of the pixels less the colour samples: (..., h, w)."""
+        return self.pixels.shape[:-1] if self.axes.endswith("S") else self.pixels.shape
+
+    @property
+    def samples(self) -> int:
+        """Colour samples of a pixel, 1 for gray."""
+        return int(self.pixels.shape[-1]) if self.axes.endswith("S") else 1
 
     @property
     def is_colour(self) -> bool:
         """Has the image red, green and blue samples?"""
-        return self.axes.endswith("S") and self.pixels.shape[-1] >= 3
+        return self.samples >= 3
+
+    @property
+    def channels(self) -> int:
+        """Length of the axis C, 1 without one."""
+        return int(self.pixels.shape[self.axes.index("C")]) if "C" in self.axes else 1
+
+    def planes(self) -> Iterator[Plane]:
+        """Views (h, w, c) of every plane, the first axes slowest: one channel each, or the colour samples together."""
+        for index in np.ndindex(*self.shape_without_samples[:-2]):
+            yield self.pixels[index] if self.axes.endswith("S") else self.pixels[index][..., None]
+
+    def channel_of(self, plane: int) -> int:
+        """Which channel the plane of that number, in the order of `planes`, belongs to."""
+        index = np.unravel_index(plane, self.shape_without_samples[:-2])
+        return int(index[self.axes.index("C")]) if "C" in self.axes else 0
+
+    def opacities(self) -> Iterator[Opacity | None]:
+        """For every plane the share of a change that its pixels take, (h, w, 1) in [0, 1]; None: all of it.
+
+        Pixels whose colours are premultiplied take the share of their alpha; others take all of it, or nothing where
+        they are fully transparent.
+        """
+        for index in np.ndindex(*self.shape_without_samples[:-2]):
+            if self.alpha is None or self.alpha_kind == "unspecified":
+                yield None
+            else:
+                full = np.iinfo(self.alpha.dtype).max if self.alpha.dtype.kind in "ui" else 1.0
+                share = (self.alpha[index][..., None].astype(np.float64) / full).clip(0, 1)
+                yield share if self.alpha_kind == "premultiplied" else (share > 0).astype(np.float64)
+
+    def with_pixels(self, pixels: np.ndarray) -> Image:
+        """The same image with other pixels of the same shape and dtype."""
+        if pixels.shape != self.pixels.shape or pixels.dtype != self.pixels.dtype:
+            came, wanted = (f"{a.dtype} of shape {a.shape}" for a in (pixels, self.pixels))
+            raise ConfigError(f"new pixels are {came}; the image has {wanted}")
+        return replace(self, pixels=pixels)
+
+    def with_planes(self, planes: Iterable[Plane]) -> Image:
+        """The same image with other planes, in the order of `planes`."""
+        new = self.with_pixels(np.empty_like(self.pixels, order="C"))
+        for target, plane in zip(new.planes(), planes, strict=True):
+            target[...] = plane
+        return new
+
+
+@dataclass(frozen=True)
+class Affine:
+    """The normalisation y = (x - offset) / scale."""
+
+    offset: float
+    scale: float
+
+
+def identity_affine(image: Image) -> Affine:
+    """Values are passed on as they are."""
+    return Affine(0.0, 1.0)
+
+
+def range_affine(image: Image) -> Affine:
+    """Black and white of the image go to 0 and 1."""
+    low, high = image.value_range
+    return Affine(low, (high - low) or 1.0)
+
+
+def percentile_affine(image: Image, *, channel: int | None = None, low: float = 0.1, high: float = 99.9) -> Affine:
+    """The percentiles `low` and `high` of the finite values of the image, or of one channel, go to 0 and 1.
+
+    Where they coincide, the smallest and the largest value do; a constant image goes to 0 with scale 1. Outliers end
+    at most a million units away. Large images are sampled at equal steps.
+    """
+    pixels = image.pixels
+    if channel is not None and "C" in image.axes:
+        pixels = pixels.take(channel, axis=image.axes.index("C"))
+    values = pixels.ravel()
+    values = values[:: max(1, values.size // SAMPLED)].astype(np.float64)
+    values = values[np.isfinite(values)]
+    if values.size == 0:
+        return Affine(0.0, 1.0)
+    bottom, top = _extremes(pixels)
+    black, white = (float(v) for v in np.percentile(values, [low, high]))
+    if white <= black:
+        black, white = bottom, top
+    return Affine(black, max(white - black, (top - bottom) / SPREAD) or 1.0)
+
+
+def to_tensor(plane: Plane, affine: Affine, *, opacity: Opacity | None = None) -> Float[Tensor, "1 c h w"]:
+    """Plane -> float32 tensor, normalised by `affine`; premultiplied colours are divided by their opacity."""
+    import torch
+
+    unit = np.empty((plane.shape[2], *plane.shape[:2]), np.float32)
+    for rows in _bands(len(plane)):
+        values = plane[rows].astype(np.float64)
+        if opacity is not None:
+            np.divide(values, opacity[rows], out=values, where=opacity[rows] > 0)
+        unit[:, rows] = ((values - affine.offset) / affine.scale).transpose(2, 0, 1)
+    return torch.from_numpy(unit)[None]
+
+
+def from_tensor(tensor: Float[Tensor, "1 c h w"]) -> Float[np.ndarray, "h w c"]:
+    """Tensor -> float32 array, values unchanged."""
+    array: np.ndarray = tensor[0].detach().permute(1, 2, 0).float().cpu().numpy()
+    return array
+
+
+def restored_plane(
+    plane: Plane,
+    given: Float[Tensor, "1 c h w"],
+    restored: Float[Tensor, "1 c h w"],
+    *,
+    affine: Affine,
+    value_range: tuple[float, float],
+    opacity: Opacity | None = None,
+) -> tuple[Plane, int]:
+    """The plane with the change that a restorer made, in the plane's own dtype; and how many values saturated.
+
+    given, restored : what the restorer got and gave, both normalised by `affine`
+    value_range : integers end at its limits, or at those of the plane where it goes beyond; floats are not limited,
+        but stay finite
+    Integers are rounded half to even. A value whose change is exactly 0 keeps its bits. A restorer that gives NaN or
+    infinity is refused (CheckpointError).
+    """
+    low, high = _limits(plane, value_range)
+    result, saturated = np.empty(plane.shape, plane.dtype), 0
+    before, after = from_tensor(given), from_tensor(restored)
+    for rows in _bands(len(plane)):
+        change = (after[rows].astype(np.float64) - before[rows]) * affine.scale
+        if not np.isfinite(change).all():
+            hint = "try --precision fp32, or other weights"
+            raise CheckpointError("the restorer gave values that are NaN or infinite", hint=hint)
+        if opacity is not None:
+            change *= opacity[rows]
+        values = plane[rows] + change
+        values = values if plane.dtype.kind == "f" else np.rint(values)
+        saturated += int(((values < low) | (values > high))[change != 0].sum())
+        result[rows] = np.where(change == 0, plane[rows], values.clip(low, high).astype(plane.dtype))
+    return result, saturated
+
+
+def _bands(height: int) -> Iterator[slice]:
+    return (slice(top, top + BAND) for top in range(0, height, BAND))
+
+
+def _limits(plane: Plane, value_range: tuple[float, float]) -> tuple[float, float]:
+    """The values that a restored plane may take; a black above white counts as well."""
+    if plane.dtype.kind == "f":
+        return float(np.finfo(plane.dtype).min), float(np.finfo(plane.dtype).max)
+    return min(*value_range, float(plane.min())), max(*value_range, float(plane.max()))
+
+
+def _extremes(pixels: np.ndarray) -> tuple[float, float]:
+    """Smallest and largest finite value; (0, 1) if there is none."""
+    finite = pixels[np.isfinite(pixels)] if pixels.dtype.kind == "f" else pixels
+    return (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+
+
+def guess_value_range(pixels: np.ndarray) -> tuple[tuple[float, float], str]:
+    """Black and white of pixels whose file does not name them, and a note on the guess ("" where there is none).
+
+    8 bits and bool take all their values; longer integers the depth (10, 12, 14, 16, ... bits) that just holds the
+    data; floats [0, 1] if all values lie there, else the smallest and the largest.
+    """
+    if pixels.dtype.kind == "b":
+        return (0.0, 1.0), ""
+    if pixels.dtype.itemsize == 1:
+        return (float(np.iinfo(pixels.dtype).min), float(np.iinfo(pixels.dtype).max)), ""
+    low, high = _extremes(pixels)
+    if pixels.dtype.kind == "f":
+        within = low >= 0 and high <= 1
+        return ((0.0, 1.0), "") if within else ((low, high), f"value range {low:g} to {high:g} taken from the data")
+    sign = 1 if low < 0 else 0
+    needed = max(int(high), -int(low) - 1).bit_length() + sign
+    bits = next(b for b in BITS if b >= needed)
+    bits = min(bits, pixels.dtype.itemsize * 8 - (pixels.dtype.kind == "i" and not sign))
+    bounds = (-float(2 ** (bits - 1)), float(2 ** (bits - 1) - 1)) if sign else (0.0, float(2**bits - 1))
+    return bounds, f"value range {bounds[0]:.0f} to {bounds[1]:.0f} ({bits} bits) guessed from the data"
+
+
+def check_restorable(image: Image, *, allow_labels: bool = False) -> None:
+    """Refuse pixels that cannot be restored: NaN, infinity, values beyond float32, and label images."""
+    check_finite(image)
+    check_float32(image)
+    if not allow_labels and any(is_label_plane(plane) for plane in image.planes()):
+        hint = "restore the image that the labels were made from, or say --allow-labels (allow_labels=True)"
+        raise UnsupportedInput("the values look like labels, not like light", hint=hint)
+
+
+def check_finite(image: Image) -> None:
+    """Refuse NaN and infinity (NonFiniteInput names how many, and where the first is)."""
+    if image.pixels.dtype.kind != "f":
+        return
+    bad = ~np.isfinite(image.pixels)
+    if count := int(bad.sum()):
+        first = np.unravel_index(int(bad.argmax()), bad.shape)
+        where = ", ".join(f"{axis} {int(i)}" for axis, i in zip(image.axes, first, strict=True))
+        kind = "values that are" if count > 1 else "value that is"
+        hint = "replace them, or say --nonfinite=inpaint or --nonfinite=mask"
+        raise NonFiniteInput(f"{count} {kind} NaN or infinite, the first at {where}", hint=hint)
+
+
+def check_float32(image: Image) -> None:
+    """Refuse finite values that float32 cannot hold (InputOutOfRange)."""
+    if image.pixels.dtype != np.float64:
+        return
+    with np.errstate(invalid="ignore"):
+        largest = float(np.abs(image.pixels).max(initial=0.0, where=np.isfinite(image.pixels)))
+    if largest > LARGEST_FLOAT32:
+        why = f"float32, in which networks compute, ends at {LARGEST_FLOAT32:.2g}"
+        raise InputOutOfRange(f"values up to {largest:.2g}", why=why, hint="divide the image by a constant")
+
+
+def is_label_plane(plane: Plane) -> bool:
+    """Is this a segmentation, whose values are the numbers of objects or classes?
+
+    True only if all of these hold, so that photographs, constants, test squares, binary masks, ramps and blurred images
+    of few gray levels pass:
+    1. integers, one sample, from 3 values on, and these nearly consecutive from near 0, as numbers of objects are
+       (gray values of drawn squares are not);
+    2. of neighbours that are both not the commonest value, at least 85 % are equal (noise is not flat);
+    3. where neighbours differ, at least 30 % differ by more than 1 (a smooth image of few levels goes step by step).
+    """
+    if plane.dtype.kind not in "ui" or plane.shape[2] != 1:
+        return False
+    values = plane[:4096, :4096, 0].astype(np.int64)
+    distinct, counts = np.unique(values, return_counts=True)
+    if len(distinct) < 3 or distinct[0] < -1 or distinct[-1] > 2 * len(distinct):
+        return False
+    background = distinct[counts.argmax()]
+    pairs = [(values[:, 1:], values[:, :-1]), (values[1:], values[:-1])]
+    inside = [(a != background) & (b != background) for a, b in pairs]
+    equal = sum(int(((a == b) & both).sum()) for (a, b), both in zip(pairs, inside, strict=True))
+    differ = sum(int((a != b).sum()) for a, b in pairs)
+    jumps = sum(int((np.abs(a - b) > 1).sum()) for a, b in pairs)
+    return equal >= 64 and equal >= 0.85 * sum(int(both.sum()) for both in inside) and jumps >= 0.3 * differ

@@ -1,0 +1,167 @@
+"""OME-XML for what is written: the document of the input with its pixels described anew, or a new one.
+
+Schema: openmicroscopy.org/Schemas/OME/2016-06. No clock, no random identifiers: equal images give equal bytes.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element, SubElement
+
+from dgno.arrays import Image
+from dgno.errors import OutputFormat
+from dgno.io.limits import DEFAULT_LIMITS
+from dgno.io.ome import local, parse_xml
+from dgno.io.provenance import NAMESPACE, software
+
+SCHEMA = "http://www.openmicroscopy.org/Schemas/OME/2016-06"
+TYPES = {"int8": "int8", "int16": "int16", "int32": "int32", "uint8": "uint8", "uint16": "uint16", "uint32": "uint32"}
+TYPES |= {"float32": "float", "float64": "double"}
+DESCRIBED_ANEW = ("TiffData", "BinData", "MetadataOnly")
+BEFORE_DATA = ("Channel",)
+ILLEGAL = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def ome_axes(image: Image) -> str:
+    """Letters of the axes before Y in OME's terms; one unknown axis is taken for Z, or T if there is a Z."""
+    axes = image.axes.removesuffix("S")[:-2]
+    unknown = [axis for axis in axes if axis not in "TZC"]
+    free = next((axis for axis in "ZT" if axis not in axes), "")
+    if len(unknown) > 1 or (unknown and not free) or len(set(axes)) < len(axes):
+        hint = "write .tif, which keeps any axes"
+        raise OutputFormat(f"OME-TIFF knows the axes T, Z and C, the image has {image.axes}", hint=hint)
+    return axes.replace(unknown[0], free) if unknown else axes
+
+
+def check_ome(image: Image) -> None:
+    """Refuse an image that OME-TIFF cannot hold (OutputFormat)."""
+    if image.pixels.dtype.name not in TYPES:
+        raise OutputFormat(f"OME-TIFF cannot hold {image.pixels.dtype}", hint="write .tif, or convert to float32")
+    ome_axes(image)
+
+
+def fits_ome(image: Image) -> bool:
+    """Can OME-TIFF hold it, with its own axes?"""
+    try:
+        check_ome(image)
+    except OutputFormat:
+        return False
+    return ome_axes(image) == image.axes.removesuffix("S")[:-2]
+
+
+def ome_document(images: Sequence[Image], provenance: Mapping[str, str] | None) -> bytes:
+    """The OME-XML for images whose planes are written one after the other, in ASCII."""
+    root = _kept(images)
+    if root is None:
+        root = Element("OME")
+        for image in images:
+            SubElement(SubElement(root, "Image", {"Name": legal(image.stored.description[:256])}), "Pixels")
+    root.attrib.pop("UUID", None)
+    root.attrib |= {"xmlns": SCHEMA, "Creator": software()}
+    page = 0
+    for number, (element, image) in enumerate(zip(root.iterfind("Image"), images, strict=True)):
+        element.attrib["ID"] = element.get("ID", f"Image:{number}")
+        page += _describe(element, image, number, page)
+    if provenance:
+        _annotate(root, provenance)
+    for element in root.iter():
+        element.attrib = dict(sorted(element.attrib.items()))
+    document: bytes = ElementTree.tostring(root, encoding="us-ascii", xml_declaration=True)
+    return document
+
+
+def legal(text: str) -> str:
+    """Text with the characters that XML forbids, such as control characters, written as escapes."""
+    return ILLEGAL.sub(lambda found: found[0].encode("unicode_escape", "surrogatepass").decode(), text)
+
+
+def _kept(images: Sequence[Image]) -> Element | None:
+    """The document of the input, less the images that are not written; names without namespace.
+
+    None if there is none, the images are from several documents or not in its order, or it is of an older schema.
+    """
+    document, numbers = images[0].stored.ome_xml, [image.stored.ome_image for image in images]
+    if not document or {image.stored.ome_xml for image in images} != {document} or numbers != sorted(set(numbers)):
+        return None
+    root = parse_xml(document, DEFAULT_LIMITS)
+    for element in root.iter():
+        if str(element.tag).startswith(f"{{{SCHEMA}}}"):
+            element.tag = local(element)
+    elements = root.findall("Image")
+    if root.tag != "OME" or numbers[-1] >= len(elements):
+        return None
+    for number, element in enumerate(elements):
+        if number not in numbers:
+            root.remove(element)
+    return root
+
+
+def _describe(element: Element, image: Image, number: int, page: int) -> int:
+    """Fill <Pixels>; gives the number of pages that the image takes."""
+    pixels = element.find("Pixels")
+    assert pixels is not None
+    axes = ome_axes(image)
+    shape = dict(zip(axes, image.pixels.shape, strict=False))
+    samples = image.samples + (image.alpha is not None)
+    sizes = {"X": image.shape_without_samples[-1], "Y": image.shape_without_samples[-2]}
+    sizes |= {axis: shape.get(axis, 1) * (samples if axis == "C" else 1) for axis in "ZCT"}
+    pixels.attrib.pop("BigEndian", None)
+    pixels.attrib |= {
+        "ID": pixels.get("ID", f"Pixels:{number}"),
+        "DimensionOrder": "XY" + axes[::-1] + "".join(axis for axis in "CZT" if axis not in axes),
+        "Type": TYPES[image.pixels.dtype.name],
+        **{f"Size{axis}": str(size) for axis, size in sizes.items()},
+    }
+    _set_significant_bits(pixels, image)
+    if image.pixel_size:
+        rows, columns = image.pixel_size
+        pixels.attrib |= {"PhysicalSizeX": repr(columns), "PhysicalSizeXUnit": "µm"}
+        pixels.attrib |= {"PhysicalSizeY": repr(rows), "PhysicalSizeYUnit": "µm"}
+    _set_channels(pixels, image, number, samples)
+    planes = math.prod(image.shape_without_samples[:-2])
+    for child in [child for child in pixels if local(child) in DESCRIBED_ANEW]:
+        pixels.remove(child)
+    data = Element("TiffData", {"IFD": str(page), "PlaneCount": str(planes)})
+    pixels.insert(sum(local(child) in BEFORE_DATA for child in pixels), data)
+    return planes
+
+
+def _set_significant_bits(pixels: Element, image: Image) -> None:
+    """Bits that a range from 0 needs; otherwise the attribute would be wrong."""
+    pixels.attrib.pop("SignificantBits", None)
+    low, high = image.value_range
+    bits = int(high).bit_length()
+    if image.pixels.dtype.kind == "u" and low == 0 and high == 2**bits - 1:
+        pixels.attrib["SignificantBits"] = str(bits)
+
+
+def _set_channels(pixels: Element, image: Image, number: int, samples: int) -> None:
+    """One <Channel> for each channel; those of the input stay if they are as many."""
+    present = pixels.findall("Channel")
+    if len(present) != image.channels:
+        for child in present:
+            pixels.remove(child)
+        present = [Element("Channel") for _ in range(image.channels)]
+        for place, channel in enumerate(present):
+            pixels.insert(place, channel)
+    for place, channel in enumerate(present):
+        channel.attrib["ID"] = channel.get("ID", f"Channel:{number}:{place}")
+        channel.attrib["SamplesPerPixel"] = str(samples)
+        if image.channel_names:
+            channel.attrib["Name"] = legal(image.channel_names[place])
+
+
+def _annotate(root: Element, provenance: Mapping[str, str]) -> None:
+    """A map annotation, the place that OME has for what else is to be said."""
+    annotations = root.find("StructuredAnnotations")
+    if annotations is None:
+        annotations = SubElement(root, "StructuredAnnotations")
+    for old in [e for e in annotations if local(e) == "MapAnnotation" and e.get("Namespace") == NAMESPACE]:
+        annotations.remove(old)
+    ours = SubElement(annotations, "MapAnnotation", {"ID": "Annotation:dgno", "Namespace": NAMESPACE})
+    value = SubElement(ours, "Value")
+    for key, text in sorted(provenance.items()):
+        SubElement(value, "M", {"K": legal(key)}).text = legal(text)

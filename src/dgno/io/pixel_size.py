@@ -1,0 +1,63 @@
+"""Pixel sizes from what files say of their resolution, with nonsense taken out.
+
+All pixel sizes are (row, column) in um.
+"""
+
+from __future__ import annotations
+
+import math
+
+MICROMETRES = {  # names of units in OME-XML and ImageJ
+    "pm": 1e-6,
+    "å": 1e-4,
+    "nm": 1e-3,
+    "um": 1.0,
+    "µm": 1.0,  # micro sign
+    "μm": 1.0,  # Greek mu
+    "\\u00b5m": 1.0,  # as ImageJ escapes it
+    "micron": 1.0,
+    "microns": 1.0,
+    "micrometer": 1.0,
+    "mm": 1e3,
+    "cm": 1e4,
+    "inch": 25400.0,
+    "in": 25400.0,
+    "m": 1e6,
+}
+SCREENS = (72, 96)  # dots an inch that programs write when they know nothing
+SMALLEST, LARGEST = 1e-3, 1e3
+UNLIKELY = 30.0  # above it lie print resolutions: 300 dots an inch are 85 um
+
+PixelSize = tuple[float, float]
+
+
+def checked(rows: float, columns: float, *, source: str) -> tuple[PixelSize | None, tuple[str, ...]]:
+    """A pixel size in um as a file gives it -> the same, or None if it is absurd, and notes."""
+    size = (rows, columns)
+    if not all(math.isfinite(value) and SMALLEST <= value <= LARGEST for value in size):
+        return None, (f"pixel size {rows:.3g} x {columns:.3g} um ({source}) is absurd and taken as unknown",)
+    notes = []
+    if abs(rows - columns) >= 0.01 * min(size):
+        notes.append(f"pixels are not square: {rows:.4g} um high, {columns:.4g} um wide")
+    if max(size) > UNLIKELY:
+        notes.append(f"pixel size {max(size):.3g} um ({source}) is unlikely in microscopy; --pixel-size overrules it")
+    return size, tuple(notes)
+
+
+def from_density(x: float, y: float, micrometres: float, *, source: str) -> tuple[PixelSize | None, tuple[str, ...]]:
+    """Pixels per unit in x and y, and the length of the unit in um -> pixel size and notes.
+
+    1 pixel a unit, and the densities of screens (72, 96 dots an inch), are written by programs that know nothing: the
+    size is unknown, without a note.
+    """
+    per_inch = [value * 25400 / micrometres for value in (x, y)]
+    is_screen = all(any(abs(value - screen) < 0.5 for screen in SCREENS) for value in per_inch)
+    if is_screen or (x, y) == (1, 1):
+        return None, ()
+    rows, columns = (micrometres / value if value else math.inf for value in (y, x))
+    return checked(rows, columns, source=source)
+
+
+def pixels_per_metre(size: PixelSize) -> tuple[int, int]:
+    """(x, y), rounded, as PNG and BMP store it."""
+    return round(1e6 / size[1]), round(1e6 / size[0])
