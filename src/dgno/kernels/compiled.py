@@ -35,6 +35,13 @@ def fields(lengths: tuple[str, ...], pointers: tuple[str, ...]) -> list[tuple[st
     return [(name, ctypes.c_long) for name in lengths] + [(name, ctypes.c_void_p) for name in pointers]
 
 
+def check_plain(**tensors: Tensor) -> None:
+    """Refuse tensors that the C code would misread: it takes float32 in the machine's memory."""
+    for name, tensor in tensors.items():
+        if tensor.dtype != torch.float32 or tensor.device.type != "cpu":
+            raise ValueError(f"{name} is {tensor.dtype} on {tensor.device.type}, wanted float32 on the CPU")
+
+
 def channels_last(x: Tensor) -> Tensor:
     """The map without its history, the channels of a pixel side by side in memory."""
     return x.detach().contiguous(memory_format=torch.channels_last)

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 
-def gelu_gate(x: Float[Tensor, "b 2c h w"], weight: Float[Tensor, "2c 1 3 3"]) -> Float[Tensor, "b c h w"]:
+def gelu_gate(x: Float[Tensor, "b c2 h w"], weight: Float[Tensor, "c2 1 3 3"]) -> Float[Tensor, "b c2//2 h w"]:
     """GELU(first half) * second half of the convolved channels: the gate of Restormer's feed-forward network."""
     first, second = F.conv2d(x, weight, padding=1, groups=x.shape[1]).chunk(2, dim=1)
     return F.gelu(first) * second

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from dgno.kernels.compiled import Arguments, channels_last, fields, load_library
+from dgno.kernels.compiled import Arguments, channels_last, check_plain, fields, load_library
 
 
 class _Gate(Arguments):
@@ -91,10 +91,17 @@ class _GatedConvolution(torch.autograd.Function):
         return gx, gweight.sum(0).T.reshape(c, 1, 3, 3), None if gbias is None else gbias.sum(0)
 
 
-def gelu_gate_c(x: Float[Tensor, "b 2c h w"], weight: Float[Tensor, "2c 1 3 3"]) -> Float[Tensor, "b c h w"]:
+def _check(channels: int, **tensors: Tensor) -> None:
+    if channels < load().fewest_channels():
+        raise ValueError(f"the compiled gate needs {load().fewest_channels()} channels, got {channels}")
+    check_plain(**tensors)
+
+
+def gelu_gate_c(x: Float[Tensor, "b c2 h w"], weight: Float[Tensor, "c2 1 3 3"]) -> Float[Tensor, "b c2//2 h w"]:
     """`gelu_gate` of depthwise.py, compiled; float32 on the CPU, c at least `CompiledGate.fewest_channels`."""
     if weight.shape != (x.shape[1], 1, 3, 3) or x.shape[1] % 2:
         raise ValueError(f"weights {tuple(weight.shape)} do not fit a map {tuple(x.shape)}")
+    _check(x.shape[1] // 2, x=x, weight=weight)
     return _GatedConvolution.apply(x, weight, None)
 
 
@@ -104,4 +111,5 @@ def sigmoid_gate_c(
     """`sigmoid_gate` of depthwise.py, compiled; float32 on the CPU, c at least `CompiledGate.fewest_channels`."""
     if weight.shape != (x.shape[1], 1, 3, 3) or bias.shape != x.shape[1:2]:
         raise ValueError(f"weights {tuple(weight.shape)} and {tuple(bias.shape)} do not fit a map {tuple(x.shape)}")
+    _check(x.shape[1], x=x, weight=weight, bias=bias)
     return _GatedConvolution.apply(x, weight, bias)

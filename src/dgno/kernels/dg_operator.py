@@ -45,7 +45,7 @@ def contract(k: Float[Tensor, "*grid ph pw d"], v: Float[Tensor, "*grid ph pw d"
 
 
 def integrate(
-    kv: Float[Tensor, "b 2c h w"],
+    kv: Float[Tensor, "b c2 h w"],
     key_norm: Float[Tensor, "2 heads d"],
     value_norm: Float[Tensor, "2 heads d"],
     size: tuple[int, int],

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from dgno.kernels.compiled import Arguments, channels_last, fields, load_library
+from dgno.kernels.compiled import Arguments, channels_last, check_plain, fields, load_library
 from dgno.kernels.dg_operator import Map, Operators, Sides
 
 
@@ -120,7 +120,7 @@ def _apply_arguments(q: Tensor, operators: Tensor) -> _DG:
 
 
 def integrate_c(
-    kv: Float[Tensor, "b 2c h w"],
+    kv: Float[Tensor, "b c2 h w"],
     key_norm: Float[Tensor, "2 heads d"],
     value_norm: Float[Tensor, "2 heads d"],
     size: tuple[int, int],
@@ -130,6 +130,9 @@ def integrate_c(
     (_, c2, h, w), (ph, pw) = kv.shape, size
     if key_norm.shape != value_norm.shape or c2 != 2 * key_norm.shape[1] * key_norm.shape[2] or h % ph or w % pw:
         raise ValueError(f"a map {tuple(kv.shape)} cannot be cut into {size} elements of {tuple(key_norm.shape)} norms")
+    if not load().has_width(key_norm.shape[2]):
+        raise ValueError(f"the compiled operator has no version for heads of {key_norm.shape[2]} channels")
+    check_plain(kv=kv, key_norm=key_norm, value_norm=value_norm)
     return _Integrate.apply(kv, key_norm, value_norm, size, sides)
 
 
@@ -138,4 +141,7 @@ def apply_c(q: Map, operators: Operators) -> Map:
     (b, c, h, w), (ob, rows, columns, heads, d, e) = q.shape, operators.shape
     if b != ob or c != heads * d or d != e or h % rows or w % columns:
         raise ValueError(f"operators {tuple(operators.shape)} do not fit a map {tuple(q.shape)}")
+    if not load().has_width(d):
+        raise ValueError(f"the compiled operator has no version for heads of {d} channels")
+    check_plain(q=q, operators=operators)
     return _Apply.apply(q, operators)

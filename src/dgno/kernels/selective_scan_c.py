@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from dgno.kernels.compiled import Arguments, fields, load_library
+from dgno.kernels.compiled import Arguments, check_plain, fields, load_library
 
 
 class _Scan(Arguments):
@@ -108,4 +108,7 @@ def selective_scan_c(
     came = tuple(tuple(t.shape) for t in (delta, A, B, C, D))
     if came != wanted:  # the C code believes what it is told
         raise ValueError(f"shapes of delta, A, B, C, D are {came}; for this u wanted {wanted}")
+    if n > load().max_states:
+        raise ValueError(f"{n} states, the compiled scan holds {load().max_states}")
+    check_plain(u=u, delta=delta, A=A, B=B, C=C, D=D)
     return _SelectiveScan.apply(u, delta, A, B, C, D)

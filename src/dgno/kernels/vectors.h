@@ -30,12 +30,13 @@ static inline __attribute__((always_inline)) TARGET VF NAME(exp2)(VF x) {
     VI k;
     memcpy(&k, &shifted, sizeof k);
     k -= 0x4B400000 - 127; /* the biased exponent */
-    for (int lane = 0; lane < LANES; lane++) {
-        k[lane] = k[lane] < 0 ? 0 : k[lane];
-        k[lane] = k[lane] > 255 ? 255 : k[lane];
-    }
+    for (int lane = 0; lane < LANES; lane++) k[lane] = k[lane] > 255 ? 255 : k[lane];
     k <<= 23;
     VF power;
     memcpy(&power, &k, sizeof power);
-    return p * power;
+    p *= power;
+    memcpy(&k, &p, sizeof k);
+    k &= ~(x < -127.0f); /* exactly 0 there, where k and f may be anything; NaN stays NaN */
+    memcpy(&p, &k, sizeof p);
+    return p;
 }

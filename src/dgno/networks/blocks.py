@@ -56,7 +56,7 @@ class Upsample(nn.Sequential):
         super().__init__(nn.Conv2d(dim, 2 * dim, 3, padding=1, bias=False), nn.PixelShuffle(2))
 
 
-def pad_to_multiple(x: Map, multiple: int) -> Map:
+def pad_to_multiple(x: Map, multiple: int) -> Float[Tensor, "b c padded_h padded_w"]:
     """Extend `x` at the bottom and the right to a multiple of `multiple` pixels: by reflection, by the last pixel where
     the plane is too small to reflect."""
     h, w = x.shape[2:]
@@ -70,7 +70,7 @@ def channels_last(x: Map) -> Map:
     return x.contiguous(memory_format=torch.channels_last)
 
 
-def every_other_pixel(x: Map) -> Map:
+def every_other_pixel(x: Map) -> Float[Tensor, "b c (h+1)//2 (w+1)//2"]:
     """Nearest down-sampling by 2: every second pixel, from the first."""
     return x[:, :, ::2, ::2]
 

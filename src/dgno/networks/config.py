@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+
+from dgno.errors import ConfigError
+
+CHOICES = {
+    "channels": (1, 3),
+    "traces": ("cell", "face"),
+    "flux": ("central", "jump", "avg_jump", "upwind", "upwind_frobenius"),
+    "boundary": ("dirichlet", "neumann", "periodic"),
+    "convention": ("paper", "released"),
+    "scope": ("elements", "none", "global"),
+    "shallow_norm": ("instance", "channel", "none"),
+    "activation": ("gelu", "relu"),
+}
 
 
 @dataclass(frozen=True)
@@ -43,3 +57,36 @@ class DGNOConfig:
     shallow_norm: str = "instance"
     prompt_sorted: bool = False
     activation: str = "gelu"
+
+    def __post_init__(self) -> None:
+        problems = [
+            f"{name} is {getattr(self, name)!r}, wanted one of {', '.join(map(repr, known))}"
+            for name, known in CHOICES.items()
+            if type(getattr(self, name)) is not type(known[0]) or getattr(self, name) not in known
+        ]
+        lowest = {"width": 4, "heads": 1, "element_size": 1, "iterations": 1}
+        problems += [
+            f"{name} is {getattr(self, name)!r}, wanted a whole number of at least {low}"
+            for name, low in lowest.items()
+            if not _is_count(getattr(self, name), low)
+        ]
+        problems += [
+            f"{name} is {getattr(self, name)!r}, wanted true or false"
+            for name in ("tau_learnt", "prompt_sorted")
+            if not isinstance(getattr(self, name), bool)
+        ]
+        if isinstance(self.tau, bool) or not isinstance(self.tau, float | int) or not math.isfinite(self.tau):
+            problems.append(f"tau is {self.tau!r}, wanted a finite number")
+        if not isinstance(self.blocks, tuple) or len(self.blocks) != 4 or not all(_is_count(n, 1) for n in self.blocks):
+            problems.append(f"blocks is {self.blocks!r}, wanted four whole numbers of at least 1")
+        counts = _is_count(self.width, 1) and _is_count(self.heads, 1)
+        if counts and (self.width % 2 or self.width % self.heads or self.width // self.heads < 2):
+            problems.append(f"width {self.width} and heads {self.heads}: the width is even, and at least twice the heads' number")
+        if self.scan_block is not None and (not _is_count(self.scan_block, 8) or self.scan_block % 8):
+            problems.append(f"scan_block is {self.scan_block!r}, wanted a multiple of 8, or None")
+        if problems:
+            raise ConfigError("the network cannot be built", why="; ".join(problems))
+
+
+def _is_count(value: object, lowest: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= lowest

@@ -5,8 +5,9 @@ lifting -> at quarter, half and full resolution: merge, T operator layers, proje
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -16,6 +17,8 @@ from dgno.networks.blocks import Map, Upsample, every_other_pixel, pad_to_multip
 from dgno.operators.pointwise import Pointwise
 
 ImageBatch = Float[Tensor, "b channels h w"]
+HalfBatch = Float[Tensor, "b channels (h+1)//2 (w+1)//2"]
+QuarterBatch = Float[Tensor, "b channels (h+3)//4 (w+3)//4"]
 
 
 class OperatorStage(nn.Module):
@@ -30,7 +33,7 @@ class OperatorStage(nn.Module):
         self.merge = Pointwise(2 * dim, dim, bias=False)
         self.layers = layers
 
-    def forward(self, coarser: Map, encoded: Map) -> Map:
+    def forward(self, coarser: Float[Tensor, "b c2 h2 w2"], encoded: Map) -> Map:
         z = self.merge(torch.cat([self.up(coarser), encoded], 1))
         return self.layers(z)
 
@@ -43,6 +46,7 @@ class DGNO(nn.Module):
     multiple : pixels; the input is extended to a multiple of it and the output cropped
     is_local : whether far pixels are without (measurable) influence, so that tiles give what the whole image gives
     halo : pixels of context that a tile needs for that; measured with trained weights and stored beside them
+    bytes_per_pixel : of memory that restoring takes at most, measured on a CPU with tiles from 256 to 1024 px
     """
 
     def __init__(
@@ -57,6 +61,7 @@ class DGNO(nn.Module):
     ) -> None:
         super().__init__()
         self.channels, self.multiple, self.is_local, self.halo = channels, multiple, is_local, 64
+        self.bytes_per_pixel = 1024 + 64 * width
         self.lifting = lifting
         self.operator_quarter = OperatorStage(4 * width, operators(4 * width))
         self.operator_half = OperatorStage(2 * width, operators(2 * width))
@@ -71,7 +76,7 @@ class DGNO(nn.Module):
         _, _, z1 = self.features(padded)
         return (self.output_full(z1) + padded)[:, :, : x.shape[2], : x.shape[3]]
 
-    def at_all_scales(self, x: ImageBatch) -> tuple[ImageBatch, ImageBatch, ImageBatch]:
+    def at_all_scales(self, x: ImageBatch) -> tuple[ImageBatch, HalfBatch, QuarterBatch]:
         """The restored image at full, half and quarter resolution: what training compares (Eq. 31)."""
         padded = pad_to_multiple(x, self.multiple)
         x2 = every_other_pixel(padded)
@@ -81,16 +86,24 @@ class DGNO(nn.Module):
         h, w = x.shape[2:]
         return tuple(y[:, :, : -(-h // 2**s), : -(-w // 2**s)] for s, y in enumerate(outputs))  # type: ignore[return-value]
 
-    def features(self, x: ImageBatch) -> tuple[Map, Map, Map]:
+    def features(self, x: ImageBatch) -> tuple[Float[Tensor, "b c4 h//4 w//4"], Float[Tensor, "b c2 h//2 w//2"], Map]:
         """What the operator layers leave at quarter, half and full resolution."""
         e1, e2, e3, latent = self.lifting(x)
         z3 = self.operator_quarter(latent, e3)
         z2 = self.operator_half(z3, e2)
         return z3, z2, self.operator_full(z2, e1)
 
-    def seed_routing(self, seeds: list[int] | None) -> None:
-        """While training, draw the routing noise of image i from a generator of its own, seeded with seeds[i]."""
-        generators = None if seeds is None else [torch.Generator().manual_seed(seed) for seed in seeds]
+    def seed_routing(self, seeds: Sequence[Sequence[int]] | None) -> None:
+        """While training, draw the routing noise of image i from a generator of its own, seeded with the numbers seeds[i].
+
+        None goes back to torch's global generator.
+        """
+        generators = None if seeds is None else [_generator(seed, self.output_full.weight.device) for seed in seeds]
         for module in self.modules():
             if isinstance(module, Routing):
                 module.generators = generators
+
+
+def _generator(seed: Sequence[int], device: torch.device) -> torch.Generator:
+    state = int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0])
+    return torch.Generator(device).manual_seed(state >> 1)

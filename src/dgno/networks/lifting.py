@@ -23,6 +23,12 @@ from dgno.networks.blocks import (
 )
 from dgno.operators.pointwise import Pointwise
 
+Scales = tuple[
+    Map,
+    Float[Tensor, "b 2*c h//2 w//2"],
+    Float[Tensor, "b 4*c h//4 w//4"],
+    Float[Tensor, "b 8*c h//8 w//8"],
+]
 Norm = Callable[[int], nn.Module]
 
 
@@ -106,7 +112,7 @@ class MambaLifting(nn.Module):
         self.shallow3 = ShallowFeatures(channels, 4 * width, activation=activation, norm=norm)
         self.merge2, self.merge3 = FeatureMerge(2 * width), FeatureMerge(4 * width)
 
-    def forward(self, x: Float[Tensor, "b channels h w"]) -> tuple[Map, Map, Map, Map]:
+    def forward(self, x: Float[Tensor, "b channels h w"]) -> Scales:
         # In plain layout: the rounding of this product decides near-ties of the first routing, and the published
         # numbers were made in plain layout. Everything after it is channels-last.
         e0 = channels_last(self.embed(x.contiguous()))

@@ -11,12 +11,13 @@ The paper (App. D) and the released code use the same three names for different 
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 
+@runtime_checkable
 class Boundary(Protocol):
     """A rule for the image border, in both conventions."""
 

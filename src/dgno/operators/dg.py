@@ -49,7 +49,7 @@ class DGOperator(nn.Module):
         K = self.operators(kv)
         return self.mlp(backends.apply(q, K) + z) + z
 
-    def project(self, z: Map) -> tuple[Map, Float[Tensor, "b 2c h w"]]:
+    def project(self, z: Map) -> tuple[Map, Float[Tensor, "b 2*c h w"]]:
         """Queries, and keys with values: one linear map, computed as two so that each result lies together in memory."""
         pixels, dim = z.permute(0, 2, 3, 1), z.shape[1]
         weight, bias = self.qkv.weight, self.qkv.bias
@@ -57,7 +57,7 @@ class DGOperator(nn.Module):
         kv = backends.pointwise(pixels, weight[dim:], bias[dim:])
         return q.permute(0, 3, 1, 2), kv.permute(0, 3, 1, 2)
 
-    def operators(self, kv: Float[Tensor, "b 2c h w"]) -> Operators:
+    def operators(self, kv: Float[Tensor, "b c2 h w"]) -> Operators:
         """The operator K of every element and head, Eq. 16."""
         size = (self.element_size,) * 2 if self.element_size else (kv.shape[2], kv.shape[3])
         volume, traces = self.traces(kv, self.key_norm.stacked(), self.value_norm.stacked(), size)

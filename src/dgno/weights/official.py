@@ -7,16 +7,18 @@ file knows names and shapes only; reading the file is `pth.py`'s part.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from dgno.errors import CheckpointMismatch
+from dgno.errors import CheckpointMismatch, ConfigError
 from dgno.networks.config import DGNOConfig
+from dgno.networks.dgno import DGNO
+from dgno.weights.store import check_fit
 
 # Released name -> ours, applied one after the other.
-_RENAMES: tuple[tuple[str, str], ...] = (
+_RENAMES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     # the lifting
     (r"^patch_embed\.proj\.", "lifting.embed."),
     (r"^encoder_level([123])\.", r"lifting.level\1."),
@@ -70,7 +72,7 @@ _FACE_INDEX = re.compile(r"\.face_idx_(left|right|top|bottom)$")  # constant buf
 def our_name(released: str) -> str:
     """The name in our networks of a parameter of the released code."""
     for pattern, replacement in _RENAMES:
-        released = re.sub(pattern, replacement, released)  # type: ignore[arg-type]
+        released = re.sub(pattern, replacement, released)
     return released
 
 
@@ -87,21 +89,27 @@ class Choices:
 
 def read_config(params: Mapping[str, Tensor], choices: Choices) -> DGNOConfig:
     """The network that the tensors belong to: channels, width, blocks, heads, variant, iterations and element size."""
+    for name in ("patch_embed.proj.weight", "conv0.kln.weight"):
+        if name not in params:
+            hint = "give a checkpoint of the published DGNO code"
+            raise CheckpointMismatch("not a DGNO checkpoint", why=f"it has no tensor {name!r}", hint=hint)
     try:
-        embed = params["patch_embed.proj.weight"]
-        key_norm = params["conv0.kln.weight"]
-        tokens_per_face = params.get("conv0.face_idx_left")
-    except KeyError as error:
-        raise CheckpointMismatch(
-            f"not a DGNO checkpoint: it has no tensor {error.args[0]!r}; give a file published with the DGNO paper"
-        ) from error
-    face_side = None if tokens_per_face is None else len(tokens_per_face)
+        return _config(params, choices)
+    except (ConfigError, ValueError, TypeError, IndexError) as error:
+        raise CheckpointMismatch("the tensors are those of no network that dgno can build", why=str(error)) from error
+
+
+def _config(params: Mapping[str, Tensor], choices: Choices) -> DGNOConfig:
+    face_tokens = params.get("conv0.face_idx_left")
+    face_side = None if face_tokens is None else len(face_tokens)
+    width, channels = params["patch_embed.proj.weight"].shape[:2]
+    level1, level2, level3, latent = (_count(params, rf"^{level}\.(\d+)\.") for level in _LEVELS)
     return DGNOConfig(
-        channels=embed.shape[1],
-        width=embed.shape[0],
-        blocks=tuple(_count(params, rf"^{level}\.(\d+)\.") for level in _LEVELS),  # type: ignore[arg-type]
-        heads=choices.heads or key_norm.shape[0],
-        traces="cell" if tokens_per_face is None else "face",
+        channels=channels,
+        width=width,
+        blocks=(level1, level2, level3, latent),
+        heads=choices.heads or params["conv0.kln.weight"].shape[0],
+        traces="cell" if face_tokens is None else "face",
         flux=choices.flux,
         boundary=choices.boundary,
         convention="released",
@@ -118,24 +126,18 @@ def _count(params: Mapping[str, Tensor], pattern: str) -> int:
     return len({match[1] for match in (re.match(pattern, name) for name in params) if match})
 
 
-def to_ours(params: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
-    """The released tensors under our names and in our shapes (a linear layer is a 1x1 convolution here).
+def to_ours(params: Mapping[str, Tensor], network: DGNO) -> dict[str, Tensor]:
+    """The released tensors under our names and in our shapes: ours have no axes of length 1.
 
     Raises CheckpointMismatch with the first differences unless every tensor finds its place and every place its tensor.
     """
-    wanted = network.state_dict()
+    wanted = {name: tensor.shape for name, tensor in network.state_dict().items()}
     found = {our_name(name): tensor for name, tensor in params.items() if not _FACE_INDEX.search(name)}
-    problems = [f"missing {name}" for name in wanted.keys() - found.keys()]
-    problems += [f"unexpected {name}" for name in found.keys() - wanted.keys()]
     for name in wanted.keys() & found.keys():
-        ours, theirs = tuple(wanted[name].shape), tuple(found[name].shape)
-        if [n for n in ours if n > 1] != [n for n in theirs if n > 1]:
-            problems.append(f"{name} is {theirs}, wanted {ours}")
-    if problems:
-        listed = "; ".join(sorted(problems)[:5]) + ("; ..." if len(problems) > 5 else "")
-        raise CheckpointMismatch(
-            "the tensors do not fit the network",
-            why=f"{len(problems)} differences: {listed}",
-            hint="check --flux, --boundary and --heads against the training that made the file",
-        )
-    return {name: found[name].reshape(wanted[name].shape) for name in wanted}
+        if _without_ones(wanted[name]) == _without_ones(found[name].shape):
+            found[name] = found[name].reshape(wanted[name])
+    return check_fit(network, found)
+
+
+def _without_ones(shape: Iterable[int]) -> list[int]:
+    return [n for n in shape if n != 1]

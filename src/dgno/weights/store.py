@@ -1,23 +1,191 @@
-"""Weights as files: safetensors whose header says how to rebuild the network."""
+"""Weights as files: safetensors whose header says how to rebuild the network and how to use it.
+
+The header (the file's metadata) has
+    format    "dgno-weights"
+    schema    of the header, a number
+    card      JSON: the network's configuration, normalisation, halo, and facts about the training
+    sha256    over the card and all tensors, so that damage is found
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import difflib
+import hashlib
 import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from safetensors.torch import load_file, save_file
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor
 
+from dgno.errors import CheckpointMismatch, ConfigError, CorruptCheckpoint, UnknownWeights
+from dgno.io.atomic import write_atomically
 from dgno.networks.config import DGNOConfig
+from dgno.networks.dgno import DGNO
+from dgno.networks.presets import build
+
+FORMAT, SCHEMA = "dgno-weights", 1
+NORMALIZATIONS = ("range", "percentile", "minmax")
+EMBEDDED = Path(__file__).parent / "embedded"
+LARGEST_FILE = 8 * 2**30  # bytes
 
 
-def save_weights(path: Path, tensors: dict[str, Tensor], config: DGNOConfig, training: dict[str, Any]) -> Path:
-    header = {"config": json.dumps(dataclasses.asdict(config)), "training": json.dumps(training)}
-    save_file({k: v.detach().contiguous() for k, v in tensors.items()}, path, metadata=header)
+@dataclass(frozen=True)
+class Card:
+    """What is known about weights besides their tensors.
+
+    network : the configuration that `dgno.networks.build` makes the network from
+    image : what they were trained for, "fluorescence" or "bright field"; empty if unknown
+    normalization : how images are brought to [0, 1]: "range" (black to white), "percentile" (0.1 to 99.9) or "minmax"
+    halo : px of context at which tiles agree with the whole image; None if it was not measured
+    training : facts for people: data, steps, blur, date, results
+    """
+
+    network: DGNOConfig
+    image: str = ""
+    normalization: str = "range"
+    halo: int | None = None
+    training: Mapping[str, Any] = field(default_factory=dict)  # Any: free facts, only shown
+
+    def __post_init__(self) -> None:
+        if self.halo is not None and (not isinstance(self.halo, int) or self.halo < 0):
+            raise ConfigError(f"halo is {self.halo!r}, wanted a number of px, or None")
+        if self.normalization not in NORMALIZATIONS:
+            raise ConfigError(f"normalization is {self.normalization!r}, wanted one of {', '.join(NORMALIZATIONS)}")
+        if not isinstance(self.image, str) or not isinstance(self.training, Mapping):
+            raise ConfigError("image is text and training a table")
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+
+def embedded_names() -> list[str]:
+    """Names of the weights that come with the package."""
+    return sorted(path.stem for path in EMBEDDED.glob("*.safetensors"))
+
+
+def find_weights(name: str | Path) -> Path:
+    """The file of weights given by name or by path."""
+    path = Path(name)
+    if path.is_file():
+        return path
+    embedded = EMBEDDED / f"{name}.safetensors"
+    if str(name) in embedded_names():
+        return embedded
+    known = embedded_names()
+    nearest = difflib.get_close_matches(str(name), known, n=2)
+    meant = f"did you mean {' or '.join(nearest)}? " if nearest else ""
+    hint = f"{meant}known: {', '.join(known) or 'none'}. For a file, give its path: ./my.safetensors"
+    raise UnknownWeights(f"no weights named {str(name)!r}", hint=hint)
+
+
+def save_weights(path: Path, tensors: Mapping[str, Tensor], card: Card) -> Path:
+    """Write weights; the file appears under its name only when it is whole."""
+    kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    header = {"format": FORMAT, "schema": str(SCHEMA), "card": card.to_json(), "sha256": digest(card, kept)}
+    data = _ordered(save(kept, metadata=header))
+
+    def write(file: BinaryIO) -> None:
+        file.write(data)
+
+    def check(written: Path) -> None:
+        read_weights(written)
+
+    write_atomically(path, write, check)
     return path
 
 
-def load_tensors(path: Path) -> dict[str, Tensor]:
-    return load_file(path)
+def _ordered(data: bytes) -> bytes:
+    """A safetensors file with the entries of its header in order: the library writes them in a random one."""
+    end = 8 + int.from_bytes(data[:8], "little")
+    text = json.dumps(json.loads(data[8:end]), sort_keys=True, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + data[end:]
+
+
+def load_weights(name: str | Path) -> tuple[DGNO, Card]:
+    """The network, in eval mode, and the card of weights given by name or by path.
+
+    Tensors of another floating dtype are cast to float32. Raises UnknownWeights, CorruptCheckpoint, CheckpointMismatch.
+    """
+    path = find_weights(name)
+    card, tensors = read_weights(path)
+    with torch.device("meta"):  # compare shapes before taking memory
+        check_fit(build(card.network), tensors, path=path)
+    network = build(card.network)
+    network.load_state_dict({name: t.float() for name, t in tensors.items()})
+    if card.halo is not None:
+        network.halo = card.halo
+    return network.eval(), card
+
+
+def read_weights(path: Path) -> tuple[Card, dict[str, Tensor]]:
+    """Card and tensors of a file, after checking that it is whole, ours, and finite."""
+    if path.stat().st_size > LARGEST_FILE:
+        raise CorruptCheckpoint("the file is too large for weights", path=path, why=f"over {LARGEST_FILE} bytes")
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    except (SafetensorError, OSError, ValueError) as error:
+        hint = "get the file again; a .pth file is converted by `dgno import-weights`"
+        raise CorruptCheckpoint("not a whole safetensors file", path=path, why=str(error), hint=hint) from error
+    card = _read_card(header, path)
+    if header.get("sha256") != digest(card, tensors):
+        raise CorruptCheckpoint("the file is damaged", path=path, why="its hash is not the stored one", hint="get it again")
+    bad = [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
+    if bad:
+        raise CorruptCheckpoint("the weights hold NaN or infinite values", path=path, why=f"in {bad[0]}")
+    return card, tensors
+
+
+def _read_card(header: Mapping[str, str], path: Path) -> Card:
+    if header.get("format") != FORMAT:
+        hint = "give weights that dgno wrote; published checkpoints are converted by `dgno import-weights`"
+        raise CheckpointMismatch("a safetensors file without the header of dgno weights", path=path, hint=hint)
+    if not header.get("schema", "").isdecimal() or int(header["schema"]) > SCHEMA:
+        why = f"its header has schema {header.get('schema')}, this version reads up to {SCHEMA}"
+        raise CheckpointMismatch("the weights are from a newer dgno", path=path, why=why, hint="upgrade dgno")
+    try:
+        facts = json.loads(header["card"])
+        blocks = facts["network"].pop("blocks")
+        return Card(**facts | {"network": DGNOConfig(**facts["network"], blocks=tuple(blocks))})
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError, ConfigError) as error:
+        raise CorruptCheckpoint("the header of the weights cannot be read", path=path, why=str(error)) from error
+
+
+def check_fit(network: DGNO, tensors: Mapping[str, Tensor], *, path: Path | None = None) -> dict[str, Tensor]:
+    """The tensors, if they are just those of the network; else CheckpointMismatch with the first differences."""
+    wanted = network.state_dict()
+    problems = [f"missing {name}" for name in wanted if name not in tensors]
+    problems += [f"unexpected {name}" for name in tensors if name not in wanted]
+    problems += [
+        f"{name} is {tuple(tensors[name].shape)}, wanted {tuple(wanted[name].shape)}"
+        for name in wanted
+        if name in tensors and tensors[name].shape != wanted[name].shape
+    ]
+    if problems:
+        listed = "; ".join(problems[:5]) + ("; ..." if len(problems) > 5 else "")
+        raise CheckpointMismatch("the tensors do not fit the network", path=path, why=f"{len(problems)} differences: {listed}")
+    return dict(tensors)
+
+
+def digest(card: Card, tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over the card and every tensor's name, dtype, shape and bytes."""
+    sha = hashlib.sha256(card.to_json().encode())
+    for name in sorted(tensors):
+        tensor = tensors[name].contiguous()
+        sha.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        sha.update(tensor.flatten().view(torch.uint8).numpy() if tensor.numel() else b"")
+    return sha.hexdigest()
+
+
+def parameters(network: torch.nn.Module) -> int:
+    """How many numbers a network has learnt."""
+    return sum(math.prod(p.shape) for p in network.parameters())

@@ -1,0 +1,29 @@
+"""From a published checkpoint to weights of ours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dgno.errors import MissingInput, OutputExists, OutputNotWritable
+from dgno.networks.presets import build
+from dgno.weights.official import Choices, read_config, to_ours
+from dgno.weights.pth import read_params
+from dgno.weights.store import Card, save_weights
+
+
+def import_checkpoint(checkpoint: Path, out: Path, choices: Choices, *, overwrite: bool = False) -> Card:
+    """Convert a `.pth` file and return the card of the weights written to `out`."""
+    if not checkpoint.is_file():
+        raise MissingInput("no such checkpoint", path=checkpoint, hint="give the path of a .pth file")
+    if out.exists() and not overwrite:
+        raise OutputExists("the output exists", path=out, hint="say --overwrite to replace it")
+    if not out.parent.is_dir():
+        raise OutputNotWritable("no such folder", path=out.parent, hint="make it, or choose another output")
+    params = read_params(checkpoint)
+    config = read_config(params, choices)
+    tensors = to_ours(params, build(config))
+    # As published: gray images from their smallest to their largest value, colour images from 0 to 255.
+    normalization = "minmax" if config.channels == 1 else "range"
+    card = Card(config, normalization=normalization, training={"imported from": checkpoint.name})
+    save_weights(out, tensors, card)
+    return card

@@ -1,0 +1,161 @@
+"""Which version of a kernel runs, and why; without the compiled library everything still runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import ModuleType
+
+import pytest
+import torch
+from kernel_comparison import assert_agree, compiled_versions
+
+from dgno.errors import ConfigError
+from dgno.kernels import backends, compiled, depthwise_c, dg_operator_c, selective_scan_c
+from dgno.kernels.backends import Choice
+
+CPU, GPU = torch.device("cpu"), torch.device("cuda")
+Choose = Callable[[torch.device, torch.dtype], Choice]
+
+
+def choose_scan(device: torch.device, dtype: torch.dtype) -> Choice:
+    return backends.choose_scan(device, dtype, states=8)
+
+
+def choose_operator(device: torch.device, dtype: torch.dtype) -> Choice:
+    return backends.choose_operator(device, dtype, d=4, tokens=64)
+
+
+def choose_gate(device: torch.device, dtype: torch.dtype) -> Choice:
+    return backends.choose_gate(device, dtype, channels=32)
+
+
+# For each kernel: the choice, its variable, what runs instead of the compiled version, the module of that version
+CHOICES: dict[str, tuple[Choose, str, str, ModuleType]] = {
+    "scan": (choose_scan, "DGNO_SCAN", "chunked", selective_scan_c),
+    "operator": (choose_operator, "DGNO_OPERATOR", "reference", dg_operator_c),
+    "gate": (choose_gate, "DGNO_GATE", "reference", depthwise_c),
+}
+every_kernel = pytest.mark.parametrize("choose, variable, plain, module", CHOICES.values(), ids=CHOICES)
+needs_compiler = pytest.mark.skipif(not compiled_versions(selective_scan_c), reason="the kernels were not compiled")
+
+
+@pytest.fixture(autouse=True)
+def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("DGNO_SCAN", "DGNO_OPERATOR", "DGNO_GATE"):
+        monkeypatch.delenv(variable, raising=False)
+
+
+@needs_compiler
+@every_kernel
+def test_float32_on_the_cpu_is_compiled(choose: Choose, variable: str, plain: str, module: ModuleType) -> None:
+    """The compiled version runs, and the reason names the instruction set."""
+    choice = choose(CPU, torch.float32)
+    assert choice.name == "c"
+    assert module.load().version_name() in choice.reason
+
+
+@every_kernel
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16], ids=str)
+def test_other_dtypes_run_plainly(
+    choose: Choose, variable: str, plain: str, module: ModuleType, dtype: torch.dtype
+) -> None:
+    """What the compiled kernels cannot read runs in plain tensor code, and the reason names the dtype."""
+    choice = choose(CPU, dtype)
+    assert choice.name == plain
+    assert str(dtype) in choice.reason
+
+
+@every_kernel
+def test_other_devices_run_plainly(choose: Choose, variable: str, plain: str, module: ModuleType) -> None:
+    """On a GPU plain tensor code runs, and the reason names the device."""
+    choice = choose(GPU, torch.float32)
+    assert choice.name == plain
+    assert "cuda" in choice.reason
+
+
+@every_kernel
+def test_without_the_library_everything_runs_plainly(
+    choose: Choose, variable: str, plain: str, module: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A library that does not load is no error: the plain version runs, and the reason is the loader's."""
+
+    def fail(name: str) -> None:
+        raise OSError("no such library")
+
+    monkeypatch.setattr(module, "load_library", fail)
+    module.load.cache_clear()
+    choice = choose(CPU, torch.float32)
+    module.load.cache_clear()
+    assert choice == Choice(plain, "no such library")
+
+
+@every_kernel
+def test_the_variable_overrules(
+    choose: Choose, variable: str, plain: str, module: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The environment variable wins over everything, at the time of the call."""
+    for wanted in (plain, "c"):
+        monkeypatch.setenv(variable, wanted)
+        for device, dtype in [(CPU, torch.float32), (CPU, torch.float64), (GPU, torch.float32)]:
+            assert choose(device, dtype) == Choice(wanted, f"asked for by {variable}")
+
+
+@every_kernel
+def test_an_unknown_version_is_an_error(
+    choose: Choose, variable: str, plain: str, module: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A variable that names no version is a ConfigError that lists the versions."""
+    monkeypatch.setenv(variable, "fortran")
+    with pytest.raises(ConfigError, match=rf"{variable}='fortran'.*known: .*{plain}"):
+        choose(CPU, torch.float32)
+
+
+@every_kernel
+def test_an_empty_variable_is_none(
+    choose: Choose, variable: str, plain: str, module: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A variable set to nothing is as good as not set."""
+    unset = choose(CPU, torch.float32)
+    monkeypatch.setenv(variable, "")
+    assert choose(CPU, torch.float32) == unset
+
+
+@needs_compiler
+def test_sizes_that_are_not_compiled_run_plainly() -> None:
+    """Too many states, other head widths, huge elements, few channels: the reason names the number."""
+    too_many, few = selective_scan_c.load().max_states + 1, depthwise_c.load().fewest_channels() - 1
+    cases = [
+        (backends.choose_scan(CPU, torch.float32, too_many), "chunked", str(too_many)),
+        (backends.choose_operator(CPU, torch.float32, 5, 64), "reference", "heads of 5"),
+        (backends.choose_operator(CPU, torch.float32, 4, 70_000), "reference", "70000 tokens"),
+        (backends.choose_gate(CPU, torch.float32, few), "reference", f"got {few}"),
+    ]
+    for choice, name, reason in cases:
+        assert choice.name == name
+        assert reason in choice.reason
+
+
+def test_a_missing_library_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loading what was not compiled is an OSError that says so."""
+    compiled.load_library.cache_clear()
+    with pytest.raises(OSError, match="not compiled"):
+        compiled.load_library("no_such_kernel")
+    monkeypatch.setattr(compiled.importlib.machinery, "EXTENSION_SUFFIXES", [])
+    with pytest.raises(OSError, match="not compiled"):
+        compiled.load_library("selective_scan")
+
+
+@pytest.mark.parametrize("version", backends.SCANS)
+def test_the_scan_that_is_asked_for_runs(version: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """backends.selective_scan calls the version that the variable names, and all give one result."""
+    tensors = [torch.rand(s) for s in ((1, 9, 5), (1, 9, 5), (5, 3), (1, 9, 3), (1, 9, 3), (5,))]
+    expected, run, calls = backends.SCANS["loop"](*tensors), backends.SCANS[version], []
+
+    def spy(*args: torch.Tensor) -> torch.Tensor:
+        calls.append(version)
+        return run(*args)
+
+    monkeypatch.setitem(backends.SCANS, version, spy)
+    monkeypatch.setenv("DGNO_SCAN", version)
+    assert_agree(backends.selective_scan(*tensors), expected)
+    assert calls == [version]
