@@ -6,7 +6,7 @@ one would have seen.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from skimage.transform import resize
 
 from dgno.errors import ConfigError
 from dgno.io.image import read_image
-from dgno.optics.simulate import BlurRange, Pair, simulate
+from dgno.optics.simulate import BlurRange, draw_exposure
 
 Scene = Float[np.ndarray, "h w c"]
 MARGIN = 32  # px around a crop that the blur may reach
@@ -77,11 +77,12 @@ class SimulatedPairs:
 
     def batch(self, crop: int, size: int, *, seed: int, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Blurred and sharp, (size, channels, crop, crop) each."""
-        pairs = [self.sample(crop, np.random.default_rng([seed, step, slot])) for slot in range(size)]
-        return torch.stack([p.blurred for p in pairs]), torch.stack([p.sharp for p in pairs])
+        samples = [self.sample(crop, np.random.default_rng([seed, step, slot])) for slot in range(size)]
+        blurred, sharp = zip(*samples, strict=True)
+        return torch.stack(blurred), torch.stack(sharp)
 
-    def sample(self, crop: int, rng: np.random.Generator) -> Pair:
-        """One pair, everything in it drawn from `rng`."""
+    def sample(self, crop: int, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        """Blurred and sharp, (channels, crop, crop) each; everything is drawn from `rng`."""
         scenes = self.scenes[rng.choice(len(self.scenes), p=self.shares)]
         scene = scenes[rng.integers(len(scenes))]
         a = self.augmentation
@@ -94,11 +95,16 @@ class SimulatedPairs:
         patch = patch[:, ::-1] if rng.random() < 0.5 else patch
         patch = _recoloured(patch, a, rng)
         linear = rng.random() < a.linear_light
-        x = torch.from_numpy(np.ascontiguousarray(patch.transpose(2, 0, 1), dtype=np.float32))
-        if not linear:
-            return simulate(x, self.blur, rng, margin=MARGIN)
-        pair = simulate(srgb_decode(x.clamp(0, 1)), self.blur, rng, margin=MARGIN)
-        return Pair(srgb_encode(pair.sharp), srgb_encode(pair.blurred.clamp(0, 1)), pair.sigma)
+        scene = torch.from_numpy(np.ascontiguousarray(patch.transpose(2, 0, 1), dtype=np.float32))
+        exposure = draw_exposure((scene.shape[1], scene.shape[2]), self.blur, rng)
+        blurred = in_linear_light(exposure.of, scene) if linear else exposure.of(scene)
+        inside = (..., slice(MARGIN, -MARGIN), slice(MARGIN, -MARGIN))
+        return blurred[inside], scene[inside]
+
+
+def in_linear_light(process: Callable[[torch.Tensor], torch.Tensor], scene: torch.Tensor) -> torch.Tensor:
+    """`process` applied to the light behind sRGB code values in [0, 1]; the result coded again."""
+    return srgb_encode(process(srgb_decode(scene.clamp(0, 1))).clamp(0, 1))
 
 
 def srgb_decode(x: torch.Tensor) -> torch.Tensor:
@@ -131,7 +137,9 @@ def _to_unit(path: Path, source: Source, channels: int) -> Scene:
     return ((plane - low) / max(high - low, 1e-6)).clip(0, 1.5).astype(np.float32)
 
 
-def _most_structured(scene: Scene, window: int, rng: np.random.Generator) -> Scene:
+def _most_structured(
+    scene: Scene, window: int, rng: np.random.Generator
+) -> Float[np.ndarray, "{window} {window} c"]:
     """The square of `window` px, among a few at random, whose values vary most."""
     short = [max(window - n, 0) for n in scene.shape[:2]]
     if any(short):

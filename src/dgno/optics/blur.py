@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from dgno.optics.psf import PSF
@@ -59,6 +59,10 @@ class SpatiallyVaryingBlur:
             g = g + weight * blurred
         return g
 
+    def mean_psf(self) -> Float[Tensor, "k k"]:
+        """The average PSF over all pixels."""
+        return torch.einsum("l,lij->ij", self.weights.mean((-2, -1)), self.psfs)
+
     def adjoint(self, g: Images) -> Images:
         """The transpose of `apply`: <apply(h), g> = <h, adjoint(g)>."""
         _, transpose = torch.func.vjp(self.apply, torch.zeros_like(g))
@@ -93,11 +97,11 @@ def _interpolation_weights(field: Tensor, levels: Tensor) -> Float[Tensor, "leve
     return weights.scatter_add_(0, upper[None] - 1, 1 - share[None])
 
 
-def _embed(psf: PSF, radius: int) -> PSF:
+def _embed(psf: PSF, radius: int) -> Float64[np.ndarray, "side side"]:
     return np.pad(psf, radius - len(psf) // 2)
 
 
-def _pad(h: Images, r: int, boundary: str) -> Images:
+def _pad(h: Images, r: int, boundary: str) -> Float[Tensor, "*batch h2 w2"]:
     """Extend by r pixels on every side, in steps where the image is smaller than that."""
     if boundary == "reflect":
         return _reflect(_reflect(h, r, -1), r, -2)
@@ -105,7 +109,7 @@ def _pad(h: Images, r: int, boundary: str) -> Images:
     return F.pad(flat, (r, r, r, r), mode=PADDING[boundary]).reshape(*h.shape[:-2], h.shape[-2] + 2 * r, -1)
 
 
-def _reflect(h: Images, r: int, axis: int) -> Images:
+def _reflect(h: Images, r: int, axis: int) -> Float[Tensor, "*batch h2 w2"]:
     """Half-sample symmetric extension (d c b a | a b c d | d c b a) along one axis."""
     n = h.shape[axis]
     index = torch.arange(-r, n + r) % (2 * n)

@@ -82,3 +82,10 @@ def gaussian_disk(sigma: float, softness: float = 0.25) -> PSF:
     shape = (side, side)
     psf = np.fft.irfft2(np.fft.rfft2(sharp, shape) * np.fft.rfft2(soft, shape), shape).clip(min=0)
     return psf / psf.sum()
+
+
+def standard_deviation(psf: PSF) -> float:
+    """Root of the mean variance along both axes, px."""
+    offsets = np.arange(len(psf)) - len(psf) // 2
+    variance = psf.sum(0) @ offsets**2 + psf.sum(1) @ offsets**2
+    return math.sqrt(float(variance / (2 * psf.sum())))

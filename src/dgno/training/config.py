@@ -33,6 +33,7 @@ class TrainConfig:
     data : folder that the globs of `sources` start from
     out : folder for checkpoints, log and weights
     network : the network to train; `init` starts from these weights instead of fresh ones
+    image, normalization : what the weights are for, and how images are to be brought to [0, 1]; see `weights.store.Card`
     stages : crop and batch, by step; the last `until` is the number of steps
     learning_rate, final_learning_rate, warmup : cosine from the first to the second, after linear warm-up steps
     weight_decay, clip : AdamW's; largest norm of the gradient
@@ -45,6 +46,8 @@ class TrainConfig:
     sources: tuple[Source, ...]
     network: DGNOConfig = field(default_factory=DGNOConfig)
     init: Path | None = None
+    image: str = ""
+    normalization: str = "range"
     blur: BlurRange = field(default_factory=BlurRange)
     augmentation: Augmentation = field(default_factory=Augmentation)
     stages: tuple[Stage, ...] = (Stage(300_000, 256, 8),)

@@ -20,10 +20,10 @@ from dgno.networks.presets import build
 from dgno.training.config import TrainConfig
 from dgno.training.losses import FFT_WEIGHT, multi_scale_loss
 from dgno.training.state import TrainState
-from dgno.weights.store import load_tensors, save_weights
+from dgno.weights.store import Card, read_weights, save_weights
 
 MOST_SKIPPED = 10  # steps in a row without a finite gradient
-VALIDATION_CROPS, VALIDATION_SIZE = 16, 128
+VALIDATION_CROPS, VALIDATION_SIZE = 16, 128  # px
 
 
 def train(
@@ -32,8 +32,8 @@ def train(
     resume: bool = False,
     max_minutes: float = math.inf,
     report: Callable[[dict[str, float]], None] = lambda entry: None,
-) -> Path:
-    """Train as the configuration says and return the file of weights.
+) -> tuple[Path, int]:
+    """Train as the configuration says. Returns the file of weights and the number of steps they have seen.
 
     resume : go on from the newest checkpoint in `config.out`
     max_minutes : stop at a step boundary after this time, ready to be resumed
@@ -41,7 +41,7 @@ def train(
     """
     digest = hashlib.sha256(repr(dataclasses.replace(config, out=Path(), data=Path())).encode()).hexdigest()
     checkpoints, log = config.out / "checkpoints", config.out / "log.jsonl"
-    state = TrainState.start(config, load_tensors(config.init) if config.init else None)
+    state = TrainState.start(config, read_weights(config.init)[1] if config.init else None)
     if resume:
         state.load_newest(checkpoints, digest)
         _truncate(log, state.step)
@@ -54,7 +54,7 @@ def train(
     while state.step < config.steps and time.monotonic() - started < 60 * max_minutes:
         stage = config.stage(state.step)
         blurred, sharp = pairs.batch(stage.crop, stage.batch, seed=config.seed, step=state.step)
-        state.network.train().seed_routing([hash((config.seed, state.step, slot)) for slot in range(stage.batch)])
+        state.network.train().seed_routing([[config.seed, state.step, slot] for slot in range(stage.batch)])
         outputs = state.network.at_all_scales(blurred)
         spatial, frequency = multi_scale_loss(outputs, sharp, fft_norm=config.fft_norm)
         norm = _descend(state, spatial + FFT_WEIGHT * frequency, config)
@@ -71,7 +71,9 @@ def train(
             state.save(checkpoints, digest)
 
     state.save(checkpoints, digest)
-    return save_weights(config.out / "weights.safetensors", state.best_tensors(), config.network, training={"steps": state.step})
+    facts = {"name": config.out.name, "steps": state.step, "of steps": config.steps, "configuration": digest[:16]}
+    card = Card(config.network, config.image, config.normalization, training=facts)
+    return save_weights(config.out / "weights.safetensors", state.best_tensors(), card), state.step
 
 
 def learning_rate(step: int, config: TrainConfig) -> float:

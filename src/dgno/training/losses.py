@@ -34,7 +34,7 @@ def frequency_l1(restored: Images, sharp: Images, norm: str = "ortho") -> Float[
 
 
 def multi_scale_loss(
-    outputs: Sequence[Images], sharp: Images, *, fft_norm: str = "ortho"
+    outputs: Sequence[Float[Tensor, "_ _ _ _"]], sharp: Images, *, fft_norm: str = "ortho"
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
     """The two terms of Eq. 31, each summed over the scales: spatial and frequency, to be added as a + 0.1 b.
 

@@ -1,0 +1,47 @@
+"""Folders of blurred and sharp images that belong together by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dgno.errors import ConfigError
+
+BLURRED = ("blurred", "blur", "input", "source")
+SHARP = ("sharp", "GT", "gt", "target", "clear")
+
+
+@dataclass(frozen=True)
+class PairFiles:
+    """The files of one pair; `psf` is the true mean PSF where the pair was simulated."""
+
+    name: str
+    blurred: Path
+    sharp: Path
+    psf: Path | None = None
+
+
+def find_pairs(folder: Path) -> list[PairFiles]:
+    """Pairs below `folder`: files of the same stem in a folder of blurred and in one of sharp images.
+
+    Raises ConfigError if a folder is missing or a file has no partner.
+    """
+    blurred, sharp = _files(_one_of(folder, BLURRED)), _files(_one_of(folder, SHARP))
+    orphans = sorted(blurred.keys() ^ sharp.keys())
+    if orphans or not blurred:
+        why = f"{len(orphans)} files have no partner, the first is {orphans[0]!r}" if orphans else "it holds no images"
+        raise ConfigError("the folder is no set of pairs", path=folder, why=why, hint="give both images of a pair one name")
+    psfs = _files(folder / "psf") if (folder / "psf").is_dir() else {}
+    return [PairFiles(name, blurred[name], sharp[name], psfs.get(name)) for name in sorted(blurred)]
+
+
+def _one_of(folder: Path, names: tuple[str, ...]) -> Path:
+    found = [folder / name for name in names if (folder / name).is_dir()]
+    if len(found) != 1:
+        came = "none of them" if not found else " and ".join(f"{f.name}/" for f in found)
+        raise ConfigError("the folder is no set of pairs", path=folder, why=f"it has {came}, wanted one of {', '.join(names)}")
+    return found[0]
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    return {path.stem: path for path in sorted(folder.iterdir()) if path.is_file() and not path.name.startswith(".")}

@@ -1,0 +1,125 @@
+"""Write a set of simulated pairs: what `dgno simulate` makes and `dgno evaluate` reads.
+
+    DIR/sharp/NAME.tif      the scene, float32 in [0, 1]
+    DIR/blurred/NAME.tif    its image
+    DIR/sigma/NAME.tif      the blur at every pixel, px
+    DIR/psf/NAME.tif        the mean PSF
+    DIR/manifest.csv        one line a pair: all that was drawn
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from dgno.arrays import Image, from_tensor, percentile_affine, range_affine, to_tensor
+from dgno.errors import OutputCollision
+from dgno.io.image import read_image, write_image
+from dgno.optics.simulate import BlurRange, Exposure, draw_exposure
+
+
+@dataclass(frozen=True)
+class ManifestLine:
+    """What was drawn for one pair; sigmas in px, noise at full scale."""
+
+    name: str
+    source: str
+    seed: int
+    sigma_min: float
+    sigma_mean: float
+    sigma_max: float
+    softness: float
+    photons: float
+    read_noise: float
+    noise_seed: int
+
+
+def write_pairs(
+    sources: Sequence[Path],
+    out: Path,
+    ranges: BlurRange,
+    *,
+    seed: int = 0,
+    scale: str = "auto",
+    overwrite: bool = False,
+    progress: Callable[[float], None] = lambda share: None,
+) -> list[ManifestLine]:
+    """Simulate one pair for every plane of every sharp image and write them below `out`.
+
+    seed : pair i is drawn from (seed, i) alone, so the same call writes the same bytes
+    scale : how a source is brought to [0, 1]: "range" (black to white), "percentile" (0.1 to 99.9, clipped), or "auto":
+        the first for colour, the second for gray
+    """
+    names = _unique_names(sources)
+    lines = []
+    for i, (source, name) in enumerate(zip(sources, names, strict=True)):
+        for scene, plane_name in _scenes(read_image(source), name, scale):
+            exposure = draw_exposure((scene.shape[1], scene.shape[2]), ranges, np.random.default_rng([seed, len(lines)]))
+            _write(out, plane_name, scene, exposure, overwrite=overwrite, source=source)
+            lines.append(_line(plane_name, source, seed, exposure))
+        progress((i + 1) / len(sources))
+    with (out / "manifest.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, [field.name for field in fields(ManifestLine)])
+        writer.writeheader()
+        writer.writerows(asdict(line) for line in lines)
+    return lines
+
+
+def _unique_names(sources: Sequence[Path]) -> list[str]:
+    first: dict[str, Path] = {}
+    for source in sources:
+        if source.stem.casefold() in first:
+            why = f"{first[source.stem.casefold()]} and {source} would share the name {source.stem!r}"
+            raise OutputCollision("two inputs would get one output", why=why, hint="rename one, or give them apart")
+        first[source.stem.casefold()] = source
+    return [source.stem for source in sources]
+
+
+def _scenes(image: Image, name: str, scale: str) -> Iterator[tuple[Float[Tensor, "c h w"], str]]:
+    planes = list(image.planes())
+    by_range = scale == "range" or (scale == "auto" and image.is_colour)
+    for i, plane in enumerate(planes):
+        affine = range_affine(image) if by_range else percentile_affine(image, channel=image.channel_of(i))
+        yield to_tensor(plane, affine)[0].clamp(0, 1), name if len(planes) == 1 else f"{name}_p{i:04d}"
+
+
+def _write(
+    out: Path, name: str, scene: Float[Tensor, "c h w"], exposure: Exposure, *, overwrite: bool, source: Path
+) -> None:
+    psf = exposure.blur().mean_psf().float()
+    parts = {"sharp": scene, "blurred": exposure.of(scene), "sigma": exposure.sigma[None], "psf": psf[None]}
+    for folder, values in parts.items():
+        (out / folder).mkdir(parents=True, exist_ok=True)
+        path = out / folder / f"{name}.tif"
+        write_image(path, _as_image(values), overwrite=overwrite, inputs=[source])
+
+
+def _as_image(values: Float[Tensor, "c h w"]) -> Image:
+    pixels = from_tensor(values[None])
+    if pixels.shape[-1] == 1:
+        return Image(np.ascontiguousarray(pixels[..., 0]), "YX")
+    return Image(np.ascontiguousarray(pixels), "YXS")
+
+
+def _line(name: str, source: Path, seed: int, exposure: Exposure) -> ManifestLine:
+    sigma = exposure.sigma
+    smallest, mean, largest = (round(float(f(sigma)), 4) for f in (torch.min, torch.mean, torch.max))
+    return ManifestLine(
+        name=name,
+        source=source.name,
+        seed=seed,
+        sigma_min=smallest,
+        sigma_mean=mean,
+        sigma_max=largest,
+        softness=exposure.softness,
+        photons=round(exposure.photons, 2),
+        read_noise=round(exposure.read_noise, 6),
+        noise_seed=exposure.noise_seed,
+    )

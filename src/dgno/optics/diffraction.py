@@ -1,0 +1,107 @@
+"""The defocused image of a point in a wide-field microscope: scalar Fourier optics, incoherent, one wavelength.
+
+Lengths in um, frequencies in cycles per um. Goodman, Introduction to Fourier Optics, chapter 6; the phase of defocus is
+the exact one of a spherical wave, not its paraxial limit.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Complex128, Float64
+from scipy.ndimage import convolve1d
+
+from dgno.errors import ConfigError
+from dgno.optics.psf import PSF
+
+LARGEST_SIDE = 4096  # px of the grid on which a PSF is computed
+
+
+@dataclass(frozen=True)
+class Microscope:
+    """What decides the PSF besides the defocus.
+
+    numerical_aperture : of the objective
+    wavelength : um
+    pixel_size : um, in the plane of the specimen
+    refractive_index : of the medium between specimen and objective
+    """
+
+    numerical_aperture: float
+    wavelength: float
+    pixel_size: float
+    refractive_index: float = 1.0
+
+    def __post_init__(self) -> None:
+        if min(self.numerical_aperture, self.wavelength, self.pixel_size) <= 0:
+            raise ConfigError(f"aperture, wavelength and pixel size must be positive, got {self}")
+        if self.numerical_aperture >= self.refractive_index:
+            why = f"NA {self.numerical_aperture} with index {self.refractive_index}"
+            raise ConfigError("the numerical aperture must be below the refractive index", why=why)
+
+    @property
+    def supersampling(self) -> int:
+        """Samples per pixel and axis that hold the frequencies up to the cut-off 2 NA / wavelength, at least 2."""
+        return max(2, math.ceil(4 * self.pixel_size * self.numerical_aperture / self.wavelength))
+
+    def geometric_radius(self, defocus: float) -> float:
+        """Radius in um of the cone of light at this distance from focus."""
+        tangent = self.numerical_aperture / math.sqrt(self.refractive_index**2 - self.numerical_aperture**2)
+        return abs(defocus) * tangent
+
+
+def defocused(microscope: Microscope, defocus: float) -> PSF:
+    """Image of a point source `defocus` um out of focus, integrated over the camera's pixels.
+
+    h = |F^-1{P exp(i phi)}|^2 with the pupil P = 1 for nu <= NA / wavelength and
+    phi = 2 pi defocus (sqrt((n / wavelength)^2 - nu^2) - n / wavelength).
+    """
+    fine = microscope.pixel_size / microscope.supersampling
+    airy = 0.61 * microscope.wavelength / microscope.numerical_aperture
+    side = _grid_side(2 * (2 * microscope.geometric_radius(defocus) + 8 * airy) / fine)
+    amplitude = np.fft.ifft2(_pupil(microscope, defocus, side, fine))
+    intensity = np.fft.fftshift(np.abs(amplitude) ** 2)
+    return _crop(_integrate_pixels(intensity, microscope.supersampling))
+
+
+def _pupil(microscope: Microscope, defocus: float, side: int, fine: float) -> Complex128[np.ndarray, "n n"]:
+    nu = np.fft.fftfreq(side, fine)
+    square = nu[:, None] ** 2 + nu[None, :] ** 2
+    edge = microscope.numerical_aperture / microscope.wavelength
+    step = nu[1] - nu[0]
+    transmission = ((edge - np.sqrt(square)) / step + 0.5).clip(0, 1)  # the rim of the pupil weighted by its share
+    index = microscope.refractive_index / microscope.wavelength
+    phase = 2 * np.pi * defocus * (np.sqrt((index**2 - square).clip(0)) - index)
+    pupil: np.ndarray = transmission * np.exp(1j * phase)
+    return pupil
+
+
+def _grid_side(needed: float) -> int:
+    side = 2 ** math.ceil(math.log2(max(needed, 64)))
+    if side > LARGEST_SIDE:
+        hint = "blur so strong cannot be computed, nor restored: give a smaller defocus"
+        raise ConfigError(f"the PSF would need a grid of {side} x {side} samples", hint=hint)
+    return side
+
+
+def _integrate_pixels(fine: Float64[np.ndarray, "n n"], s: int) -> PSF:
+    """Sums over s x s samples, the centre of the middle pixel on the centre of the PSF."""
+    n, centre = len(fine), len(fine) // 2
+    box = np.ones(s) if s % 2 else np.r_[0.5, np.ones(s - 1), 0.5]  # an even number reaches half a sample further
+    sums = convolve1d(convolve1d(fine, box, axis=0, mode="constant"), box, axis=1, mode="constant")
+    half = (min(centre, n - 1 - centre) - s) // s
+    at = centre + s * np.arange(-half, half + 1)
+    pixels: np.ndarray = sums[np.ix_(at, at)]
+    return pixels
+
+
+def _crop(psf: PSF, lost: float = 1e-3) -> Float64[np.ndarray, "k2 k2"]:
+    """The smallest centred square that misses at most a share `lost` of the light, with sum 1."""
+    psf, middle = psf / psf.sum(), len(psf) // 2
+    ring = np.maximum(*np.abs(np.indices(psf.shape) - middle))
+    enclosed = np.bincount(ring.ravel(), psf.ravel()).cumsum()
+    half = int(np.searchsorted(enclosed, 1 - lost))
+    cropped = psf[middle - half : middle + half + 1, middle - half : middle + half + 1]
+    return cropped / cropped.sum()

@@ -1,0 +1,109 @@
+"""Blur operators: laws that every one obeys."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import gaussian_filter
+
+from dgno.optics.blur import SpatiallyVaryingBlur, blur_levels
+from dgno.optics.fields import FIELDS
+from dgno.optics.psf import gaussian, gaussian_disk
+
+SHAPE = (40, 53)
+BOUNDARIES = ["reflect", "replicate", "zero", "circular"]
+
+
+def field(kind: str, low: float = 0.6, high: float = 4.0) -> torch.Tensor:
+    return FIELDS[kind](SHAPE, low, high, np.random.default_rng(3))
+
+
+def every_blur() -> dict[str, SpatiallyVaryingBlur]:
+    blurs = {f"{kind}, {b}": SpatiallyVaryingBlur(field(kind), gaussian_disk, boundary=b) for kind in FIELDS for b in BOUNDARIES}
+    blurs["down to no blur"] = SpatiallyVaryingBlur(field("smooth", 0.0, 3.0), gaussian)
+    blurs["none at all"] = SpatiallyVaryingBlur(torch.zeros(SHAPE), gaussian)
+    return blurs
+
+
+EVERY_BLUR = every_blur()
+every = pytest.mark.parametrize("blur", EVERY_BLUR.values(), ids=EVERY_BLUR.keys())
+
+
+def images(seed: int, dtype: torch.dtype = torch.float64) -> torch.Tensor:
+    return torch.rand(2, *SHAPE, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
+
+
+@every
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
+def test_adjoint(blur: SpatiallyVaryingBlur, dtype: torch.dtype, tolerance: float) -> None:
+    """<A x, y> = <x, A^T y>."""
+    x, y = images(0, dtype), images(1, dtype)
+    difference = (blur.apply(x) * y).sum() - (x * blur.adjoint(y)).sum()
+    assert abs(difference) <= tolerance * x.norm() * y.norm()
+
+
+@every
+def test_linear(blur: SpatiallyVaryingBlur) -> None:
+    x, y = images(0), images(1)
+    torch.testing.assert_close(blur.apply(2 * x - 3 * y), 2 * blur.apply(x) - 3 * blur.apply(y))
+
+
+@every
+def test_light_stays_positive(blur: SpatiallyVaryingBlur) -> None:
+    assert blur.apply(images(0)).min() >= -1e-6
+
+
+@every
+def test_a_flat_image_stays_flat(blur: SpatiallyVaryingBlur) -> None:
+    """Unless darkness comes in from outside."""
+    flat = torch.full((1, *SHAPE), 0.7, dtype=torch.float64)
+    error = (blur.apply(flat) - 0.7).abs().max()
+    assert error < 1e-6 if blur.boundary != "zero" or blur.radius == 0 else error > 0.01
+
+
+def test_a_constant_field_is_a_convolution() -> None:
+    blur = SpatiallyVaryingBlur(torch.full(SHAPE, 2.0), gaussian)
+    expected = gaussian_filter(images(0)[0].numpy(), 2.0, mode="reflect", truncate=4)
+    np.testing.assert_allclose(blur.apply(images(0))[0].numpy(), expected, atol=1e-9)
+
+
+def test_steps_of_the_field_are_exact() -> None:
+    """With the levels of a piecewise constant field, each part is the plain convolution copied through its mask."""
+    steps = torch.where(torch.arange(SHAPE[1]) < 20, 1.0, 3.0).expand(SHAPE)
+    blur = SpatiallyVaryingBlur(steps, gaussian_disk, levels=[1.0, 3.0])
+    parts = [SpatiallyVaryingBlur(torch.full(SHAPE, s), gaussian_disk).apply(images(0)) for s in (1.0, 3.0)]
+    torch.testing.assert_close(blur.apply(images(0)), torch.where(steps == 1.0, *parts))
+
+
+def test_interpolated_levels_come_close_to_exact_ones() -> None:
+    """Against a hundred times as many levels: the default is better than 60 dB."""
+    smooth = field("smooth")
+    fine = SpatiallyVaryingBlur(smooth, functools.lru_cache(gaussian_disk), levels=list(np.geomspace(0.5, 4.1, 800)))
+    error = (SpatiallyVaryingBlur(smooth, gaussian_disk).apply(images(0)) - fine.apply(images(0))).square().mean()
+    assert -10 * torch.log10(error) > 60
+
+
+def test_blur_reaches_beyond_images_smaller_than_the_psf() -> None:
+    tiny = torch.rand(1, 3, 2)
+    blurred = SpatiallyVaryingBlur(torch.full((3, 2), 4.0), gaussian_disk).apply(tiny)
+    assert blurred.shape == tiny.shape
+    assert blurred.mean() == pytest.approx(float(tiny.mean()), abs=0.05)
+
+
+@pytest.mark.parametrize(("low", "high", "count"), [(2, 2, 1), (0.6, 13, 31), (8, 10, 4), (0, 0, 1), (0, 4, 27)])
+def test_levels(low: float, high: float, count: int) -> None:
+    """Log-spaced, enough for the range, with one linear segment down to 0."""
+    levels = blur_levels(low, high)
+    assert len(levels) == count
+    assert (levels[0], levels[-1]) == (pytest.approx(low), pytest.approx(high))
+    assert levels == sorted(levels)
+
+
+def test_the_mean_psf_is_the_average_over_pixels() -> None:
+    steps = torch.where(torch.arange(SHAPE[1]) < 20, 1.0, 3.0).expand(SHAPE)
+    mean = SpatiallyVaryingBlur(steps, gaussian, levels=[1.0, 3.0]).mean_psf()
+    share = 20 / SHAPE[1]
+    assert mean.max() == pytest.approx(share * gaussian(1.0).max() + (1 - share) * gaussian(3.0).max())

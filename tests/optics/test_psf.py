@@ -1,0 +1,126 @@
+"""Point-spread functions: what every one obeys, and the numbers of each family."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from dgno.errors import ConfigError
+from dgno.optics.diffraction import Microscope, defocused
+from dgno.optics.psf import PSF, disk, gaussian, gaussian_disk, standard_deviation
+
+SMALL_LENS = Microscope(numerical_aperture=0.3, wavelength=0.55, pixel_size=0.55)
+FINE = Microscope(numerical_aperture=0.3, wavelength=0.55, pixel_size=0.55 / 8)
+EVERY_PSF = {
+    "identity": gaussian(0),
+    "gaussian, point-sampled": gaussian(2.3),
+    "gaussian, integrated": gaussian(0.6),
+    "disk below a pixel": disk(0.3),
+    "disk": disk(7.15),
+    "gaussian disk": gaussian_disk(4.0),
+    "soft gaussian disk": gaussian_disk(1.3, softness=1.5),
+    "diffraction in focus": defocused(SMALL_LENS, 0.0),
+    "diffraction": defocused(SMALL_LENS, 9.36),
+}
+
+
+@pytest.mark.parametrize("psf", EVERY_PSF.values(), ids=EVERY_PSF.keys())
+def test_a_psf_is_a_centred_distribution(psf: PSF) -> None:
+    """Odd and square, not negative, sum 1, centroid on the middle pixel, the same when mirrored or transposed."""
+    assert psf.shape[0] == psf.shape[1]
+    assert psf.shape[0] % 2 == 1
+    assert psf.min() >= 0
+    assert psf.sum() == pytest.approx(1, abs=1e-12)
+    offsets = np.arange(len(psf)) - len(psf) // 2
+    assert abs(psf.sum(0) @ offsets) < 1e-9
+    for other in (psf[::-1], psf[:, ::-1], psf.T):
+        np.testing.assert_allclose(other, psf, atol=1e-15)
+
+
+@pytest.mark.parametrize(("psf", "variance"), [
+    (gaussian(0.7), 0.49 + 1 / 12),
+    (gaussian(0.6, integrated=True), 0.36 + 1 / 12),
+    (gaussian(0.9), 0.81),
+    (gaussian(3.0), 9.0),
+    (disk(4.0), 4 + 1 / 12),
+    (disk(7.15), 7.15**2 / 4 + 1 / 12),
+    (gaussian_disk(4.0), 16 + 1 / 12),
+    (gaussian_disk(2.0, softness=1.5), 4 + 1 / 12),
+])  # fmt: skip
+def test_second_moment(psf: PSF, variance: float) -> None:
+    assert standard_deviation(psf) ** 2 == pytest.approx(variance, rel=0.01)
+
+
+def test_point_sampling_misstates_a_narrow_gaussian() -> None:
+    """Why narrow ones are integrated: at 0.6 px the variance of point samples is 0.352 instead of 0.360."""
+    assert standard_deviation(gaussian(0.6, integrated=False)) ** 2 == pytest.approx(0.352, abs=1e-3)
+
+
+@pytest.mark.parametrize("radius", [0.3, 0.6, 1.0, 1.5, 2.7, 7.15])
+def test_disk_weights_are_shared_areas(radius: float) -> None:
+    """Each pixel's weight is the area it shares with the disk, here counted on a fine grid."""
+    psf, fine = disk(radius), 96
+    t = (np.arange(len(psf) * fine) + 0.5) / fine - len(psf) / 2
+    inside = (t[:, None] ** 2 + t[None] ** 2 <= radius**2).reshape(len(psf), fine, len(psf), fine)
+    counted = inside.mean((1, 3))
+    np.testing.assert_allclose(psf, counted / counted.sum(), atol=1.5e-3)
+
+
+def test_limits_of_the_gaussian_disk() -> None:
+    """Softness 0 is the disk, large softness the Gaussian."""
+    np.testing.assert_allclose(gaussian_disk(2.0, softness=0.0), disk(4.0), atol=1e-12)
+    soft, pure = gaussian_disk(2.0, softness=50.0), gaussian(2.0)
+    middle = slice(len(soft) // 2 - len(pure) // 2, len(soft) // 2 + len(pure) // 2 + 1)
+    np.testing.assert_allclose(soft[middle, middle], pure, atol=1e-3)
+
+
+def test_first_zero_of_the_disks_otf() -> None:
+    """At 0.61 / R cycles per pixel."""
+    radius, n = 8.0, 512
+    otf = np.abs(np.fft.fft(disk(radius).sum(0), n))[: n // 2]
+    assert np.argmin(otf[: int(n * 0.9 / radius)]) / n == pytest.approx(0.61 / radius, rel=0.03)
+
+
+@pytest.mark.parametrize(("defocus", "ratio"), [(3.12, 0.795), (6.24, 0.370)])
+def test_axial_intensity_falls_as_the_theory_says(defocus: float, ratio: float) -> None:
+    """[sin(u/4) / (u/4)]^2 with the exact phase of defocus."""
+    peak = defocused(FINE, defocus).max() / defocused(FINE, 0.0).max()
+    assert peak == pytest.approx(ratio, abs=0.006)
+
+
+def test_first_zero_of_the_airy_pattern() -> None:
+    """At 0.61 wavelength / NA: 1.118 um."""
+    profile = defocused(FINE, 0.0)
+    line = profile[len(profile) // 2, len(profile) // 2 :]
+    first_minimum = int(np.argmax(np.diff(line) > 0)) * FINE.pixel_size
+    assert first_minimum == pytest.approx(1.118, abs=FINE.pixel_size)
+
+
+def test_far_from_focus_geometry_holds() -> None:
+    """At 31.2 um half of the light lies within 6.4 um and 90 % within 9.6 um; the cone's radius is 9.81 um."""
+    psf = defocused(FINE, 31.2)
+    y, x = np.indices(psf.shape) - len(psf) // 2
+    order = np.argsort(np.hypot(y, x), axis=None)
+    enclosed, radii = psf.ravel()[order].cumsum(), np.hypot(y, x).ravel()[order] * FINE.pixel_size
+    assert radii[np.searchsorted(enclosed, 0.5)] == pytest.approx(6.38, abs=0.1)
+    assert radii[np.searchsorted(enclosed, 0.9)] == pytest.approx(9.6, abs=0.15)
+    assert FINE.geometric_radius(31.2) == pytest.approx(9.81, abs=0.01)
+
+
+def test_defocus_to_either_side_looks_the_same() -> None:
+    np.testing.assert_allclose(defocused(SMALL_LENS, 5.0), defocused(SMALL_LENS, -5.0), atol=1e-12)
+
+
+def test_undersampled_optics_are_computed_on_a_finer_grid() -> None:
+    """NA 0.3 at 0.55 um pixels passes more than the camera's Nyquist frequency."""
+    assert SMALL_LENS.supersampling == math.ceil(4 * 0.55 * 0.3 / 0.55) == 2
+
+
+@pytest.mark.parametrize("wrong", [(1.0, 0.5, 0.5), (0.5, -0.5, 0.5), (0.5, 0.5, 0.0)])
+def test_impossible_microscopes_are_refused(wrong: tuple[float, float, float]) -> None:
+    with pytest.raises(ConfigError):
+        Microscope(*wrong)
+    with pytest.raises(ConfigError, match="grid"):
+        defocused(FINE, 5000.0)

@@ -1,0 +1,5 @@
+"""The fixture of a run that trains in seconds."""
+
+from training_run import run_folder
+
+__all__ = ["run_folder"]
