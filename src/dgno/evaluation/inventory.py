@@ -1,0 +1,118 @@
+"""What weights and networks there are: sizes, costs and cards."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from dgno.networks.attentive_scan import AttentiveScan, SelectiveScan
+from dgno.networks.blocks import GatedFeedForward
+from dgno.networks.dgno import DGNO
+from dgno.networks.presets import NETWORKS, build
+from dgno.operators.dg import DGOperator
+from dgno.weights.store import embedded_names, find_weights, load_weights, parameters
+
+
+def list_weights() -> list[dict[str, object]]:
+    """The weights that come with the package, for a table."""
+    rows = []
+    for name in embedded_names():
+        path = find_weights(name)
+        network, card = load_weights(name)
+        rows.append(
+            {
+                "name": name,
+                "for": card.image,
+                "channels": card.network.channels,
+                "parameters": f"{parameters(network):,}",
+                "halo px": card.halo,
+                "MB": round(path.stat().st_size / 1e6, 2),
+            }
+        )
+    return rows
+
+
+def list_networks() -> list[dict[str, object]]:
+    """The network presets, for a table: parameters, and multiply-accumulates at 256 x 256 of the linear layers and
+    convolutions, and of the products of operators and scans."""
+    rows = []
+    for name, config in NETWORKS.items():
+        network = build(config)
+        linear, products = multiply_accumulates(network)
+        rows.append(
+            {
+                "name": name,
+                "traces": "-" if config.scope != "elements" else config.traces,
+                "flux": config.flux if config.scope == "elements" else {"none": "none (LG)", "global": "none (GG)"}[config.scope],
+                "width": config.width,
+                "blocks": " ".join(map(str, config.blocks)),
+                "heads": config.heads,
+                "parameters": f"{parameters(network):,}",
+                "GMAC layers": f"{linear / 1e9:.2f}",
+                "GMAC operators": f"{products / 1e9:.2f}",
+            }
+        )
+    return rows
+
+
+def multiply_accumulates(network: DGNO, side: int = 256) -> tuple[int, int]:
+    """Multiply-accumulates for one image of side x side px: in convolutions and linear layers; and in the projections and
+    recurrences of the scans and the products k^T v and q K of the operators.
+
+    Counted on a small image: all of them are linear in pixels.
+    """
+    layers = products = 0
+
+    def count(module: nn.Module, inputs: object, output: torch.Tensor) -> None:
+        nonlocal layers, products
+        if isinstance(module, SelectiveScan):
+            _, _, hidden = output.shape
+            projections = module.x_proj.weight.numel() + module.dt_proj.weight.numel()
+            products += output[..., 0].numel() * (projections + 3 * hidden * module.states)
+            return
+        pixels = output[:, 0].numel()
+        layers += pixels * sum(weight.numel() for weight in _weights_used(module))
+        if isinstance(module, DGOperator):
+            products += 2 * pixels * output.shape[1] * module.key_norm.weight.shape[-1]
+
+    small = network.multiple
+    counted = (nn.Conv2d, nn.Linear, GatedFeedForward, AttentiveScan, SelectiveScan, DGOperator)
+    handles = [m.register_forward_hook(count) for m in network.modules() if isinstance(m, counted)]
+    with torch.no_grad():
+        network.eval().at_all_scales(torch.zeros(1, network.channels, small, small))
+    for handle in handles:
+        handle.remove()
+    scale = (side / small) ** 2
+    return round(layers * scale), round(products * scale)
+
+
+def _weights_used(module: nn.Module) -> list[torch.Tensor]:
+    """Weights that a module multiplies its map by: its own, and those of layers that it uses without calling them."""
+    if isinstance(module, nn.Conv2d | nn.Linear):
+        return [module.weight]
+    if isinstance(module, GatedFeedForward):
+        return [module.depthwise.weight]
+    if isinstance(module, AttentiveScan):
+        return [module.position.weight]
+    return [module.qkv.weight] if isinstance(module, DGOperator) else []
+
+
+def card_facts(name: str) -> dict[str, object]:
+    """Everything the card of weights says, for a table."""
+    path = find_weights(name)
+    network, card = load_weights(path)
+    facts: dict[str, object] = {"file": path.name, "for": card.image or "unknown", "parameters": f"{parameters(network):,}"}
+    facts |= {"normalisation": card.normalization, "halo px": card.halo, "local": network.is_local}
+    facts |= {f"network {key}": value for key, value in dataclasses.asdict(card.network).items()}
+    return facts | {f"training {key}": value for key, value in card.training.items()}
+
+
+def verify(name: str | Path | None = None) -> dict[str, object]:
+    """Read weights (all that come with the package, without a name) and check their hashes; raises at the first that fails."""
+    names = embedded_names() if name is None else [name]
+    for each in names:
+        load_weights(each)
+    return {str(each): "whole" for each in names}

@@ -1,0 +1,176 @@
+"""Restore image files: read, restore, write, and say in the output how it was made."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from dgno.arrays import Image, check_restorable
+from dgno.errors import ConfigError, InputChanged, ResumeError, printable
+from dgno.io.image import check_output, read_images, write_images
+from dgno.io.provenance import read_provenance, software
+from dgno.restoration.batch import Job, Outcome, plan_jobs, run_jobs, write_report
+from dgno.restoration.from_weights import default_weights, make_restorer
+from dgno.restoration.image import Normalizer, Progress, restore_image
+from dgno.restoration.nonfinite import fill, mark
+from dgno.restoration.options import RestoreOptions
+from dgno.restoration.placed import Placed
+from dgno.restoration.tiling import largest_tile
+from dgno.weights.store import find_weights
+
+RESEARCH_USE = "research use only, not for clinical diagnosis"
+
+
+def restore_files(
+    inputs: Sequence[Path],
+    out: Path,
+    options: RestoreOptions,
+    *,
+    progress: Progress = lambda share: None,
+    report: Callable[[Outcome], None] = lambda outcome: None,
+) -> list[Outcome]:
+    """Restore files and folders.
+
+    One input that fails raises its error; of several, the failed ones are among the outcomes and in `out`/report.json.
+    """
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    jobs = plan_jobs(inputs, out, output_format=options.output_format)
+    bench = Workbench(options, inputs=[job.source for job in jobs])
+    position = {job: i for i, job in enumerate(jobs)}
+
+    def work(job: Job) -> Outcome:
+        return bench.restore(job, progress=lambda share: progress((position[job] + share) / len(jobs)))
+
+    outcomes = run_jobs(jobs, work, fail_fast=options.fail_fast, report=report)
+    if len(jobs) > 1:
+        write_report(out, outcomes)
+    return outcomes
+
+
+class Workbench:
+    """Restores one file after the other; keeps what several of them need, the loaded weights above all.
+
+    inputs : all inputs of the run; no output may replace any of them
+    """
+
+    def __init__(self, options: RestoreOptions, inputs: Sequence[Path]) -> None:
+        self.options, self.inputs = options, inputs
+        self.restorers: dict[str, tuple[Placed, Normalizer]] = {}
+        if options.weights != "auto":
+            self.restorer(options.weights)  # wrong weights are refused before anything is read
+
+    def restore(self, job: Job, *, progress: Progress) -> Outcome:
+        """Read, restore and write one file. An output is checked before anything is computed for it."""
+        started, options = time.monotonic(), self.options
+        check_output(job.target, inputs=self.inputs, overwrite=options.overwrite or options.resume)
+        before = fingerprint(job.source)
+        images = [self.prepared(image) for image in read_images(job.source)]
+        provenance = self.provenance(job.source, images)
+        if options.resume and job.target.exists() and is_complete(job.target, provenance):
+            return Outcome(printable(job.source), printable(job.target), "complete")
+        check_output(job.target, images=images, inputs=self.inputs, overwrite=options.overwrite)
+        restored = [
+            self.restored(image, progress=lambda share, i=i: progress((i + share) / len(images)))  # type: ignore[misc]
+            for i, image in enumerate(images)
+        ]
+        if fingerprint(job.source) != before:
+            raise InputChanged("the input changed while it was restored", path=job.source, hint="restore it again")
+        job.target.parent.mkdir(parents=True, exist_ok=True)
+        lost = write_images(
+            job.target, restored, inputs=self.inputs, overwrite=options.overwrite, provenance=provenance
+        )
+        notes = dict.fromkeys(note for image in restored for note in image.notes)
+        return Outcome(
+            input=printable(job.source),
+            output=printable(job.target),
+            status="restored",
+            seconds=time.monotonic() - started,
+            megapixels=sum(int(np.prod(image.shape_without_samples)) for image in images) / 1e6,
+            notes=(*notes, *lost),
+        )
+
+    def prepared(self, image: Image) -> Image:
+        """The image as it is to be restored and written."""
+        check_restorable(image, allow_labels=self.options.allow_labels) if self.options.nonfinite == "refuse" else None
+        if self.options.pixel_size is not None:
+            image = replace(image, pixel_size=(self.options.pixel_size,) * 2)
+        if self.options.normalize == "none" and image.pixels.dtype.kind == "f":
+            image = replace(image, pixels=image.pixels.astype(np.float32))
+        return image
+
+    def restored(self, image: Image, *, progress: Progress) -> Image:
+        """One restored image."""
+        options = self.options
+        restorer, normalize = self.restorer(self.weights_of(image))
+        tile_size = options.tile_size
+        if options.max_memory is not None:
+            sizes = {"bytes_per_pixel": restorer.bytes_per_pixel, "multiple": restorer.multiple}
+            tile_size = largest_tile(tile_size, max_bytes=options.max_memory * 2**30, **sizes)
+        filled, bad = fill(image, options.nonfinite)
+        restored = restore_image(
+            filled,
+            restorer,
+            tile_size=tile_size,
+            overlap=options.overlap,
+            normalize=normalize,
+            channels=options.kept_channels,
+            replicate=options.replicate,
+            progress=progress,
+        )
+        return mark(restored, image, bad, options.nonfinite)
+
+    def weights_of(self, image: Image) -> str:
+        return default_weights(image) if self.options.weights == "auto" else self.options.weights
+
+    def restorer(self, weights: str) -> tuple[Placed, Normalizer]:
+        """The restorer of these weights, loaded once."""
+        if weights not in self.restorers:
+            options = self.options
+            self.restorers[weights] = make_restorer(
+                weights, normalize=options.normalize, device=options.device, precision=options.precision
+            )
+        return self.restorers[weights]
+
+    def provenance(self, source: Path, images: Sequence[Image]) -> dict[str, str]:
+        """What the output says of how it was made. No paths, no times: the same run writes the same bytes."""
+        weights = {name: file_sha256(find_weights(name)) for name in {self.weights_of(image) for image in images}}
+        return {
+            "software": software(),
+            "operation": "restore",
+            "input": source.name.encode("utf-8", "backslashreplace").decode(),
+            "input sha256": file_sha256(source),
+            "weights": json.dumps({Path(name).name: digest for name, digest in sorted(weights.items())}),
+            "options": json.dumps(self.options.decisive(), sort_keys=True),
+            "use": RESEARCH_USE,
+        }
+
+
+def is_complete(target: Path, provenance: dict[str, str]) -> bool:
+    """Was this output made from the same input, weights and options? Another one there is an error (ResumeError)."""
+    found = read_provenance(target) or {}
+    differing = [key for key in provenance if found.get(key) != provenance[key]]
+    if differing:
+        why = f"it differs in {', '.join(differing)}" if found else "it was not written by dgno"
+        hint = "say --overwrite instead of --resume, or choose another output"
+        raise ResumeError("the output that exists is not of this run", path=target, why=why, hint=hint)
+    return True
+
+
+def fingerprint(path: Path) -> tuple[int, int, int]:
+    """What tells that a file was replaced or written to: inode, size and time of the last change."""
+    facts = os.stat(path)
+    return facts.st_ino, facts.st_size, facts.st_mtime_ns
+
+
+def file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

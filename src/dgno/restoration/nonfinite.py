@@ -1,0 +1,48 @@
+"""Pixels that are NaN or infinite: filled for the restorer, marked again after it."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy.ndimage import distance_transform_edt
+
+from dgno.arrays import Image
+from dgno.errors import ConfigError, NonFiniteInput
+
+MODES = ("refuse", "inpaint", "mask")
+
+
+def fill(image: Image, mode: str) -> tuple[Image, Bool[np.ndarray, "*axes"]]:
+    """The image with every non-finite pixel replaced by the nearest finite one of its plane, and where they were.
+
+    mode : "refuse" leaves them, so that restoring refuses the image; "inpaint" and "mask" fill, see `mark`
+    """
+    if mode not in MODES:
+        raise ConfigError(f"nonfinite mode {mode!r}", hint=f"known: {', '.join(MODES)}")
+    bad = ~np.isfinite(image.pixels) if image.pixels.dtype.kind == "f" else np.zeros(image.pixels.shape, bool)
+    if mode == "refuse" or not bad.any():
+        return image, np.zeros_like(bad)
+    if bad.all():
+        raise NonFiniteInput("every pixel is NaN or infinite", hint="there is nothing to restore")
+    planes = [_nearest(plane) for plane in image.planes()]
+    return image.with_planes(planes), bad
+
+
+def mark(restored: Image, original: Image, bad: Bool[np.ndarray, "*axes"], mode: str) -> Image:
+    """What stands at the filled pixels in the output: after "inpaint" what stood there, after "mask" black."""
+    if not bad.any():
+        return restored
+    value = original.pixels if mode == "inpaint" else np.asarray(original.value_range[0], original.pixels.dtype)
+    return restored.with_pixels(np.where(bad, value, restored.pixels))
+
+
+def _nearest(plane: Float[np.ndarray, "h w c"]) -> Float[np.ndarray, "h w c"]:
+    filled = plane.copy()
+    for c in range(plane.shape[2]):
+        bad = ~np.isfinite(plane[..., c])
+        if bad.all():
+            filled[..., c] = 0
+        elif bad.any():
+            rows, columns = distance_transform_edt(bad, return_distances=False, return_indices=True)
+            filled[..., c] = plane[rows, columns, c]
+    return filled

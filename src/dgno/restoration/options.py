@@ -1,0 +1,63 @@
+"""How files are restored: one frozen record, the options of `dgno restore`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from dgno.errors import ConfigError
+from dgno.restoration.batch import FORMATS
+
+
+@dataclass(frozen=True)
+class RestoreOptions:
+    """How files are restored; the options of `dgno restore`, whose help explains them."""
+
+    weights: str = "auto"
+    method: str = "dgno"
+    route: str = "off"
+    normalize: str = "auto"
+    tile_size: int = 1024
+    overlap: int | None = None
+    device: str = "auto"
+    precision: str = "fp32"
+    threads: int | None = None
+    max_memory: float | None = None
+    resume: bool = False
+    overwrite: bool = False
+    output_format: str = "same"
+    channels: str = "all"
+    pixel_size: float | None = None
+    nonfinite: str = "refuse"
+    allow_labels: bool = False
+    fail_fast: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.method != "dgno":
+            raise ConfigError(f"method {self.method!r}", hint="this version restores by dgno")
+        if self.route != "off":
+            raise ConfigError(f"route {self.route!r}", hint="this version restores whole images: --route off")
+        if self.output_format not in FORMATS:
+            later = "; it comes with slides" if self.output_format in ("tiff-pyramid", "ome-zarr") else ""
+            raise ConfigError(f"output format {self.output_format!r}{later}", hint=f"known: {', '.join(FORMATS)}")
+        if self.pixel_size is not None and not 0.001 <= self.pixel_size <= 1000:
+            raise ConfigError(f"a pixel size of {self.pixel_size} um", hint="give micrometres, between 0.001 and 1000")
+
+    @property
+    def replicate(self) -> bool:
+        return self.channels == "replicate"
+
+    @property
+    def kept_channels(self) -> frozenset[int] | None:
+        """The channels to restore; None for all."""
+        if self.channels in ("all", "replicate"):
+            return None
+        try:
+            return frozenset(int(part) for part in self.channels.split(","))
+        except ValueError:
+            raise ConfigError(f"channels {self.channels!r}", hint="say all, replicate, or numbers like 0,2") from None
+
+    def decisive(self) -> dict[str, object]:
+        """The options that decide the pixels of an output."""
+        harmless = {"threads", "resume", "overwrite", "fail_fast", "max_memory"}
+        return {key: value for key, value in asdict(self).items() if key not in harmless}

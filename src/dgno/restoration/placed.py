@@ -1,0 +1,42 @@
+"""A restorer on a device, in a precision."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from dgno.errors import ConfigError, DeviceUnavailable
+from dgno.restoration.image import Restorer
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+class Placed:
+    """Runs a restorer's tensors on `device`, in `precision`; tiles as the restorer does."""
+
+    def __init__(self, restorer: Restorer, device: torch.device, precision: str = "fp32") -> None:
+        if precision not in PRECISIONS:
+            raise ConfigError(f"precision {precision!r}", hint=f"known: {', '.join(PRECISIONS)}")
+        self.restorer, self.device, self.dtype = restorer, device, PRECISIONS[precision]
+        self.multiple = getattr(restorer, "multiple", 1)
+        self.halo = getattr(restorer, "halo", 0)
+        self.is_local = getattr(restorer, "is_local", True)
+        self.channels = getattr(restorer, "channels", None)
+        self.bytes_per_pixel = getattr(restorer, "bytes_per_pixel", 64)
+
+    def __call__(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            return self.restorer(x.to(self.device)).float().cpu()
+
+
+def choose_device(name: str) -> torch.device:
+    """The device called "auto" (CUDA if there is one), "cpu", "cuda" or "cuda:1"."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name != "cpu" and not name.startswith("cuda"):
+        raise ConfigError(f"device {name!r}", hint="known: auto, cpu, cuda")
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        why = "this torch is built for the CPU" if not torch.version.cuda else "torch finds no CUDA device"
+        raise DeviceUnavailable(f"no device {name!r}", why=why, hint="say --device cpu, or auto")
+    return torch.device(name)

@@ -1,0 +1,157 @@
+"""Restoring an image by any callable."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from dgno.arrays import Image
+from dgno.errors import ChannelMismatch, InputOutOfRange, NonFiniteInput, OutOfMemory
+from dgno.restoration.image import as_is, by_extremes, by_percentiles, by_range, restore_image
+from dgno.restoration.nonfinite import fill, mark
+
+DTYPES = [np.uint8, np.uint16, np.int16, np.uint32, np.float16, np.float32, np.float64]
+NORMALIZERS = [by_range, by_percentiles, by_extremes, as_is]
+
+
+def picture(dtype: type, shape: tuple[int, ...] = (40, 50)) -> np.ndarray:
+    values = np.random.default_rng(0).random(shape) * 200
+    return values.astype(dtype)
+
+
+class Restorer:
+    """Brightens by 0.1; how it may be tiled is told by attributes."""
+
+    def __init__(self, **attributes: object) -> None:
+        self.__dict__.update(attributes)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return x + 0.1
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("normalize", NORMALIZERS)
+@pytest.mark.parametrize("axes", ["YX", "YXS", "ZYX", "TCYX"])
+def test_the_identity_gives_the_bytes_back(dtype: type, normalize: object, axes: str) -> None:
+    """Every dtype, every normalisation, every arrangement of planes."""
+    shape = {"YX": (40, 50), "YXS": (40, 50, 3), "ZYX": (4, 40, 50), "TCYX": (2, 2, 40, 50)}[axes]
+    image = Image(picture(dtype, shape), axes, (0.0, 255.0))
+    restored = restore_image(image, lambda x: x, tile_size=32, overlap=4, normalize=normalize)  # type: ignore[arg-type]
+    assert restored.pixels.dtype == dtype
+    assert restored.pixels.tobytes() == image.pixels.tobytes()
+
+
+def test_a_change_is_scaled_back_into_the_image_range() -> None:
+    image = Image(np.full((20, 20), 100, np.uint16) + np.eye(20, dtype=np.uint16), "YX", (0.0, 1000.0))
+    restored = restore_image(image, lambda x: x + 0.05)
+    np.testing.assert_array_equal(restored.pixels, image.pixels + 50)
+
+
+def test_integers_end_at_the_range_and_are_counted() -> None:
+    image = Image(picture(np.uint8), "YX", (0.0, 255.0))
+    restored = restore_image(image, lambda x: x + 0.601)
+    assert restored.pixels.max() == 255
+    counted = int((np.rint(image.pixels + 0.601 * 255) > 255).sum())
+    assert f"{counted} values ended at the limits of the range" in restored.notes
+
+
+@pytest.mark.parametrize("value", [0, 128, 255])
+def test_a_constant_plane_stays_as_it_is(value: int) -> None:
+    """There is nothing to restore, and nothing to normalise by."""
+    image = Image(np.full((30, 30), value, np.uint8), "YX", (0.0, 255.0))
+    assert (restore_image(image, Restorer(), normalize=by_percentiles).pixels == value).all()
+
+
+def test_percentiles_are_those_of_the_whole_image_not_of_a_tile() -> None:
+    """A restorer that returns half of what it gets halves around one black point, whatever the tiles."""
+    pixels = np.linspace(0, 1000, 128 * 128).reshape(128, 128).astype(np.float32)
+    image = Image(pixels, "YX", (0.0, 1000.0))
+    tiled, whole = (restore_image(image, lambda x: x / 2, tile_size=n, normalize=by_percentiles) for n in (32, 0))
+    np.testing.assert_allclose(tiled.pixels, whole.pixels, rtol=1e-5)
+
+
+def test_channels_that_are_not_asked_for_stay() -> None:
+    image = Image(picture(np.uint8, (3, 40, 50)), "CYX", (0.0, 255.0))
+    restored = restore_image(image, Restorer(), channels={1})
+    changed = [bool((restored.pixels[c] != image.pixels[c]).any()) for c in range(3)]
+    assert changed == [False, True, False]
+
+
+def test_a_gray_restorer_takes_colours_one_by_one() -> None:
+    image = Image(picture(np.uint8, (40, 50, 3)), "YXS", (0.0, 255.0))
+    restored = restore_image(image, Restorer(channels=1))
+    assert any("each colour" in note for note in restored.notes)
+
+
+def test_a_colour_restorer_takes_gray_only_when_told() -> None:
+    image = Image(picture(np.uint8), "YX", (0.0, 255.0))
+    with pytest.raises(ChannelMismatch, match="replicate"):
+        restore_image(image, Restorer(channels=3))
+    restored = restore_image(image, Restorer(channels=3), replicate=True)
+    np.testing.assert_allclose(restored.pixels, restore_image(image, Restorer()).pixels, atol=1)  # 25.5 is a tie
+
+
+def test_two_runs_are_bitwise_equal_and_the_input_is_untouched() -> None:
+    image = Image(picture(np.float32), "YX", (0.0, 200.0))
+    before = image.pixels.copy()
+    a, b = (restore_image(image, Restorer(halo=8), tile_size=24).pixels for _ in range(2))
+    assert a.tobytes() == b.tobytes()
+    np.testing.assert_array_equal(image.pixels, before)
+
+
+def test_progress_rises_to_one() -> None:
+    shares: list[float] = []
+    restore_image(Image(picture(np.uint8), "YX", (0.0, 255.0)), Restorer(), tile_size=16, progress=shares.append)
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
+    assert len(shares) > 10
+
+
+@pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("x"), RuntimeError("can't allocate memory: 1 TB")])
+def test_running_out_of_memory_is_one_clear_error(error: Exception) -> None:
+    def greedy(x: Tensor) -> Tensor:
+        raise error
+
+    with pytest.raises(OutOfMemory, match=r"40 x 50 px.*--tile"):
+        restore_image(Image(picture(np.uint8), "YX", (0.0, 255.0)), greedy)
+
+
+def test_other_errors_of_a_restorer_pass_unchanged() -> None:
+    def broken(x: Tensor) -> Tensor:
+        raise RuntimeError("something else")
+
+    with pytest.raises(RuntimeError, match="something else"):
+        restore_image(Image(picture(np.uint8), "YX", (0.0, 255.0)), broken)
+
+
+def test_a_restorer_must_keep_the_shape() -> None:
+    with pytest.raises(ValueError, match="the same shape"):
+        restore_image(Image(picture(np.uint8), "YX", (0.0, 255.0)), lambda x: x[..., :10])
+
+
+def test_pixels_that_cannot_be_restored_are_refused() -> None:
+    pixels = picture(np.float64)
+    pixels[3, 4] = np.nan
+    with pytest.raises(NonFiniteInput, match=r"1 .* Y 3, X 4"):
+        restore_image(Image(pixels), Restorer())
+    pixels[3, 4] = 1e300
+    with pytest.raises(InputOutOfRange):
+        restore_image(Image(pixels), Restorer())
+
+
+@pytest.mark.parametrize("mode", ["inpaint", "mask"])
+def test_filled_pixels_are_marked_again_and_do_not_spread(mode: str) -> None:
+    """Elsewhere the result is finite, and far away it is that of the image without the hole."""
+    pixels = picture(np.float32)
+    holed = pixels.copy()
+    holed[10:12, 20] = [np.nan, np.inf]
+    image = Image(holed, "YX", (5.0, 200.0))
+    filled, bad = fill(image, mode)
+    restored = mark(restore_image(filled, Restorer(), normalize=by_range), image, bad, mode)
+    assert np.isfinite(restored.pixels[~bad]).all()
+    whole = restore_image(Image(pixels, "YX", (5.0, 200.0)), Restorer(), normalize=by_range)
+    np.testing.assert_array_equal(restored.pixels[~bad], whole.pixels[~bad])
+    expected = holed[bad] if mode == "inpaint" else np.full(2, 5.0)
+    np.testing.assert_array_equal(restored.pixels[bad], expected)
