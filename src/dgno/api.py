@@ -1,0 +1,134 @@
+"""The functions of the package: what `import dgno` offers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Num
+from torch import Tensor
+
+from dgno.arrays import Affine, Image, Plane, check_restorable, from_tensor, guess_value_range, range_affine, to_tensor
+from dgno.errors import ConfigError
+from dgno.networks.dgno import DGNO
+from dgno.optics.blur import SpatiallyVaryingBlur
+from dgno.optics.diffraction import Microscope, defocused
+from dgno.optics.psf import standard_deviation
+from dgno.optics.simulate import BlurRange, draw_exposure
+from dgno.restoration.from_weights import default_weights, make_restorer
+from dgno.restoration.image import restore_image
+from dgno.weights.store import load_weights
+
+Pixels = Num[np.ndarray, "h w"] | Num[np.ndarray, "h w c"]
+TILE_SIZE = 1024  # px
+
+
+def load(name: str | Path) -> DGNO:
+    """The network of weights, in eval mode.
+
+    name : of weights that come with the package ("fluorescence-nano"), or a path to a safetensors file
+    The network maps (b, channels, h, w) in [0, 1] to the same shape. Raises UnknownWeights, CorruptCheckpoint.
+    """
+    return load_weights(name)[0]
+
+
+def restore(
+    image: Pixels,
+    *,
+    weights: str | Path = "auto",
+    normalize: str = "auto",
+    tile_size: int = TILE_SIZE,
+    overlap: int | None = None,
+    device: str = "auto",
+    precision: str = "fp32",
+) -> Pixels:
+    """The restored image: same shape and dtype as `image`.
+
+    image : (h, w) gray; (h, w, 3) colour; (h, w, 4) colour and opacity; other (h, w, c) are c separate channels
+    weights : a name, a path, or "auto": bright-field weights for bright colour images, else fluorescence weights
+    normalize : "auto" as the weights ask; "range", "percentile", or "none" to pass values as they are
+    tile_size, overlap : px; see `dgno.restoration.image.restore_image`
+    """
+    record = as_image(image)
+    check_restorable(record)
+    chosen = default_weights(record) if weights == "auto" else weights
+    restorer, normalizer = make_restorer(chosen, normalize=normalize, device=device, precision=precision)
+    if normalize == "none" and image.dtype.kind == "f":
+        record = replace(record, pixels=record.pixels.astype(np.float32))
+    restored = restore_image(record, restorer, tile_size=tile_size, overlap=overlap, normalize=normalizer)
+    return as_pixels(restored)
+
+
+def as_image(pixels: Pixels) -> Image:
+    """The record of an array, with guessed values of black and white; see `restore` for its meaning."""
+    if not isinstance(pixels, np.ndarray) or pixels.ndim not in (2, 3) or pixels.dtype.kind not in "uifb":
+        came = f"{pixels.dtype} of shape {pixels.shape}" if isinstance(pixels, np.ndarray) else type(pixels).__name__
+        raise ConfigError(f"an image that is {came}", hint="give a numpy array (h, w) or (h, w, c) of numbers")
+    value_range, note = guess_value_range(pixels)
+    notes = (note,) if note else ()
+    if pixels.ndim == 2:
+        return Image(pixels, "YX", value_range, notes=notes)
+    if pixels.shape[2] in (3, 4):
+        alpha = pixels[..., 3] if pixels.shape[2] == 4 else None
+        return Image(pixels[..., :3], "YXS", value_range, alpha=alpha, notes=notes)
+    return Image(pixels.transpose(2, 0, 1), "CYX", value_range, notes=notes)
+
+
+def as_pixels(image: Image) -> Pixels:
+    """The inverse of `as_image`."""
+    if image.axes == "CYX":
+        return image.pixels.transpose(1, 2, 0)
+    return image.pixels if image.alpha is None else np.dstack([image.pixels, image.alpha])
+
+
+@dataclass(frozen=True)
+class Truth:
+    """How an image was blurred: PSF of the whole image, and at every pixel its standard deviation in px."""
+
+    psf: Float[np.ndarray, "k k"]
+    sigma: Float[np.ndarray, "h w"]
+
+
+def simulate(
+    sharp: Pixels,
+    *,
+    defocus: float | None = None,
+    numerical_aperture: float | None = None,
+    wavelength: float = 0.53,
+    pixel_size: float | None = None,
+    refractive_index: float = 1.0,
+    ranges: BlurRange | None = None,
+    seed: int = 0,
+) -> tuple[Pixels, Truth]:
+    """A blurred image of a sharp one, and how it was blurred; in the shape and dtype of `sharp`.
+
+    defocus, numerical_aperture, wavelength, pixel_size, refractive_index : with a defocus (um), the diffraction image of a
+        wide-field microscope, the same everywhere and without noise; lengths in um
+    ranges : without a defocus, a random spatially varying blur from these ranges, with camera noise, drawn with `seed`
+    """
+    image = as_image(sharp)
+    height, width = image.shape_without_samples[-2:]
+    if defocus is None:
+        exposure = draw_exposure((height, width), ranges or BlurRange(), np.random.default_rng([seed, 0]))
+        blur, process = exposure.blur(), exposure.of
+    else:
+        if numerical_aperture is None or pixel_size is None:
+            raise ConfigError("a defocus in um needs numerical_aperture and pixel_size", hint="give both, or neither")
+        psf = defocused(Microscope(numerical_aperture, wavelength, pixel_size, refractive_index), defocus)
+        blur = SpatiallyVaryingBlur(torch.zeros(height, width), lambda _: psf)
+        process = blur.apply
+    affine = range_affine(image)
+    planes = [_in_dtype(process(to_tensor(plane, affine)[0]), image, affine) for plane in image.planes()]
+    mean = blur.mean_psf().numpy()
+    sigma = exposure.sigma.numpy() if defocus is None else np.full((height, width), standard_deviation(mean), np.float32)
+    return as_pixels(image.with_planes(planes)), Truth(mean, sigma)
+
+
+def _in_dtype(values: Float[Tensor, "c h w"], image: Image, affine: Affine) -> Plane:
+    """Simulated values in the dtype of the image; integers are rounded and end at the limits of its range."""
+    plane = from_tensor(values[None]).astype(np.float64) * affine.scale + affine.offset
+    if image.pixels.dtype.kind != "f":
+        plane = np.rint(plane).clip(*image.value_range)
+    return plane.astype(image.pixels.dtype)

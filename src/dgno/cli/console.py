@@ -1,0 +1,61 @@
+"""What a verb says, and where: results on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+
+RESEARCH_USE = "For research use only. Not for clinical diagnosis."
+
+
+def say(text: str, *, quiet: bool = False) -> None:
+    """One line on stderr."""
+    if not quiet:
+        print(text, file=sys.stderr, flush=True)
+
+
+def print_json(value: object) -> None:
+    """One object on stdout."""
+    print(json.dumps(value, default=str, ensure_ascii=True), flush=True)
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str = "") -> None:
+    """A table on stdout, columns lined up, numbers to the right; plain text, so that it can be piped."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title or None, show_header=any(columns), box=None, pad_edge=False, title_justify="left")
+    for i, column in enumerate(columns):
+        numeric = bool(rows) and all(_is_number(row[i]) for row in rows)
+        table.add_column(column, justify="right" if numeric else "left", no_wrap=not sys.stdout.isatty())
+    for row in rows:
+        table.add_row(*map(str, row))
+    width = None if sys.stdout.isatty() else 240
+    Console(width=width, markup=False, highlight=False, no_color="NO_COLOR" in os.environ or None).print(table)
+
+
+def _is_number(value: object) -> bool:
+    text = str(value).split(" ")[0].rstrip("%")
+    try:
+        float(text.replace(",", ""))
+    except ValueError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def progress_bar(label: str, *, quiet: bool = False) -> Iterator[Callable[[float], None]]:
+    """A bar with the time that is left, on stderr if that is a terminal; gives a function to call with the share done."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda share: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(label, total=1.0)
+        yield lambda share: bar.update(task, completed=share)

@@ -1,0 +1,42 @@
+"""`dgno import-weights`: published checkpoints become dgno weights."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dgno.cli.console import print_json, say
+from dgno.cli.options import Debug, Json, Overwrite, Quiet
+
+
+def import_weights(
+    checkpoint: Annotated[Path, typer.Argument(help="A published DGNO checkpoint (.pth).", show_default=False)],
+    out: Annotated[Path, typer.Argument(help="The safetensors file to write.", show_default=False)],
+    flux: Annotated[str, typer.Option(help="central, jump, avg_jump or upwind.", show_default=False)],
+    boundary: Annotated[str, typer.Option(help="dirichlet, neumann or periodic.", show_default=False)],
+    heads: Annotated[int | None, typer.Option(help="Overrides the heads that the tensors tell.")] = None,
+    scope: Annotated[str, typer.Option(help="elements; none (LG) or global (GG) for the paper's baselines.")] = "elements",
+    element_size: Annotated[int | None, typer.Option(help="Overrides 8, or what the tensors tell.")] = None,
+    overwrite: Overwrite = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Convert a published checkpoint. Only tensors are read from it, never code.
+
+    Example: dgno import-weights DGNO_BBBC006_w1_Cell.pth w1-cell.safetensors --flux jump --boundary neumann
+    """
+    from dgno.weights.imported import import_checkpoint
+    from dgno.weights.official import Choices
+
+    choices = Choices(flux, boundary, heads=heads, scope=scope, element_size=element_size)
+    card = import_checkpoint(checkpoint, out, choices, overwrite=overwrite)
+    if json:
+        print_json({"output": str(out), "network": asdict(card.network)})
+        return
+    network = card.network
+    facts = f"{network.traces} traces, {network.flux}, {network.boundary}, width {network.width}, {network.channels} channel(s)"
+    say(f"{out}: {facts}", quiet=quiet)

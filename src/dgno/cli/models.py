@@ -1,0 +1,42 @@
+"""`dgno models`: weights and network sizes."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from dgno.cli.console import print_json, print_table
+from dgno.cli.options import Debug, Json, Quiet
+from dgno.errors import ConfigError
+
+
+def models(
+    action: Annotated[str, typer.Argument(help="list, show NAME, or verify [NAME].")] = "list",
+    name: Annotated[str | None, typer.Argument(help="Weights by name or path.", show_default=False)] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """List weights and network sizes, show the card of weights, or verify their hashes.
+
+    Example: dgno models show fluorescence-nano
+    """
+    from dgno.evaluation import inventory
+
+    if action == "list":
+        weights, networks = inventory.list_weights(), inventory.list_networks()
+        if json:
+            print_json({"weights": weights, "networks": networks})
+            return
+        print_table(list(weights[0]) if weights else ["no weights"], [list(w.values()) for w in weights], title="Weights")
+        print()
+        print_table(list(networks[0]), [list(n.values()) for n in networks], title="Networks (1 channel, GMAC at 256 x 256)")
+    elif action in ("show", "verify") and (name or action == "verify"):
+        facts = inventory.card_facts(name) if action == "show" and name else inventory.verify(name)
+        if json:
+            print_json(facts)
+        else:
+            print_table(("", ""), list(facts.items()))
+    else:
+        raise ConfigError(f"models {action!r}", hint="say list, show NAME, or verify [NAME]")

@@ -1,0 +1,90 @@
+"""`dgno restore`: restore images and folders of images."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dgno.cli.console import RESEARCH_USE, print_json, progress_bar, say
+from dgno.cli.options import Debug, Device, Inputs, Json, Overwrite, Quiet, Threads
+from dgno.errors import BatchFailed
+
+Weights = Annotated[str, typer.Option(help="Name or file. By default chosen from the image.", show_default=False)]
+Output = Annotated[Path, typer.Option("--out", "-o", help="File for one image, folder for several.", show_default=False)]
+Normalize = Annotated[str, typer.Option(help="auto, range, percentile, minmax, or none: values as they are.")]
+Tile = Annotated[int, typer.Option(help="Side of the tiles in px; 0 takes whole images.", min=0)]
+Overlap = Annotated[int | None, typer.Option(help="Context around a tile in px. By default the weights' own.", min=0)]
+Format = Annotated[str, typer.Option("--format", help="same, ome-tiff or png.")]
+Channels = Annotated[str, typer.Option(help="all, a list like 0,2, or replicate (gray image, colour weights).")]
+NonFinite = Annotated[str, typer.Option(help="What to do with NaN pixels: refuse, inpaint or mask.")]
+MaxMemory = Annotated[float | None, typer.Option(help="GB that the tiles may take.", min=0.1)]
+
+
+def restore(
+    inputs: Inputs,
+    out: Output,
+    weights: Weights = "auto",
+    method: Annotated[str, typer.Option(help="dgno.")] = "dgno",
+    route: Annotated[str, typer.Option(help="off.")] = "off",
+    normalize: Normalize = "auto",
+    tile: Tile = 1024,
+    overlap: Overlap = None,
+    device: Device = "auto",
+    precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
+    threads: Threads = None,
+    max_memory: MaxMemory = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Skip outputs that are complete already.")] = False,
+    overwrite: Overwrite = False,
+    output_format: Format = "same",
+    channels: Channels = "all",
+    pixel_size: Annotated[float | None, typer.Option(help="Of the outputs, um. By default the inputs'.")] = None,
+    nonfinite: NonFinite = "refuse",
+    allow_labels: Annotated[bool, typer.Option("--allow-labels", help="Restore images that look like labels.")] = False,
+    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first image that fails.")] = False,
+    seed: Annotated[int, typer.Option(help="Kept with the output; restoring draws nothing.")] = 0,
+    json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Restore blurred images. Outputs keep shape, bit depth, channels, pixel size and colour profile.
+
+    Example: dgno restore blurred.tif -o restored.tif
+    """
+    from dgno.restoration.files import restore_files
+    from dgno.restoration.options import RestoreOptions
+
+    options = RestoreOptions(
+        weights=weights,
+        method=method,
+        route=route,
+        normalize=normalize,
+        tile_size=tile,
+        overlap=overlap,
+        device=device,
+        precision=precision,
+        threads=threads,
+        max_memory=max_memory,
+        resume=resume,
+        overwrite=overwrite,
+        output_format=output_format,
+        channels=channels,
+        pixel_size=pixel_size,
+        nonfinite=nonfinite,
+        allow_labels=allow_labels,
+        fail_fast=fail_fast,
+        seed=seed,
+    )
+    with progress_bar("restoring", quiet=quiet or json) as progress:
+        outcomes = restore_files(inputs, out, options, progress=progress)
+    failed = [o for o in outcomes if o.status == "failed"]
+    if json:
+        print_json({"results": [asdict(o) for o in outcomes]})
+    else:
+        for o in outcomes:
+            say(o.as_line(), quiet=quiet and o.status != "failed")
+        say(RESEARCH_USE, quiet=quiet)
+    if failed:
+        raise BatchFailed(f"{len(failed)} of {len(outcomes)} images failed", hint="see the lines above, or report.json")

@@ -1,0 +1,193 @@
+"""`dgno restore` as a user calls it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from skimage.io import imread, imsave
+
+from command_line import Cli
+
+
+def photograph(shape: tuple[int, ...] = (70, 90), dtype: type = np.uint8) -> np.ndarray:
+    top = np.iinfo(dtype).max if np.issubdtype(dtype, np.integer) else 1.0
+    return (np.random.default_rng(1).random(shape) * top).astype(dtype)
+
+
+@pytest.fixture
+def blurred(tmp_path: Path) -> Path:
+    path = tmp_path / "blurred.png"
+    imsave(path, photograph(), check_contrast=False)
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "ome.tif", "bmp"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_an_image_becomes_another_image(cli: Cli, tmp_path: Path, weights: dict[int, Path], suffix: str, channels: int) -> None:
+    """Same shape and dtype, other pixels; the input is as it was; one line says what happened."""
+    source, out = tmp_path / f"in.{suffix}", tmp_path / f"out.{suffix}"
+    pixels = photograph((70, 90) if channels == 1 else (70, 90, 3))
+    if suffix.endswith("tif"):
+        tifffile.imwrite(source, pixels, photometric="rgb" if channels == 3 else "minisblack")
+    else:
+        imsave(source, pixels, check_contrast=False)
+    before = source.read_bytes()
+    result = cli("restore", source, "-o", out, "--weights", weights[channels])
+    assert result.status == 0, result.err
+    assert result.out == ""
+    assert "out" in result.err
+    assert "not for clinical" in result.err.lower()
+    restored = imread(out)
+    assert (restored.shape, restored.dtype) == (pixels.shape, pixels.dtype)
+    assert (restored != pixels).any()
+    assert source.read_bytes() == before
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 40), (40, 1), (2, 3), (7, 9), (31, 33), (32, 64), (300, 20)])
+def test_any_size(cli: Cli, tmp_path: Path, weights: dict[int, Path], shape: tuple[int, int]) -> None:
+    source, out = tmp_path / "in.tif", tmp_path / "out.tif"
+    tifffile.imwrite(source, photograph(shape, np.uint16))
+    assert cli("restore", source, "-o", out, "--weights", weights[1]).status == 0
+    assert tifffile.imread(out).shape == shape
+
+
+def test_two_runs_write_the_same_bytes(cli: Cli, blurred: Path, tmp_path: Path, weights: dict[int, Path]) -> None:
+    digests = []
+    for name in ("a.tif", "b.tif"):
+        assert cli("restore", blurred, "-o", tmp_path / name, "--weights", weights[1], "--tile", 128).status == 0
+        digests.append(hashlib.sha256((tmp_path / name).read_bytes()).hexdigest())
+    assert digests[0] == digests[1]
+
+
+def test_values_pass_as_they_are(cli: Cli, tmp_path: Path, weights: dict[int, Path]) -> None:
+    """`--normalize none`: float in, float32 out, what the network makes of the values, nothing clipped."""
+    import torch
+
+    import dgno
+
+    pixels = (np.random.default_rng(0).random((64, 96)) * 3 - 1).astype(np.float64)
+    tifffile.imwrite(tmp_path / "in.tif", pixels)
+    result = cli("restore", tmp_path / "in.tif", "-o", tmp_path / "out.tif", "--weights", weights[1], "--normalize", "none")
+    assert result.status == 0, result.err
+    restored = tifffile.imread(tmp_path / "out.tif")
+    with torch.no_grad():
+        expected = dgno.load(weights[1])(torch.from_numpy(pixels).float()[None, None])[0, 0].numpy()
+    assert restored.dtype == np.float32
+    np.testing.assert_allclose(restored, expected, atol=1e-6)
+
+
+def test_a_folder_gives_a_folder_and_a_report(cli: Cli, tmp_path: Path, weights: dict[int, Path]) -> None:
+    """One broken file does not stop the others: exit status 7, and the report tells which."""
+    for name in ("a.png", "sub/b.png"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        imsave(tmp_path / "in" / name, photograph(), check_contrast=False)
+    (tmp_path / "in" / "empty.tif").touch()
+    result = cli("restore", tmp_path / "in", "-o", tmp_path / "out", "--weights", weights[1], "--json")
+    assert result.status == 7
+    assert "E-IN-EMPTY" in (tmp_path / "out" / "report.json").read_text()
+    assert (tmp_path / "out" / "sub" / "b.png").exists()
+    assert not (tmp_path / "out" / "empty.tif").exists()
+    assert result.err.splitlines()[-1].startswith("dgno: error[E-BATCH]: 1 of 3 images failed")
+
+
+def test_json_is_one_object(cli: Cli, blurred: Path, tmp_path: Path, weights: dict[int, Path]) -> None:
+    result = cli("restore", blurred, "-o", tmp_path / "out.png", "--weights", weights[1], "--json")
+    (outcome,) = result.json["results"]
+    assert (outcome["status"], outcome["megapixels"]) == ("restored", 0.0063)
+    failed = cli("restore", blurred, "-o", tmp_path / "out.png", "--weights", weights[1], "--json")
+    assert failed.status == 4
+    assert failed.json["code"] == "E-OUT-EXISTS"
+    assert failed.json.keys() == {"code", "path", "message", "hint"}
+
+
+def test_the_input_is_never_replaced(cli: Cli, blurred: Path, tmp_path: Path, weights: dict[int, Path]) -> None:
+    """Neither by name, nor through links, nor with --overwrite."""
+    os.link(blurred, tmp_path / "hard.png")
+    (tmp_path / "soft.png").symlink_to(blurred)
+    before = blurred.read_bytes()
+    for target in (blurred, blurred.parent / "." / blurred.name, tmp_path / "hard.png", tmp_path / "soft.png"):
+        result = cli("restore", blurred, "-o", target, "--weights", weights[1], "--overwrite")
+        assert (result.status, "E-OUT-INPUT" in result.err) == (4, True)
+    assert blurred.read_bytes() == before
+
+
+def test_resume_skips_what_is_complete_and_refuses_what_is_other(cli: Cli, tmp_path: Path, weights: dict[int, Path]) -> None:
+    for name in "ab":
+        imsave(tmp_path / f"{name}.png", photograph(), check_contrast=False)
+    arguments = ("restore", tmp_path / "a.png", tmp_path / "b.png", "-o", tmp_path / "out", "--weights", weights[1])
+    cli("restore", tmp_path / "a.png", "-o", tmp_path / "out", "--weights", weights[1])
+    first = (tmp_path / "out" / "a.png").stat().st_mtime_ns
+    result = cli(*arguments, "--resume", "--json")
+    assert [o["status"] for o in result.json["results"]] == ["complete", "restored"]
+    assert (tmp_path / "out" / "a.png").stat().st_mtime_ns == first
+    other = cli(*arguments, "--resume", "--overlap", 8, "--json")
+    assert other.status == 7
+    assert "E-RES-MISMATCH" in other.out
+
+
+@pytest.mark.parametrize(("arguments", "status", "code"), [
+    (["--weights", "fluorescense-nano"], 5, "E-CK-UNKNOWN"),
+    (["--weights", "WRONG"], 5, "E-CK-CORRUPT"),
+    (["--method", "magic"], 2, "E-CONFIG"),
+    (["--normalize", "magic"], 2, "E-CONFIG"),
+    (["--tile", "70"], 2, "E-CONFIG"),
+    (["--tile", "-1"], 2, "E-USAGE"),
+    (["--nonsense"], 2, "E-USAGE"),
+    (["--device", "cuda:7"], 6, "E-RS-DEVICE"),
+    (["--precision", "fp8"], 2, "E-CONFIG"),
+    (["--format", "gif"], 2, "E-CONFIG"),
+    (["--channels", "red"], 2, "E-CONFIG"),
+])  # fmt: skip
+def test_wrong_requests_end_with_their_status(
+    cli: Cli, blurred: Path, tmp_path: Path, weights: dict[int, Path], arguments: list[str], status: int, code: str
+) -> None:
+    """One line on stderr, nothing on stdout, no output."""
+    (tmp_path / "WRONG").write_bytes(b"no weights")
+    given = [str(tmp_path / "WRONG") if a == "WRONG" else a for a in arguments]
+    chosen = given if "--weights" in given else [*given, "--weights", str(weights[1])]
+    result = cli("restore", blurred, "-o", tmp_path / "out.png", *chosen)
+    assert result.status == status
+    assert result.err.startswith(f"dgno: error[{code}]: ")
+    assert len(result.err.splitlines()) == 1
+    assert result.out == ""
+    assert not (tmp_path / "out.png").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"GIF89a....", bytes(range(256)) * 20, b"II*\0\xff\xff\xff\xff"])
+@pytest.mark.parametrize("name", ["x.png", "x.tif", "x.jpg", "x.bmp"])
+def test_unreadable_inputs_end_with_3(cli: Cli, tmp_path: Path, weights: dict[int, Path], content: bytes, name: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    result = cli("restore", tmp_path / name, "-o", tmp_path / "out.tif", "--weights", weights[1])
+    assert result.status == 3
+    assert str(tmp_path / name) in result.err
+    assert not (tmp_path / "out.tif").exists()
+
+
+def test_what_fits_into_memory(cli: Cli, blurred: Path, tmp_path: Path, weights: dict[int, Path]) -> None:
+    """Small tiles give nearly what large ones give."""
+    tifffile.imwrite(tmp_path / "in.tif", photograph((400, 300), np.uint16))
+    images = []
+    for i, memory in enumerate(("0.1", "8")):
+        out = tmp_path / f"{i}.tif"
+        assert cli("restore", tmp_path / "in.tif", "-o", out, "--weights", weights[1], "--max-memory", memory).status == 0
+        images.append(tifffile.imread(out).astype(int))
+    assert abs(images[0] - images[1]).max() <= 65535 * 0.02
+
+
+def test_pixel_size_and_format(cli: Cli, blurred: Path, tmp_path: Path, weights: dict[int, Path]) -> None:
+    result = cli("restore", blurred, "-o", tmp_path / "out", "--weights", weights[1], "--pixel-size", 0.25, "--format", "ome-tiff")
+    assert result.status == 0, result.err
+    with tifffile.TiffFile(tmp_path / "out" / "blurred.ome.tif") as tiff:
+        assert 'PhysicalSizeX="0.25"' in (tiff.ome_metadata or "")
+        assert "not for clinical diagnosis" in (tiff.ome_metadata or "")
+
+
+def test_debug_shows_the_traceback(cli: Cli, tmp_path: Path) -> None:
+    result = cli("restore", tmp_path / "no.tif", "-o", tmp_path / "out.tif", "--debug")
+    assert "Traceback" in result.err
+    assert "Traceback" not in cli("restore", tmp_path / "no.tif", "-o", tmp_path / "out.tif").err

@@ -1,0 +1,94 @@
+"""What `import dgno` offers, and nothing else."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import dgno
+from dgno.errors import ConfigError, UnknownWeights
+from dgno.networks import DGNOConfig, build
+from dgno.weights.store import Card, save_weights
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    config = DGNOConfig(width=8, heads=2, blocks=(1, 1, 1, 1), convention="paper", scan_block=32, shallow_norm="none")
+    return save_weights(tmp_path_factory.mktemp("w") / "tiny.safetensors", build(config).state_dict(), Card(config, halo=32))
+
+
+def test_public_names() -> None:
+    """The list that users may rely on."""
+    assert sorted(dgno.__all__) == ["Image", "__version__", "load", "networks", "restore", "simulate"]
+    assert all(getattr(dgno, name) is not None for name in dgno.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        dgno.nonsense  # noqa: B018
+
+
+def test_import_is_light() -> None:
+    """No torch, no plotting, no readers."""
+    code = "import dgno, sys; sys.exit(any(m in sys.modules for m in ('torch', 'numpy', 'matplotlib', 'tifffile', 'skimage')))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("shape", [(40, 50), (40, 50, 3), (40, 50, 4), (40, 50, 1), (40, 50, 2), (33, 20, 7)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_restore_keeps_shape_and_dtype(tiny: Path, shape: tuple[int, ...], dtype: type) -> None:
+    """Colours, opacity, channels; an opacity is never changed, nor is the array that came in."""
+    image = (np.random.default_rng(0).random(shape) * (1 if dtype is np.float32 else np.iinfo(dtype).max)).astype(dtype)
+    before = image.copy()
+    restored = dgno.restore(image, weights=tiny)
+    assert (restored.shape, restored.dtype) == (image.shape, image.dtype)
+    assert (restored != image).any()
+    np.testing.assert_array_equal(image, before)
+    if shape[-1] == 4:
+        np.testing.assert_array_equal(restored[..., 3], image[..., 3])
+
+
+@pytest.mark.parametrize("wrong", [np.zeros((2, 3, 4, 5)), np.zeros(7), "a.png", np.zeros((4, 4), complex), None])
+def test_restore_refuses_what_is_no_image(wrong: object) -> None:
+    with pytest.raises(ConfigError, match="numpy array"):
+        dgno.restore(wrong)  # type: ignore[arg-type]
+
+
+def test_load(tiny: Path) -> None:
+    network = dgno.load(tiny)
+    assert not network.training
+    assert network.halo == 32
+    with pytest.raises(UnknownWeights, match="give its path"):
+        dgno.load("no-such-weights")
+
+
+def test_simulate_with_optics() -> None:
+    """The diffraction PSF of a lens; more defocus, more blur; the dtype stays."""
+    sharp = np.zeros((60, 70), np.uint16)
+    sharp[30, 35] = 60000
+    widths = []
+    for defocus in (0.0, 2.0, 6.0):
+        optics = {"numerical_aperture": 0.5, "wavelength": 0.53, "pixel_size": 0.5}
+        blurred, truth = dgno.simulate(sharp, defocus=defocus, **optics)
+        assert (blurred.shape, blurred.dtype, truth.sigma.shape) == (sharp.shape, sharp.dtype, sharp.shape)
+        widths.append(float(truth.sigma[0, 0]))
+    assert widths == sorted(widths)
+    with pytest.raises(ConfigError, match="numerical_aperture and pixel_size"):
+        dgno.simulate(sharp, defocus=1.0)
+
+
+def test_simulate_at_random() -> None:
+    sharp = np.random.default_rng(0).random((50, 60, 3)).astype(np.float32)
+    (a, truth), (b, _), (c, _) = (dgno.simulate(sharp, seed=seed) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(a, b)
+    assert (a != c).any()
+    assert 0.6 <= truth.sigma.min() <= truth.sigma.max() <= 4.0
+    assert truth.psf.sum() == pytest.approx(1)
+
+
+def test_networks_can_be_built() -> None:
+    network = dgno.networks.build(dgno.networks.DGNOConfig(width=48, traces="face", flux="avg_jump", boundary="dirichlet"))
+    assert sum(p.numel() for p in network.parameters()) == 12_794_888
