@@ -1,0 +1,60 @@
+"""A small data set and a configuration that trains in seconds: fixtures for training and for the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from skimage.io import imsave
+
+CONFIG = """
+data = "sharp"
+out = "run"
+image = "test"
+normalization = "range"
+learning_rate = 2e-3
+warmup = 2
+ema = 0.9
+fft_norm = "ortho"
+seed = 7
+checkpoint_every = 3
+validate_every = 100
+stages = [{until = 5, crop = 32, batch = 2}, {until = 9, crop = 64, batch = 1}]
+
+[network]
+channels = 1
+width = 8
+blocks = [1, 1, 1, 1]
+heads = 2
+convention = "paper"
+scan_block = 32
+shallow_norm = "none"
+prompt_sorted = true
+
+[blur]
+sigma = [0.6, 2.0]
+
+[augmentation]
+scale = [0.7, 1.0]
+gain = [0.5, 1.2]
+
+[[sources]]
+files = "*.png"
+range = "percentile"
+"""
+
+
+@pytest.fixture
+def run_folder(tmp_path: Path) -> Path:
+    """A folder with sharp images (one in twenty is held out) and `config.toml`."""
+    (tmp_path / "sharp").mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(20):
+        image = np.zeros((100, 110), np.uint8)
+        for _ in range(12):
+            y, x = rng.integers(0, 90, 2)
+            image[y : y + rng.integers(3, 25), x : x + rng.integers(3, 25)] = rng.integers(40, 255)
+        imsave(tmp_path / "sharp" / f"{i:02d}.png", image, check_contrast=False)
+    (tmp_path / "config.toml").write_text(CONFIG)
+    return tmp_path
