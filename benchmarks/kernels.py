@@ -74,7 +74,12 @@ def operator(channels: int, heads: int, side: int = 256) -> None:
 def gate(channels: int, side: int = 256) -> None:
     x = torch.randn(1, 2 * channels, side, side).contiguous(memory_format=torch.channels_last)
     versions = {"C": depthwise_c.gelu_gate_c, "reference": depthwise.gelu_gate}
-    compare(f"GELU gate, {side} x {side} px, {channels} channels", versions, [x, torch.randn(2 * channels, 1, 3, 3)], base="C")
+    compare(
+        f"GELU gate, {side} x {side} px, {channels} channels",
+        versions,
+        [x, torch.randn(2 * channels, 1, 3, 3)],
+        base="C",
+    )
 
 
 if __name__ == "__main__":

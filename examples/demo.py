@@ -2,7 +2,7 @@
 
     python examples/demo.py [FOLDER]
 
-1. `skimage.data.cell()` and 2. an H&E section, blurred here by a known, spatially varying defocus: the truth is known, so
+1. `skimage.data.cell()` and 2. an H&E section, blurred here by a known, spatially varying defocus, so that
    gains are numbers.
 3. A bright-field smear, really out of focus: the same field in focus is shown beside it, nothing was simulated.
 """
@@ -31,7 +31,9 @@ def main(folder: Path) -> None:
     figure = Figure(figsize=(10.5, 11), layout="tight")
     rows = figure.subplots(3, 3)
 
-    for row, name, sharp, seed in zip(rows, ("cell", "H&E"), (data.cell(), read("he_sharp")), (5, 7), strict=False):
+    for row, name, sharp, seed in zip(
+        rows, ("cell", "H&E"), (data.cell()[170:510, 190:530], read("he_sharp")), (5, 7), strict=False
+    ):
         blurred, truth = dgno.simulate(sharp, seed=seed)
         restored = dgno.restore(blurred)
         before, after = decibels(blurred, sharp), decibels(restored, sharp)

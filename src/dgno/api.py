@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -104,15 +105,16 @@ def simulate(
 ) -> tuple[Pixels, Truth]:
     """A blurred image of a sharp one, and how it was blurred; in the shape and dtype of `sharp`.
 
-    defocus, numerical_aperture, wavelength, pixel_size, refractive_index : with a defocus (um), the diffraction image of a
-        wide-field microscope, the same everywhere and without noise; lengths in um
+    defocus, numerical_aperture, wavelength, pixel_size, refractive_index : with a defocus (um), the image of a
+        wide-field microscope by scalar diffraction, the same everywhere and without noise; lengths in um
     ranges : without a defocus, a random spatially varying blur from these ranges, with camera noise, drawn with `seed`
     """
     image = as_image(sharp)
     height, width = image.shape_without_samples[-2:]
     if defocus is None:
         exposure = draw_exposure((height, width), ranges or BlurRange(), np.random.default_rng([seed, 0]))
-        blur, process = exposure.blur(), exposure.of
+        blur = exposure.blur()
+        process: Callable[[Tensor], Tensor] = exposure.of
     else:
         if numerical_aperture is None or pixel_size is None:
             raise ConfigError("a defocus in um needs numerical_aperture and pixel_size", hint="give both, or neither")
@@ -122,7 +124,9 @@ def simulate(
     affine = range_affine(image)
     planes = [_in_dtype(process(to_tensor(plane, affine)[0]), image, affine) for plane in image.planes()]
     mean = blur.mean_psf().numpy()
-    sigma = exposure.sigma.numpy() if defocus is None else np.full((height, width), standard_deviation(mean), np.float32)
+    sigma = (
+        exposure.sigma.numpy() if defocus is None else np.full((height, width), standard_deviation(mean), np.float32)
+    )
     return as_pixels(image.with_planes(planes)), Truth(mean, sigma)
 
 

@@ -16,7 +16,6 @@ from dgno.metrics import psnr
 from dgno.optics.psf import gaussian
 
 
-
 def scene() -> torch.Tensor:
     rng = np.random.default_rng(0)
     image = np.zeros((2, 90, 101))

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 from command_line import Cli, Result
-from training_run import run_folder
 
 from dgno.cli.main import status_of
 from dgno.networks import DGNOConfig, build
 from dgno.weights.store import Card, save_weights
+from training_run import run_folder
 
 __all__ = ["cli", "run_folder", "weights"]
 

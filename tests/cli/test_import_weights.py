@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+from command_line import Cli
 from safetensors import safe_open
 from safetensors.torch import load_file
-
-from command_line import Cli
 
 SMALL = ["small_cell_jump_neumann_gray", "small_face_avgjump_dirichlet_rgb"]
 
@@ -46,9 +45,13 @@ def test_golden_numbers_through_import_and_restore(cli: Cli, tmp_path: Path, sha
 
 
 def test_refusals(cli: Cli, tmp_path: Path) -> None:
-    missing = cli("import-weights", tmp_path / "no.pth", tmp_path / "o.safetensors", "--flux", "jump", "--boundary", "neumann")
+    missing = cli(
+        "import-weights", tmp_path / "no.pth", tmp_path / "o.safetensors", "--flux", "jump", "--boundary", "neumann"
+    )
     assert (missing.status, "E-IN-MISSING" in missing.err) == (3, True)
     (tmp_path / "bad.pth").write_bytes(b"PK no zip")
-    broken = cli("import-weights", tmp_path / "bad.pth", tmp_path / "o.safetensors", "--flux", "jump", "--boundary", "neumann")
+    broken = cli(
+        "import-weights", tmp_path / "bad.pth", tmp_path / "o.safetensors", "--flux", "jump", "--boundary", "neumann"
+    )
     assert (broken.status, "E-CK-CORRUPT" in broken.err) == (5, True)
     assert not (tmp_path / "o.safetensors").exists()

@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from skimage.io import imread, imsave
-
 from command_line import Cli
+from skimage.io import imread, imsave
 
 
 def photograph(shape: tuple[int, ...] = (70, 90), dtype: type = np.uint8) -> np.ndarray:
@@ -28,7 +27,9 @@ def blurred(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("suffix", ["png", "tif", "ome.tif", "bmp"])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_an_image_becomes_another_image(cli: Cli, tmp_path: Path, weights: dict[int, Path], suffix: str, channels: int) -> None:
+def test_an_image_becomes_another_image(
+    cli: Cli, tmp_path: Path, weights: dict[int, Path], suffix: str, channels: int
+) -> None:
     """Same shape and dtype, other pixels; the input is as it was; one line says what happened."""
     source, out = tmp_path / f"in.{suffix}", tmp_path / f"out.{suffix}"
     pixels = photograph((70, 90) if channels == 1 else (70, 90, 3))
@@ -72,7 +73,9 @@ def test_values_pass_as_they_are(cli: Cli, tmp_path: Path, weights: dict[int, Pa
 
     pixels = (np.random.default_rng(0).random((64, 96)) * 3 - 1).astype(np.float64)
     tifffile.imwrite(tmp_path / "in.tif", pixels)
-    result = cli("restore", tmp_path / "in.tif", "-o", tmp_path / "out.tif", "--weights", weights[1], "--normalize", "none")
+    result = cli(
+        "restore", tmp_path / "in.tif", "-o", tmp_path / "out.tif", "--weights", weights[1], "--normalize", "none"
+    )
     assert result.status == 0, result.err
     restored = tifffile.imread(tmp_path / "out.tif")
     with torch.no_grad():
@@ -116,7 +119,9 @@ def test_the_input_is_never_replaced(cli: Cli, blurred: Path, tmp_path: Path, we
     assert blurred.read_bytes() == before
 
 
-def test_resume_skips_what_is_complete_and_refuses_what_is_other(cli: Cli, tmp_path: Path, weights: dict[int, Path]) -> None:
+def test_resume_skips_what_is_complete_and_refuses_what_is_other(
+    cli: Cli, tmp_path: Path, weights: dict[int, Path]
+) -> None:
     for name in "ab":
         imsave(tmp_path / f"{name}.png", photograph(), check_contrast=False)
     arguments = ("restore", tmp_path / "a.png", tmp_path / "b.png", "-o", tmp_path / "out", "--weights", weights[1])
@@ -160,7 +165,9 @@ def test_wrong_requests_end_with_their_status(
 
 @pytest.mark.parametrize("content", [b"", b"GIF89a....", bytes(range(256)) * 20, b"II*\0\xff\xff\xff\xff"])
 @pytest.mark.parametrize("name", ["x.png", "x.tif", "x.jpg", "x.bmp"])
-def test_unreadable_inputs_end_with_3(cli: Cli, tmp_path: Path, weights: dict[int, Path], content: bytes, name: str) -> None:
+def test_unreadable_inputs_end_with_3(
+    cli: Cli, tmp_path: Path, weights: dict[int, Path], content: bytes, name: str
+) -> None:
     (tmp_path / name).write_bytes(content)
     result = cli("restore", tmp_path / name, "-o", tmp_path / "out.tif", "--weights", weights[1])
     assert result.status == 3
@@ -174,13 +181,26 @@ def test_what_fits_into_memory(cli: Cli, blurred: Path, tmp_path: Path, weights:
     images = []
     for i, memory in enumerate(("0.1", "8")):
         out = tmp_path / f"{i}.tif"
-        assert cli("restore", tmp_path / "in.tif", "-o", out, "--weights", weights[1], "--max-memory", memory).status == 0
+        assert (
+            cli("restore", tmp_path / "in.tif", "-o", out, "--weights", weights[1], "--max-memory", memory).status == 0
+        )
         images.append(tifffile.imread(out).astype(int))
     assert abs(images[0] - images[1]).max() <= 65535 * 0.02
 
 
 def test_pixel_size_and_format(cli: Cli, blurred: Path, tmp_path: Path, weights: dict[int, Path]) -> None:
-    result = cli("restore", blurred, "-o", tmp_path / "out", "--weights", weights[1], "--pixel-size", 0.25, "--format", "ome-tiff")
+    result = cli(
+        "restore",
+        blurred,
+        "-o",
+        tmp_path / "out",
+        "--weights",
+        weights[1],
+        "--pixel-size",
+        0.25,
+        "--format",
+        "ome-tiff",
+    )
     assert result.status == 0, result.err
     with tifffile.TiffFile(tmp_path / "out" / "blurred.ome.tif") as tiff:
         assert 'PhysicalSizeX="0.25"' in (tiff.ome_metadata or "")
@@ -191,3 +211,17 @@ def test_debug_shows_the_traceback(cli: Cli, tmp_path: Path) -> None:
     result = cli("restore", tmp_path / "no.tif", "-o", tmp_path / "out.tif", "--debug")
     assert "Traceback" in result.err
     assert "Traceback" not in cli("restore", tmp_path / "no.tif", "-o", tmp_path / "out.tif").err
+
+
+def test_max_pixels(
+    cli: Cli, blurred: Path, tmp_path: Path, weights: dict[int, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bound that the user sets, by option or by environment."""
+    out = tmp_path / "o.png"
+    refused = cli("restore", blurred, "-o", out, "--weights", weights[1], "--max-pixels", 100)
+    assert (refused.status, out.exists()) == (3, False)
+    assert "E-IN-TOOLARGE" in refused.err
+    assert "--max-pixels" in refused.err
+    monkeypatch.setenv("DGNO_MAX_PIXELS", "100")
+    assert cli("restore", blurred, "-o", out, "--weights", weights[1]).status == 3
+    assert cli("restore", blurred, "-o", out, "--weights", weights[1], "--max-pixels", 10**6).status == 0

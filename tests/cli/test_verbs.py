@@ -14,9 +14,8 @@ import numpy as np
 import pytest
 import tifffile
 import torch
-from skimage.io import imsave
-
 from command_line import Cli
+from skimage.io import imsave
 
 VERBS = ["restore", "simulate", "train", "evaluate", "models", "import-weights", "doctor"]
 
@@ -100,7 +99,16 @@ def test_simulate_is_reproducible(cli: Cli, sharp: Path, tmp_path: Path) -> None
 def test_evaluate_compares(cli: Cli, sharp: Path, tmp_path: Path, weights: dict[int, Path]) -> None:
     """The true PSF beats the blurred image; tables, scores and pictures are written."""
     cli("simulate", sharp, "-o", tmp_path / "pairs", "--photons", 1e6, "--read-noise", 0.0005, "--field", "constant")
-    arguments = ("--weights", weights[1], "--method", "wiener", "--method", "richardson-lucy", "-o", tmp_path / "report")
+    arguments = (
+        "--weights",
+        weights[1],
+        "--method",
+        "wiener",
+        "--method",
+        "richardson-lucy",
+        "-o",
+        tmp_path / "report",
+    )
     result = cli("evaluate", tmp_path / "pairs", *arguments, "--json")
     assert result.status == 0, result.err
     summary = {line["method"]: line for line in result.json["summary"]}
@@ -159,7 +167,9 @@ def test_plain_ascii_terminals(tmp_path: Path, weights: dict[int, Path]) -> None
     imsave(tmp_path / "x.png", np.random.default_rng(0).integers(0, 255, (40, 40), np.uint8), check_contrast=False)
     (tmp_path / "x.png").rename(source)
     arguments = command("restore", source, "-o", tmp_path / "out.png", "--weights", weights[1])
-    done = subprocess.run(arguments, capture_output=True, env={**os.environ, "LC_ALL": "C", "NO_COLOR": "1"}, check=False)
+    done = subprocess.run(
+        arguments, capture_output=True, env={**os.environ, "LC_ALL": "C", "NO_COLOR": "1"}, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert done.stderr.isascii()
 
@@ -180,7 +190,10 @@ def test_signals_end_with_their_status(tmp_path: Path, weights: dict[int, Path],
     assert child.returncode == status, err
     assert err.splitlines()[-1].startswith("dgno: error[E-")
     assert not list((tmp_path / "out").glob(".*"))
-    assert all(tifffile.imread(p).shape == (200, 200) if p.suffix == ".tif" else p.stat().st_size for p in (tmp_path / "out").iterdir())
+    assert all(
+        tifffile.imread(p).shape == (200, 200) if p.suffix == ".tif" else p.stat().st_size
+        for p in (tmp_path / "out").iterdir()
+    )
 
 
 def test_facts_for_machines_are_json(cli: Cli) -> None:

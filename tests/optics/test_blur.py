@@ -22,7 +22,11 @@ def field(kind: str, low: float = 0.6, high: float = 4.0) -> torch.Tensor:
 
 
 def every_blur() -> dict[str, SpatiallyVaryingBlur]:
-    blurs = {f"{kind}, {b}": SpatiallyVaryingBlur(field(kind), gaussian_disk, boundary=b) for kind in FIELDS for b in BOUNDARIES}
+    blurs = {
+        f"{kind}, {b}": SpatiallyVaryingBlur(field(kind), gaussian_disk, boundary=b)
+        for kind in FIELDS
+        for b in BOUNDARIES
+    }
     blurs["down to no blur"] = SpatiallyVaryingBlur(field("smooth", 0.0, 3.0), gaussian)
     blurs["none at all"] = SpatiallyVaryingBlur(torch.zeros(SHAPE), gaussian)
     return blurs

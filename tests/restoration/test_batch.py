@@ -53,7 +53,9 @@ def test_links_to_folders_are_not_followed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("names", "output_format"), [(("x.tif", "X.tif"), "same"), (("x.tif", "x.png"), "png")])
-def test_collisions_are_found_before_anything_is_done(tmp_path: Path, names: tuple[str, str], output_format: str) -> None:
+def test_collisions_are_found_before_anything_is_done(
+    tmp_path: Path, names: tuple[str, str], output_format: str
+) -> None:
     files = make(tmp_path, *names)
     with pytest.raises(OutputCollision, match="would both become"):
         plan_jobs(files, tmp_path / "out", output_format=output_format)
@@ -61,7 +63,10 @@ def test_collisions_are_found_before_anything_is_done(tmp_path: Path, names: tup
 
 def test_formats_change_the_suffix(tmp_path: Path) -> None:
     files = make(tmp_path, "a.tif", "b.ome.tif")
-    assert targets(plan_jobs(files, tmp_path / "o", output_format="ome-tiff"), tmp_path / "o") == ["a.ome.tif", "b.ome.tif"]
+    assert targets(plan_jobs(files, tmp_path / "o", output_format="ome-tiff"), tmp_path / "o") == [
+        "a.ome.tif",
+        "b.ome.tif",
+    ]
 
 
 def test_nothing_to_do_is_an_error(tmp_path: Path) -> None:

@@ -109,7 +109,9 @@ def test_progress_rises_to_one() -> None:
     assert len(shares) > 10
 
 
-@pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("x"), RuntimeError("can't allocate memory: 1 TB")])
+@pytest.mark.parametrize(
+    "error", [MemoryError(), torch.OutOfMemoryError("x"), RuntimeError("can't allocate memory: 1 TB")]
+)
 def test_running_out_of_memory_is_one_clear_error(error: Exception) -> None:
     def greedy(x: Tensor) -> Tensor:
         raise error

@@ -78,7 +78,15 @@ def test_a_killed_run_ends_like_an_unbroken_one(run_folder: Path, seed: int) -> 
     killed = replace(config, out=run_folder / "killed")
     text = (run_folder / "config.toml").read_text().replace('out = "run"', 'out = "killed"')
     (run_folder / "killed.toml").write_text(text)
-    command = [sys.executable, "-m", "dgno", "train", str(run_folder / "killed.toml"), "--threads", str(torch.get_num_threads())]
+    command = [
+        sys.executable,
+        "-m",
+        "dgno",
+        "train",
+        str(run_folder / "killed.toml"),
+        "--threads",
+        str(torch.get_num_threads()),
+    ]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as child:
         while not list(killed.out.glob("checkpoints/step-*")) and child.poll() is None:
             time.sleep(0.01)
@@ -114,7 +122,9 @@ def test_a_checkpoint_of_another_configuration_is_refused(config: TrainConfig) -
         train(config)
 
 
-def test_steps_without_a_finite_gradient_are_skipped_then_end_the_run(config: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_steps_without_a_finite_gradient_are_skipped_then_end_the_run(
+    config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Ten in a row are a divergence; the weights have not moved."""
     monkeypatch.setattr(loop, "multi_scale_loss", lambda outputs, sharp, fft_norm: (outputs[0].mean() * torch.nan,) * 2)
     config = replace(config, stages=(replace(config.stages[0], until=30),))

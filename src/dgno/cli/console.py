@@ -48,14 +48,27 @@ def _is_number(value: object) -> bool:
 
 @contextlib.contextmanager
 def progress_bar(label: str, *, quiet: bool = False) -> Iterator[Callable[[float], None]]:
-    """A bar with the time that is left, on stderr if that is a terminal; gives a function to call with the share done."""
+    """A bar with the time left, on stderr if that is a terminal; gives a function to call with the share done."""
     if quiet or not sys.stderr.isatty():
         yield lambda share: None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(label, total=1.0)
         yield lambda share: bar.update(task, completed=share)

@@ -12,7 +12,17 @@ from dgno import __version__
 from dgno.cli.console import print_json, print_table
 from dgno.cli.options import Debug, Json, Quiet
 
-LIBRARIES = ("torch", "numpy", "scipy", "scikit-image", "tifffile", "imagecodecs", "pillow", "safetensors", "matplotlib")
+LIBRARIES = (
+    "torch",
+    "numpy",
+    "scipy",
+    "scikit-image",
+    "tifffile",
+    "imagecodecs",
+    "pillow",
+    "safetensors",
+    "matplotlib",
+)
 OPTIONAL = {
     "tiffslide": "slides",
     "openslide": "slides",

@@ -18,7 +18,9 @@ def import_weights(
     flux: Annotated[str, typer.Option(help="central, jump, avg_jump or upwind.", show_default=False)],
     boundary: Annotated[str, typer.Option(help="dirichlet, neumann or periodic.", show_default=False)],
     heads: Annotated[int | None, typer.Option(help="Overrides the heads that the tensors tell.")] = None,
-    scope: Annotated[str, typer.Option(help="elements; none (LG) or global (GG) for the paper's baselines.")] = "elements",
+    scope: Annotated[
+        str, typer.Option(help="elements; none (LG) or global (GG) for the paper's baselines.")
+    ] = "elements",
     element_size: Annotated[int | None, typer.Option(help="Overrides 8, or what the tensors tell.")] = None,
     overwrite: Overwrite = False,
     json: Json = False,
@@ -38,5 +40,6 @@ def import_weights(
         print_json({"output": str(out), "network": asdict(card.network)})
         return
     network = card.network
-    facts = f"{network.traces} traces, {network.flux}, {network.boundary}, width {network.width}, {network.channels} channel(s)"
+    kind = f"{network.traces} traces, {network.flux}, {network.boundary}"
+    facts = f"{kind}, width {network.width}, {network.channels} channel(s)"
     say(f"{out}: {facts}", quiet=quiet)

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from types import FrameType
 
 import typer
@@ -26,7 +27,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-VERBS = {
+VERBS: dict[str, Callable[..., None]] = {
     "restore": restore.restore,
     "simulate": simulate.simulate,
     "train": train.train,
@@ -75,14 +76,18 @@ def status_of(arguments: list[str]) -> int:
         return _report(error.code, str(error), error.exit_status, error.as_json() if as_json else None, debug)
     except Stopped as stopped:
         status, code, what = STOPPED[stopped.args[0]]
-        return _report(code, f"{what}; finished outputs are whole, run again with --resume to go on", status, None, False)
+        return _report(
+            code, f"{what}; finished outputs are whole, run again with --resume to go on", status, None, False
+        )
     except (BrokenPipeError, SystemExit):  # whoever read our output has gone; typer turns that into an exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except Exception as error:
         if hasattr(error, "format_message"):  # typer's own, or click's, as the version has it
             return _usage_error(error.format_message(), arguments, as_json=as_json, debug=debug)
-        message = f"unexpected {type(error).__name__}: {error}; this is a bug, please report it with the output of --debug"
+        message = (
+            f"unexpected {type(error).__name__}: {error}; this is a bug, please report it with the output of --debug"
+        )
         facts = {"code": "E-BUG", "path": None, "message": message, "hint": "report it"} if as_json else None
         return _report("E-BUG", message, 1, facts, debug)
 
@@ -108,4 +113,3 @@ def _report(code: str, text: str, status: int, facts: object, debug: bool) -> in
     if facts is not None:
         print_json(facts)
     return status
-

@@ -29,9 +29,13 @@ def models(
         if json:
             print_json({"weights": weights, "networks": networks})
             return
-        print_table(list(weights[0]) if weights else ["no weights"], [list(w.values()) for w in weights], title="Weights")
+        print_table(
+            list(weights[0]) if weights else ["no weights"], [list(w.values()) for w in weights], title="Weights"
+        )
         print()
-        print_table(list(networks[0]), [list(n.values()) for n in networks], title="Networks (1 channel, GMAC at 256 x 256)")
+        print_table(
+            list(networks[0]), [list(n.values()) for n in networks], title="Networks (1 channel, GMAC at 256 x 256)"
+        )
     elif action in ("show", "verify") and (name or action == "verify"):
         facts = inventory.card_facts(name) if action == "show" and name else inventory.verify(name)
         if json:

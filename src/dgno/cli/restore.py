@@ -13,13 +13,16 @@ from dgno.cli.options import Debug, Device, Inputs, Json, Overwrite, Quiet, Thre
 from dgno.errors import BatchFailed
 
 Weights = Annotated[str, typer.Option(help="Name or file. By default chosen from the image.", show_default=False)]
-Output = Annotated[Path, typer.Option("--out", "-o", help="File for one image, folder for several.", show_default=False)]
+Output = Annotated[
+    Path, typer.Option("--out", "-o", help="File for one image, folder for several.", show_default=False)
+]
 Normalize = Annotated[str, typer.Option(help="auto, range, percentile, minmax, or none: values as they are.")]
 Tile = Annotated[int, typer.Option(help="Side of the tiles in px; 0 takes whole images.", min=0)]
 Overlap = Annotated[int | None, typer.Option(help="Context around a tile in px. By default the weights' own.", min=0)]
 Format = Annotated[str, typer.Option("--format", help="same, ome-tiff or png.")]
 Channels = Annotated[str, typer.Option(help="all, a list like 0,2, or replicate (gray image, colour weights).")]
 NonFinite = Annotated[str, typer.Option(help="What to do with NaN pixels: refuse, inpaint or mask.")]
+MaxPixels = Annotated[int, typer.Option(envvar="DGNO_MAX_PIXELS", help="Refuse images with more pixels.", min=1)]
 MaxMemory = Annotated[float | None, typer.Option(help="GB that the tiles may take.", min=0.1)]
 
 
@@ -36,6 +39,7 @@ def restore(
     precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
     threads: Threads = None,
     max_memory: MaxMemory = None,
+    max_pixels: MaxPixels = 2**29,
     resume: Annotated[bool, typer.Option("--resume", help="Skip outputs that are complete already.")] = False,
     overwrite: Overwrite = False,
     output_format: Format = "same",
@@ -67,6 +71,7 @@ def restore(
         precision=precision,
         threads=threads,
         max_memory=max_memory,
+        max_pixels=max_pixels,
         resume=resume,
         overwrite=overwrite,
         output_format=output_format,

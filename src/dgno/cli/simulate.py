@@ -17,7 +17,9 @@ def simulate(
     sigma: Annotated[tuple[float, float], typer.Option(help="Smallest and largest blur, px.")] = (0.6, 4.0),
     spread: Annotated[float, typer.Option(help="Largest ratio of blur inside one image.", min=1.0)] = 3.0,
     softness: Annotated[float, typer.Option(help="Of the disk's edge; 1.5 is almost a Gaussian.", min=0.0)] = 0.25,
-    field: Annotated[list[str] | None, typer.Option(help="Maps: constant, tilted, smooth, voronoi. All by default.")] = None,
+    field: Annotated[
+        list[str] | None, typer.Option(help="Maps: constant, tilted, smooth, voronoi. All by default.")
+    ] = None,
     photons: Annotated[float, typer.Option(help="Detected at full scale.", min=1.0)] = 2000.0,
     read_noise: Annotated[float, typer.Option(help="Standard deviation, in units of full scale.", min=0.0)] = 0.005,
     scale: Annotated[str, typer.Option(help="Values to [0, 1]: range, percentile, or auto.")] = "auto",

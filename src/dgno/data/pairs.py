@@ -30,7 +30,9 @@ def find_pairs(folder: Path) -> list[PairFiles]:
     orphans = sorted(blurred.keys() ^ sharp.keys())
     if orphans or not blurred:
         why = f"{len(orphans)} files have no partner, the first is {orphans[0]!r}" if orphans else "it holds no images"
-        raise ConfigError("the folder is no set of pairs", path=folder, why=why, hint="give both images of a pair one name")
+        raise ConfigError(
+            "the folder is no set of pairs", path=folder, why=why, hint="give both images of a pair one name"
+        )
     psfs = _files(folder / "psf") if (folder / "psf").is_dir() else {}
     return [PairFiles(name, blurred[name], sharp[name], psfs.get(name)) for name in sorted(blurred)]
 
@@ -39,7 +41,9 @@ def _one_of(folder: Path, names: tuple[str, ...]) -> Path:
     found = [folder / name for name in names if (folder / name).is_dir()]
     if len(found) != 1:
         came = "none of them" if not found else " and ".join(f"{f.name}/" for f in found)
-        raise ConfigError("the folder is no set of pairs", path=folder, why=f"it has {came}, wanted one of {', '.join(names)}")
+        raise ConfigError(
+            "the folder is no set of pairs", path=folder, why=f"it has {came}, wanted one of {', '.join(names)}"
+        )
     return found[0]
 
 

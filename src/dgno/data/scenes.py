@@ -84,14 +84,14 @@ class SimulatedPairs:
     def sample(self, crop: int, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         """Blurred and sharp, (channels, crop, crop) each; everything is drawn from `rng`."""
         scenes = self.scenes[rng.choice(len(self.scenes), p=self.shares)]
-        scene = scenes[rng.integers(len(scenes))]
+        source = scenes[rng.integers(len(scenes))]
         a = self.augmentation
         scale = float(rng.uniform(*a.scale))
         window = round((crop + 2 * MARGIN) / scale)
-        patch = _most_structured(scene, window, rng)
+        patch = _most_structured(source, window, rng)
         if scale < 1:
             patch = resize(patch, (crop + 2 * MARGIN,) * 2, order=1, anti_aliasing=True)
-        patch = np.rot90(patch, rng.integers(4))
+        patch = np.rot90(patch, int(rng.integers(4)))
         patch = patch[:, ::-1] if rng.random() < 0.5 else patch
         patch = _recoloured(patch, a, rng)
         linear = rng.random() < a.linear_light
@@ -137,9 +137,7 @@ def _to_unit(path: Path, source: Source, channels: int) -> Scene:
     return ((plane - low) / max(high - low, 1e-6)).clip(0, 1.5).astype(np.float32)
 
 
-def _most_structured(
-    scene: Scene, window: int, rng: np.random.Generator
-) -> Float[np.ndarray, "{window} {window} c"]:
+def _most_structured(scene: Scene, window: int, rng: np.random.Generator) -> Float[np.ndarray, "{window} {window} c"]:
     """The square of `window` px, among a few at random, whose values vary most."""
     short = [max(window - n, 0) for n in scene.shape[:2]]
     if any(short):

@@ -1,10 +1,10 @@
 """Write a set of simulated pairs: what `dgno simulate` makes and `dgno evaluate` reads.
 
-    DIR/sharp/NAME.tif      the scene, float32 in [0, 1]
-    DIR/blurred/NAME.tif    its image
-    DIR/sigma/NAME.tif      the blur at every pixel, px
-    DIR/psf/NAME.tif        the mean PSF
-    DIR/manifest.csv        one line a pair: all that was drawn
+DIR/sharp/NAME.tif      the scene, float32 in [0, 1]
+DIR/blurred/NAME.tif    its image
+DIR/sigma/NAME.tif      the blur at every pixel, px
+DIR/psf/NAME.tif        the mean PSF
+DIR/manifest.csv        one line a pair: all that was drawn
 """
 
 from __future__ import annotations
@@ -58,10 +58,12 @@ def write_pairs(
         the first for colour, the second for gray
     """
     names = _unique_names(sources)
-    lines = []
+    lines: list[ManifestLine] = []
     for i, (source, name) in enumerate(zip(sources, names, strict=True)):
         for scene, plane_name in _scenes(read_image(source), name, scale):
-            exposure = draw_exposure((scene.shape[1], scene.shape[2]), ranges, np.random.default_rng([seed, len(lines)]))
+            exposure = draw_exposure(
+                (scene.shape[1], scene.shape[2]), ranges, np.random.default_rng([seed, len(lines)])
+            )
             _write(out, plane_name, scene, exposure, overwrite=overwrite, source=source)
             lines.append(_line(plane_name, source, seed, exposure))
         progress((i + 1) / len(sources))

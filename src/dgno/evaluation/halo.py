@@ -25,7 +25,10 @@ def measure_halo(network: DGNO, scenes: list[Float[Tensor, "1 c h w"]], *, tile_
     with torch.no_grad():
         wholes = [network(scene) for scene in scenes]
     for halo in range(STEP, LARGEST + 1, STEP):
-        if all(agreement(network, s, whole, halo=halo, tile_size=tile_size) >= SHARE for s, whole in zip(scenes, wholes, strict=True)):
+        if all(
+            agreement(network, s, whole, halo=halo, tile_size=tile_size) >= SHARE
+            for s, whole in zip(scenes, wholes, strict=True)
+        ):
             return halo
     return None
 

@@ -46,7 +46,9 @@ def list_networks() -> list[dict[str, object]]:
             {
                 "name": name,
                 "traces": "-" if config.scope != "elements" else config.traces,
-                "flux": config.flux if config.scope == "elements" else {"none": "none (LG)", "global": "none (GG)"}[config.scope],
+                "flux": config.flux
+                if config.scope == "elements"
+                else {"none": "none (LG)", "global": "none (GG)"}[config.scope],
                 "width": config.width,
                 "blocks": " ".join(map(str, config.blocks)),
                 "heads": config.heads,
@@ -59,8 +61,8 @@ def list_networks() -> list[dict[str, object]]:
 
 
 def multiply_accumulates(network: DGNO, side: int = 256) -> tuple[int, int]:
-    """Multiply-accumulates for one image of side x side px: in convolutions and linear layers; and in the projections and
-    recurrences of the scans and the products k^T v and q K of the operators.
+    """Multiply-accumulates for one image of side x side px: in convolutions and linear layers; and in the projections
+    and recurrences of the scans and the products k^T v and q K of the operators.
 
     Counted on a small image: all of them are linear in pixels.
     """
@@ -104,14 +106,18 @@ def card_facts(name: str) -> dict[str, object]:
     """Everything the card of weights says, for a table."""
     path = find_weights(name)
     network, card = load_weights(path)
-    facts: dict[str, object] = {"file": path.name, "for": card.image or "unknown", "parameters": f"{parameters(network):,}"}
+    facts: dict[str, object] = {
+        "file": path.name,
+        "for": card.image or "unknown",
+        "parameters": f"{parameters(network):,}",
+    }
     facts |= {"normalisation": card.normalization, "halo px": card.halo, "local": network.is_local}
     facts |= {f"network {key}": value for key, value in dataclasses.asdict(card.network).items()}
     return facts | {f"training {key}": value for key, value in card.training.items()}
 
 
 def verify(name: str | Path | None = None) -> dict[str, object]:
-    """Read weights (all that come with the package, without a name) and check their hashes; raises at the first that fails."""
+    """Read weights (without a name, all of the package) and check their hashes; raises at the first that fails."""
     names = embedded_names() if name is None else [name]
     for each in names:
         load_weights(each)

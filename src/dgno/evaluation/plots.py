@@ -31,7 +31,7 @@ def box_plots(path: Path, scores: Sequence[Score]) -> None:
 
 
 def examples(path: Path, pairs: Sequence[PairFiles], scores: Sequence[Score], methods: Mapping[str, Method]) -> None:
-    """The images where the first method after the blurred image gains most, the median and least: blurred, restored, sharp."""
+    """Where the first method after the blurred image gains most, the median and least: blurred, restored, sharp."""
     names = list(methods)
     gain = {s.image: s.psnr for s in scores if s.method == names[-1]}
     before = {s.image: s.psnr for s in scores if s.method == names[0]}

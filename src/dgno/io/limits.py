@@ -43,7 +43,7 @@ def check_size(limits: Limits, width: int, height: int, *, planes: int = 1, samp
     if pixels > limits.pixels:
         stack = f" x {planes} planes" if planes > 1 else ""
         what = f"{width} x {height}{stack} is {pixels:,} px; the limit is {limits.pixels:,} px"
-        raise InputTooLarge(what, hint="raise it with --max-pixels if there is memory, or cut the image")
+        raise InputTooLarge(what, hint="cut the image, or restore it with --max-pixels if there is memory")
     if max(width, height) > limits.side:
         raise InputTooLarge(f"{width} x {height} px; the longest side allowed is {limits.side:,} px")
     if samples > limits.channels:

@@ -1,7 +1,7 @@
 """Which version of a kernel runs. The only place that asks what the machine has.
 
-The environment variables DGNO_SCAN (loop, chunked or c), DGNO_OPERATOR and DGNO_GATE (reference or c) overrule the choice,
-for tests and for finding faults.
+The environment variables DGNO_SCAN (loop, chunked or c), DGNO_OPERATOR and DGNO_GATE (reference or c) overrule the
+choice, for tests and for finding faults.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from torch import Tensor
 from dgno.errors import ConfigError
 from dgno.kernels import depthwise, depthwise_c, dg_operator, dg_operator_c, selective_scan_c
 from dgno.kernels.dg_operator import Operators, Sides
-from dgno.kernels.pointwise import pointwise as pointwise_linear, pointwise_onednn
+from dgno.kernels.pointwise import pointwise as pointwise_linear
+from dgno.kernels.pointwise import pointwise_onednn
 from dgno.kernels.selective_scan import selective_scan_chunked, selective_scan_loop
 
 SCANS: dict[str, Callable[..., Tensor]] = {
@@ -59,7 +60,7 @@ def choose_scan(device: torch.device, dtype: torch.dtype, states: int) -> Choice
 
 
 def choose_operator(device: torch.device, dtype: torch.dtype, d: int, tokens: int) -> Choice:
-    """The version of the DG operator for tensors of this device and dtype, heads of d channels, elements of `tokens`."""
+    """The version of the DG operator for this device and dtype, heads of d channels, elements of `tokens`."""
     if wanted := _asked_for("DGNO_OPERATOR", APPLIES):
         return wanted
     if unfit := _unfit_for_c(device, dtype):

@@ -64,7 +64,7 @@ def load() -> CompiledGate:
 
 class _GatedConvolution(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         x, taps = channels_last(x), weight.detach().flatten(1).T.contiguous()
         bias = None if bias is None else bias.detach().contiguous()
         b, c, h, w = x.shape
@@ -77,7 +77,7 @@ class _GatedConvolution(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gout: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:  # type: ignore[override]
+    def backward(ctx: Any, gout: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         x, taps, bias = ctx.saved_tensors
         b, c, h, w = x.shape
         rows = load().strip_rows(w)

@@ -17,7 +17,7 @@ Sides = Float[Tensor, "4 b rows columns heads d d"]
 
 
 def split(x: Map, size: tuple[int, int], heads: int) -> Tokens:
-    """Cut a map into elements of `size` pixels (height, width), both dividing the plane, and its channels into heads."""
+    """Cut a map into elements of `size` (height, width; px), both dividing the plane, and its channels into heads."""
     (b, c, h, w), (ph, pw) = x.shape, size
     x = x.reshape(b, heads, c // heads, h // ph, ph, w // pw, pw)
     return x.permute(0, 3, 5, 1, 4, 6, 2)

@@ -24,8 +24,10 @@ class _DG(Arguments):
 
     _fields_ = fields(
         ("batch", "rows", "columns", "ph", "pw", "heads", "width"),
-        ("kv", "key_norm", "value_norm", "volume", "sides", "gvolume", "gsides", "gkv", "gkey_norm", "gvalue_norm")
-        + ("q", "operators", "out", "gout", "gq", "goperators"),
+        (
+            *("kv", "key_norm", "value_norm", "volume", "sides", "gvolume", "gsides", "gkv", "gkey_norm"),
+            *("gvalue_norm", "q", "operators", "out", "gout", "gq", "goperators"),
+        ),
     )
 
 
@@ -59,7 +61,7 @@ def load() -> CompiledOperator:
 
 class _Integrate(torch.autograd.Function):
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any, kv: Tensor, key_norm: Tensor, value_norm: Tensor, size: tuple[int, int], sides: bool
     ) -> tuple[Tensor, Tensor | None]:
         kv, key_norm, value_norm = channels_last(kv), key_norm.detach().contiguous(), value_norm.detach().contiguous()
@@ -75,14 +77,16 @@ class _Integrate(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gvolume: Tensor, gsides: Tensor | None) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, gvolume: Tensor, gsides: Tensor | None) -> tuple[Tensor | None, ...]:
         kv, key_norm, value_norm = ctx.saved_tensors
         (b, rows, columns, heads, d, _), (ph, pw) = gvolume.shape, ctx.size
         gvolume, gsides = gvolume.contiguous(), None if gsides is None else gsides.contiguous()
         gkv = torch.empty_like(kv)
         gkey_norm, gvalue_norm = kv.new_empty(b * rows, 2, heads, d), kv.new_empty(b * rows, 2, heads, d)
         arguments = _DG(batch=b, rows=rows, columns=columns, ph=ph, pw=pw, heads=heads, width=d)
-        arguments.point(kv=kv, key_norm=key_norm, value_norm=value_norm, sides=gsides)  # sides: only whether there are any
+        arguments.point(
+            kv=kv, key_norm=key_norm, value_norm=value_norm, sides=gsides
+        )  # sides: only whether there are any
         arguments.point(gvolume=gvolume, gsides=gsides, gkv=gkv, gkey_norm=gkey_norm, gvalue_norm=gvalue_norm)
         load().run("integrate_backward", arguments)
         return gkv, gkey_norm.sum(0), gvalue_norm.sum(0), None, None
@@ -90,7 +94,7 @@ class _Integrate(torch.autograd.Function):
 
 class _Apply(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, q: Tensor, operators: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, q: Tensor, operators: Tensor) -> Tensor:
         q, operators = channels_last(q), operators.detach().contiguous()
         out = torch.empty_like(q)
         arguments = _apply_arguments(q, operators)
@@ -101,7 +105,7 @@ class _Apply(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gout: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+    def backward(ctx: Any, gout: Tensor) -> tuple[Tensor, Tensor]:
         q, operators = ctx.saved_tensors
         gout = channels_last(gout)
         gq, goperators = torch.empty_like(q), torch.empty_like(operators)
@@ -126,7 +130,7 @@ def integrate_c(
     size: tuple[int, int],
     sides: bool,
 ) -> tuple[Operators, Sides | None]:
-    """`integrate` of dg_operator.py, compiled; float32 on the CPU, for the head widths of `CompiledOperator.has_width`."""
+    """`integrate` of dg_operator.py, compiled; float32, CPU, for the head widths of `CompiledOperator.has_width`."""
     (_, c2, h, w), (ph, pw) = kv.shape, size
     if key_norm.shape != value_norm.shape or c2 != 2 * key_norm.shape[1] * key_norm.shape[2] or h % ph or w % pw:
         raise ValueError(f"a map {tuple(kv.shape)} cannot be cut into {size} elements of {tuple(key_norm.shape)} norms")

@@ -59,9 +59,7 @@ def load() -> CompiledScan:
 
 class _SelectiveScan(torch.autograd.Function):
     @staticmethod
-    def forward(  # type: ignore[override]
-        ctx: Any, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor
-    ) -> Tensor:
+    def forward(ctx: Any, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor) -> Tensor:
         compiled = load()
         b, length, d = u.shape
         inputs = {"u": u, "delta": delta, "A": A.mT.contiguous(), "B": B, "C": C, "D": D}
@@ -77,7 +75,7 @@ class _SelectiveScan(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gy: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
+    def backward(ctx: Any, gy: Tensor) -> tuple[Tensor, ...]:
         compiled = load()
         u, delta, A, B, C, D, starts = ctx.saved_tensors  # A : (n, d) here
         (b, length, d), n = u.shape, A.shape[0]

@@ -40,9 +40,7 @@ class Routing(nn.Module):
         self.logits = Pointwise(dim // 3, CLASSES)
         self.generators: list[torch.Generator] | None = None  # one per image; None draws from the global generator
 
-    def forward(
-        self, x: Map, prompts: Float[Tensor, "classes n"]
-    ) -> tuple[Int[Tensor, "b l"], Float[Tensor, "b l n"]]:
+    def forward(self, x: Map, prompts: Float[Tensor, "classes n"]) -> tuple[Int[Tensor, "b l"], Float[Tensor, "b l n"]]:
         """The class of every pixel in raster order, and its row of `prompts`."""
         logits = self.logits(F.gelu(self.hidden(x))).permute(0, 2, 3, 1).flatten(1, 2)  # (b, l, classes)
         if not self.training:
@@ -64,13 +62,13 @@ class _StraightThrough(torch.autograd.Function):
     """The rows of `prompts` that were chosen; the gradient goes to `soft` as if they had been averaged with it."""
 
     @staticmethod
-    def forward(ctx: Any, soft: Tensor, classes: Tensor, prompts: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, soft: Tensor, classes: Tensor, prompts: Tensor) -> Tensor:
         ctx.save_for_backward(classes, prompts)
         return F.embedding(classes, prompts)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, Tensor]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, Tensor]:
         classes, prompts = ctx.saved_tensors
         chosen = torch.zeros_like(prompts).index_add_(0, classes.flatten(), gradient.flatten(0, 1))
         return gradient @ prompts.mT, None, chosen
@@ -88,7 +86,7 @@ class ScanOrder(NamedTuple):
 def scan_order(classes: Int[Tensor, "b l"], height: int, width: int, block: int | None) -> ScanOrder:
     """Sequences of the aligned `block` x `block` squares (or of whole images), each sorted by class, in raster order
     inside a class."""
-    b, length = classes.shape
+    b = classes.shape[0]
     images = torch.arange(b, device=classes.device)[:, None]
     if block is None:
         sequence, count = images, 1

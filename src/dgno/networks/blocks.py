@@ -29,7 +29,7 @@ class ChannelNorm(nn.Module):
 
 
 class GatedFeedForward(nn.Module):
-    """Gated depth-wise feed-forward network (Restormer, Zamir et al. 2022): project(GELU(a) * b), a and b from one path."""
+    """Gated depth-wise feed-forward network (Restormer, Zamir et al. 2022): project(GELU(a) * b)."""
 
     def __init__(self, dim: int, expansion: float = 2.66) -> None:
         super().__init__()

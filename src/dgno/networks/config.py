@@ -81,7 +81,9 @@ class DGNOConfig:
             problems.append(f"blocks is {self.blocks!r}, wanted four whole numbers of at least 1")
         counts = _is_count(self.width, 1) and _is_count(self.heads, 1)
         if counts and (self.width % 2 or self.width % self.heads or self.width // self.heads < 2):
-            problems.append(f"width {self.width} and heads {self.heads}: the width is even, and at least twice the heads' number")
+            problems.append(
+                f"width {self.width} and heads {self.heads}: the width is even, and at least twice the heads' number"
+            )
         if self.scan_block is not None and (not _is_count(self.scan_block, 8) or self.scan_block % 8):
             problems.append(f"scan_block is {self.scan_block!r}, wanted a multiple of 8, or None")
         if problems:

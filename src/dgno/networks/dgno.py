@@ -84,7 +84,7 @@ class DGNO(nn.Module):
         z3, z2, z1 = self.features(padded)
         outputs = (self.output_full(z1) + padded, self.output_half(z2) + x2, self.output_quarter(z3) + x4)
         h, w = x.shape[2:]
-        return tuple(y[:, :, : -(-h // 2**s), : -(-w // 2**s)] for s, y in enumerate(outputs))  # type: ignore[return-value]
+        return tuple(y[:, :, : -(-h // 2**s), : -(-w // 2**s)] for s, y in enumerate(outputs))
 
     def features(self, x: ImageBatch) -> tuple[Float[Tensor, "b c4 h//4 w//4"], Float[Tensor, "b c2 h//2 w//2"], Map]:
         """What the operator layers leave at quarter, half and full resolution."""
@@ -94,7 +94,7 @@ class DGNO(nn.Module):
         return z3, z2, self.operator_full(z2, e1)
 
     def seed_routing(self, seeds: Sequence[Sequence[int]] | None) -> None:
-        """While training, draw the routing noise of image i from a generator of its own, seeded with the numbers seeds[i].
+        """While training, draw the routing noise of image i from a generator of its own, seeded with seeds[i].
 
         None goes back to torch's global generator.
         """

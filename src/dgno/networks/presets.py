@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -12,7 +13,7 @@ from dgno.networks.config import DGNOConfig
 from dgno.networks.dgno import DGNO
 from dgno.networks.lifting import MambaLifting, instance_norm
 from dgno.operators.assembly import PaperAssembly, ReleasedAssembly
-from dgno.operators.boundary import Dirichlet, Neumann, Periodic
+from dgno.operators.boundary import Boundary, Dirichlet, Neumann, Periodic
 from dgno.operators.dg import DGOperator
 from dgno.operators.fluxes import AverageJump, Central, Jump, Upwind, frobenius_norm
 from dgno.operators.galerkin import cell_traces, face_traces
@@ -35,15 +36,18 @@ NETWORKS: dict[str, DGNOConfig] = {
 }
 
 _TRACES = {"cell": cell_traces, "face": face_traces}
-_BOUNDARIES = {"dirichlet": Dirichlet, "neumann": Neumann, "periodic": Periodic}
-_ASSEMBLIES = {"paper": PaperAssembly, "released": ReleasedAssembly}
+_BOUNDARIES: dict[str, Callable[[], Boundary]] = {"dirichlet": Dirichlet, "neumann": Neumann, "periodic": Periodic}
+_ASSEMBLIES: dict[str, Callable[[nn.Module, Boundary], PaperAssembly | ReleasedAssembly]] = {
+    "paper": PaperAssembly,
+    "released": ReleasedAssembly,
+}
 _NORMS = {"instance": instance_norm, "channel": ChannelNorm, "none": lambda dim: nn.Identity()}
 _ACTIVATIONS = {"gelu": nn.GELU, "relu": nn.ReLU}
 
 
 def make_flux(config: DGNOConfig) -> nn.Module:
     """The numerical flux that a config names."""
-    fluxes = {
+    fluxes: dict[str, Callable[[], nn.Module]] = {
         "central": Central,
         "jump": partial(Jump, config.tau, learnt=config.tau_learnt),
         "avg_jump": partial(AverageJump, config.tau, learnt=config.tau_learnt),
@@ -88,6 +92,7 @@ def build(config: DGNOConfig) -> DGNO:
         multiple=pad_multiple(element_size, config.scan_block),
         is_local=config.scan_block is not None and config.shallow_norm != "instance" and config.scope != "global",
     )
-    network = network.to(memory_format=torch.channels_last)
-    lifting.embed.to(memory_format=torch.contiguous_format)  # see MambaLifting.forward
+    for parameter in network.parameters():
+        if parameter.ndim == 4 and parameter is not lifting.embed.weight:  # see MambaLifting.forward
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
     return network

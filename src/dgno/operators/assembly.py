@@ -8,8 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from dgno.operators.boundary import Boundary
 from dgno.kernels.dg_operator import Operators
+from dgno.operators.boundary import Boundary
 from dgno.operators.galerkin import Traces
 
 ROWS, COLUMNS = 1, 2  # axes of the grid of elements
@@ -49,7 +49,7 @@ class PaperAssembly(nn.Module):
 
 
 class ReleasedAssembly(nn.Module):
-    """Conservative: every interior interface has one flux, added to the element before it and taken from the one after."""
+    """Conservative: every interface has one flux, added to the element before it and taken from the one after."""
 
     def __init__(self, flux: nn.Module, boundary: Boundary) -> None:
         super().__init__()

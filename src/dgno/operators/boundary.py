@@ -47,7 +47,7 @@ class Neumann:
 
 
 class Periodic:
-    """Paper: the outside is the element of the opposite side. Released: one more interface, from the last to the first."""
+    """Paper: the outside is the element of the opposite side. Released: one more interface, last to first."""
 
     def outside(self, own: Tensor, opposite: Tensor) -> Tensor:
         return opposite

@@ -50,7 +50,7 @@ class DGOperator(nn.Module):
         return self.mlp(backends.apply(q, K) + z) + z
 
     def project(self, z: Map) -> tuple[Map, Float[Tensor, "b 2*c h w"]]:
-        """Queries, and keys with values: one linear map, computed as two so that each result lies together in memory."""
+        """Queries, and keys with values: one linear map, computed as two so that each result is contiguous."""
         pixels, dim = z.permute(0, 2, 3, 1), z.shape[1]
         weight, bias = self.qkv.weight, self.qkv.bias
         q = backends.pointwise(pixels, weight[:dim], bias[:dim])

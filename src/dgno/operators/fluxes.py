@@ -41,7 +41,7 @@ class AverageJump(Jump):
 
 
 def mean_entry(trace: Trace) -> Float[Tensor, "*faces 1 1"]:
-    """The mean over the entries of an operator: the paper's statistic. About 0 until the norms of k and v are trained."""
+    """The mean over an operator's entries: the paper's statistic. About 0 until the norms of k and v are trained."""
     return trace.mean((-2, -1), keepdim=True)
 
 
@@ -51,7 +51,7 @@ def frobenius_norm(trace: Trace) -> Float[Tensor, "*faces 1 1"]:
 
 
 class Upwind(nn.Module):
-    """The side with the larger statistic weighs more, Eq. 29-30: a own + (1 - a) neighbour, a = sigmoid(s(own) - s(nb))."""
+    """The larger statistic weighs more, Eq. 29-30: a own + (1 - a) neighbour, a = sigmoid(s(own) - s(nb))."""
 
     def __init__(self, statistic: Callable[[Tensor], Tensor] = mean_entry) -> None:
         super().__init__()

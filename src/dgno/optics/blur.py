@@ -65,7 +65,7 @@ class SpatiallyVaryingBlur:
 
     def adjoint(self, g: Images) -> Images:
         """The transpose of `apply`: <apply(h), g> = <h, adjoint(g)>."""
-        _, transpose = torch.func.vjp(self.apply, torch.zeros_like(g))
+        transpose = torch.func.vjp(self.apply, torch.zeros_like(g))[1]
         return transpose(g)[0]
 
 

@@ -55,9 +55,11 @@ def _area_below_left(x: np.ndarray, y: np.ndarray, radius: float) -> np.ndarray:
 
     def half_disk(t: np.ndarray) -> np.ndarray:  # integral of sqrt(radius^2 - s^2) from -radius to t
         t = np.clip(t, -radius, radius)
-        return (t * np.sqrt((radius**2 - t**2).clip(0)) + radius**2 * (np.arcsin((t / radius).clip(-1, 1)) + math.pi / 2)) / 2
+        return (
+            t * np.sqrt((radius**2 - t**2).clip(0)) + radius**2 * (np.arcsin((t / radius).clip(-1, 1)) + math.pi / 2)
+        ) / 2
 
-    # A column at s reaches from -sqrt(r^2 - s^2) up to min(y, sqrt(r^2 - s^2)), and is empty where y lies below the disk.
+    # A column at s reaches from -sqrt(r^2 - s^2) up to min(y, sqrt(r^2 - s^2)); it is empty where y is below the disk.
     # The circle crosses the height y at s = -reach and s = reach.
     reach = np.sqrt((radius**2 - y**2).clip(0))
     left, middle = np.clip(x, None, -reach), np.clip(x, -reach, reach)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -14,8 +13,9 @@ import numpy as np
 import torch
 
 from dgno.arrays import Image, check_restorable
-from dgno.errors import ConfigError, InputChanged, ResumeError, printable
+from dgno.errors import InputChanged, ResumeError, printable
 from dgno.io.image import check_output, read_images, write_images
+from dgno.io.limits import Limits
 from dgno.io.provenance import read_provenance, software
 from dgno.restoration.batch import Job, Outcome, plan_jobs, run_jobs, write_report
 from dgno.restoration.from_weights import default_weights, make_restorer
@@ -64,6 +64,7 @@ class Workbench:
 
     def __init__(self, options: RestoreOptions, inputs: Sequence[Path]) -> None:
         self.options, self.inputs = options, inputs
+        self.limits = Limits(pixels=options.max_pixels)
         self.restorers: dict[str, tuple[Placed, Normalizer]] = {}
         if options.weights != "auto":
             self.restorer(options.weights)  # wrong weights are refused before anything is read
@@ -73,7 +74,7 @@ class Workbench:
         started, options = time.monotonic(), self.options
         check_output(job.target, inputs=self.inputs, overwrite=options.overwrite or options.resume)
         before = fingerprint(job.source)
-        images = [self.prepared(image) for image in read_images(job.source)]
+        images = [self.prepared(image) for image in read_images(job.source, limits=self.limits)]
         provenance = self.provenance(job.source, images)
         if options.resume and job.target.exists() and is_complete(job.target, provenance):
             return Outcome(printable(job.source), printable(job.target), "complete")
@@ -167,7 +168,7 @@ def is_complete(target: Path, provenance: dict[str, str]) -> bool:
 
 def fingerprint(path: Path) -> tuple[int, int, int]:
     """What tells that a file was replaced or written to: inode, size and time of the last change."""
-    facts = os.stat(path)
+    facts = path.stat()
     return facts.st_ino, facts.st_size, facts.st_mtime_ns
 
 

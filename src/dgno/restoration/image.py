@@ -1,8 +1,8 @@
 """Restore an image: plane by plane, tile by tile, by any restorer.
 
-A restorer is a callable from (b, c, h, w) to the same shape, values around [0, 1]. How it may be tiled is read from four
-optional attributes: `multiple` (px; origins of tiles, default 1), `halo` (px of context that a kept part needs, 0),
-`is_local` (tiles agree with the whole image, True) and `channels` (that it takes, any).
+A restorer is a callable from (b, c, h, w) to the same shape, values around [0, 1]. How it may be tiled is read from
+four optional attributes: `multiple` (px; origins of tiles, default 1), `halo` (px of context that a kept part needs,
+0), `is_local` (tiles agree with the whole image, True) and `channels` (that it takes, any).
 """
 
 from __future__ import annotations
@@ -157,7 +157,9 @@ def _answer(restorer: Restorer, tile: Batch) -> Batch:
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error):
             side = f"{tile.shape[-2]} x {tile.shape[-1]} px"
-            raise OutOfMemory(f"no memory for a tile of {side}", hint="give a smaller --tile, or free memory") from error
+            raise OutOfMemory(
+                f"no memory for a tile of {side}", hint="give a smaller --tile, or free memory"
+            ) from error
         raise
     if answer.shape != tile.shape:
         raise ValueError(f"the restorer made {tuple(answer.shape)} of {tuple(tile.shape)}; wanted the same shape")

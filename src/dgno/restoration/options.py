@@ -22,6 +22,7 @@ class RestoreOptions:
     precision: str = "fp32"
     threads: int | None = None
     max_memory: float | None = None
+    max_pixels: int = 2**29
     resume: bool = False
     overwrite: bool = False
     output_format: str = "same"
@@ -59,5 +60,5 @@ class RestoreOptions:
 
     def decisive(self) -> dict[str, object]:
         """The options that decide the pixels of an output."""
-        harmless = {"threads", "resume", "overwrite", "fail_fast", "max_memory"}
+        harmless = {"threads", "resume", "overwrite", "fail_fast", "max_memory", "max_pixels"}
         return {key: value for key, value in asdict(self).items() if key not in harmless}

@@ -33,7 +33,7 @@ class TrainConfig:
     data : folder that the globs of `sources` start from
     out : folder for checkpoints, log and weights
     network : the network to train; `init` starts from these weights instead of fresh ones
-    image, normalization : what the weights are for, and how images are to be brought to [0, 1]; see `weights.store.Card`
+    image, normalization : what the weights are for, and how images come to [0, 1]; see `weights.store.Card`
     stages : crop and batch, by step; the last `until` is the number of steps
     learning_rate, final_learning_rate, warmup : cosine from the first to the second, after linear warm-up steps
     weight_decay, clip : AdamW's; largest norm of the gradient
@@ -95,12 +95,19 @@ def _read(kind: Any, value: Any, where: str, problems: list[str]) -> Any:
     if origin is tuple and isinstance(value, list):
         if arguments[-1] is ... or len(value) == len(arguments):
             kinds = [arguments[0]] * len(value) if arguments[-1] is ... else arguments
-            return tuple(_read(k, v, f"{where}[{i}]", problems) for i, (k, v) in enumerate(zip(kinds, value, strict=True)))
+            return tuple(
+                _read(k, v, f"{where}[{i}]", problems) for i, (k, v) in enumerate(zip(kinds, value, strict=True))
+            )
     elif kind is Path and isinstance(value, str):
         return Path(value)
     elif kind is float and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
-    elif isinstance(kind, type) and origin is None and isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):
+    elif (
+        isinstance(kind, type)
+        and origin is None
+        and isinstance(value, kind)
+        and (kind is bool or not isinstance(value, bool))
+    ):
         return value
     problems.append(f"{where} is {value!r}, wanted {getattr(kind, '__name__', kind)}")
     return None
@@ -116,7 +123,9 @@ def _read_record(kind: Any, value: Any, where: str, problems: list[str]) -> Any:
         nearest = difflib.get_close_matches(key, known, n=1)
         hint = f"did you mean {nearest[0]!r}?" if nearest else f"known: {', '.join(known)}"
         problems.append(f"unknown key {prefix + key!r}, {hint}")
-    required = [n for n, f in known.items() if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING]
+    required = [
+        n for n, f in known.items() if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+    ]
     problems += [f"{prefix}{name} is missing" for name in required if name not in value]
     before = len(problems)
     read = {key: _read(types_[key], value[key], prefix + key, problems) for key in value.keys() & known.keys()}

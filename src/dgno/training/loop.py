@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from dgno.data.scenes import SimulatedPairs
-from dgno.errors import ConfigError, ResumeError, TrainingDiverged
+from dgno.errors import ResumeError, TrainingDiverged
 from dgno.metrics import psnr
 from dgno.networks.presets import build
 from dgno.training.config import TrainConfig
@@ -46,7 +46,9 @@ def train(
         state.load_newest(checkpoints, digest)
         _truncate(log, state.step)
     elif any(checkpoints.glob("step-*")):
-        raise ResumeError("the folder holds checkpoints already", path=config.out, hint="add --resume, or choose another `out`")
+        raise ResumeError(
+            "the folder holds checkpoints already", path=config.out, hint="add --resume, or choose another `out`"
+        )
     pairs, held_out = (_pairs(config, validation) for validation in (False, True))
     config.out.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()

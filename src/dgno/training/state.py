@@ -1,8 +1,8 @@
 """All that changes while training, as one object, and how it is kept.
 
-A checkpoint is a folder `step-00001000` with the network, its running average, the optimiser and the step, and a list of
-SHA-256 sums. It is written beside its place and renamed, so a crash leaves the previous one intact; loading takes the
-newest one whose sums are right.
+A checkpoint is a folder `step-00001000` with the network, its running average, the optimiser and the step, and a list
+of SHA-256 sums. It is written beside its place and renamed, so a crash leaves the previous one intact; loading takes
+the newest one whose sums are right.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class TrainState:
         for file in unfinished.iterdir():
             _sync(file)
         shutil.rmtree(place, ignore_errors=True)
-        os.replace(unfinished, place)
+        unfinished.replace(place)
         _sync(folder)
         for old in sorted(folder.glob("step-*"))[:-KEEP]:
             shutil.rmtree(old)
@@ -104,7 +104,7 @@ class TrainState:
         self.step, self.skipped = facts["step"], facts["skipped"]
 
     def _optimizer_tensors(self) -> dict[str, Tensor]:
-        names = {parameter: name for name, parameter in self.network.named_parameters()}
+        names: dict[object, str] = {parameter: name for name, parameter in self.network.named_parameters()}
         return {
             f"{key}/{names[parameter]}": value.contiguous()
             for parameter, slots in self.optimizer.state.items()

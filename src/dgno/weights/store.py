@@ -138,7 +138,9 @@ def read_weights(path: Path) -> tuple[Card, dict[str, Tensor]]:
         raise CorruptCheckpoint("not a whole safetensors file", path=path, why=str(error), hint=hint) from error
     card = _read_card(header, path)
     if header.get("sha256") != digest(card, tensors):
-        raise CorruptCheckpoint("the file is damaged", path=path, why="its hash is not the stored one", hint="get it again")
+        raise CorruptCheckpoint(
+            "the file is damaged", path=path, why="its hash is not the stored one", hint="get it again"
+        )
     bad = [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
     if bad:
         raise CorruptCheckpoint("the weights hold NaN or infinite values", path=path, why=f"in {bad[0]}")
@@ -172,7 +174,9 @@ def check_fit(network: DGNO, tensors: Mapping[str, Tensor], *, path: Path | None
     ]
     if problems:
         listed = "; ".join(problems[:5]) + ("; ..." if len(problems) > 5 else "")
-        raise CheckpointMismatch("the tensors do not fit the network", path=path, why=f"{len(problems)} differences: {listed}")
+        raise CheckpointMismatch(
+            "the tensors do not fit the network", path=path, why=f"{len(problems)} differences: {listed}"
+        )
     return dict(tensors)
 
 
@@ -182,7 +186,8 @@ def digest(card: Card, tensors: Mapping[str, Tensor]) -> str:
     for name in sorted(tensors):
         tensor = tensors[name].contiguous()
         sha.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        sha.update(tensor.flatten().view(torch.uint8).numpy() if tensor.numel() else b"")
+        if tensor.numel():
+            sha.update(tensor.flatten().view(torch.uint8).numpy().data)
     return sha.hexdigest()
 
 
