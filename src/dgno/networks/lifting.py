@@ -47,12 +47,26 @@ class EncoderBlock(nn.Module):
         return x + self.feed_forward(self.norm2(x))
 
 
+class ImageConvolution(nn.Conv2d):
+    """A 3x3 convolution of an image, computed in plain layout.
+
+    There its rounding is the same in images of all sizes; channels-last it is not, and near-ties of the routing after
+    it would fall differently in a tile than in the whole. The published numbers were made in plain layout too.
+    """
+
+    def __init__(self, channels: int, dim: int, *, bias: bool) -> None:
+        super().__init__(channels, dim, 3, padding=1, bias=bias)
+
+    def forward(self, x: Float[Tensor, "b channels h w"]) -> Map:
+        return channels_last(super().forward(x.contiguous()))
+
+
 class ShallowFeatures(nn.Sequential):
     """Features of a down-sampled image (the SCM of MIMO-UNet, Cho et al. 2021): four convolutions and a norm."""
 
     def __init__(self, channels: int, dim: int, *, activation: Callable[[], nn.Module], norm: Norm) -> None:
         super().__init__(
-            nn.Conv2d(channels, dim // 4, 3, padding=1),
+            ImageConvolution(channels, dim // 4, bias=True),
             activation(),
             Pointwise(dim // 4, dim // 2),
             activation(),
@@ -105,7 +119,7 @@ class MambaLifting(nn.Module):
             parts = (EncoderBlock(dim, block=block, prompt_sorted=prompt_sorted) for _ in range(blocks[scale]))
             return nn.Sequential(*parts)
 
-        self.embed = nn.Conv2d(channels, width, 3, padding=1, bias=False)
+        self.embed = ImageConvolution(channels, width, bias=False)
         self.level1, self.level2, self.level3, self.latent = (level(scale) for scale in range(4))
         self.down1, self.down2, self.down3 = (Downsample(width * 2**scale) for scale in range(3))
         self.shallow2 = ShallowFeatures(channels, 2 * width, activation=activation, norm=norm)
@@ -113,12 +127,9 @@ class MambaLifting(nn.Module):
         self.merge2, self.merge3 = FeatureMerge(2 * width), FeatureMerge(4 * width)
 
     def forward(self, x: Float[Tensor, "b channels h w"]) -> Scales:
-        # In plain layout: the rounding of this product decides near-ties of the first routing, and the published
-        # numbers were made in plain layout. Everything after it is channels-last.
-        e0 = channels_last(self.embed(x.contiguous()))
-        x2 = channels_last(every_other_pixel(x))
+        x2 = every_other_pixel(x)
         x4 = every_other_pixel(x2)
-        e1 = self.level1(e0)
+        e1 = self.level1(self.embed(x))
         e2 = self.level2(self.merge2(self.down1(e1), self.shallow2(x2)))
         e3 = self.level3(self.merge3(self.down2(e2), self.shallow3(x4)))
         return e1, e2, e3, self.latent(self.down3(e3))

@@ -11,7 +11,7 @@ from torch import nn
 from dgno.networks.blocks import ChannelNorm, pad_multiple
 from dgno.networks.config import DGNOConfig
 from dgno.networks.dgno import DGNO
-from dgno.networks.lifting import MambaLifting, instance_norm
+from dgno.networks.lifting import ImageConvolution, MambaLifting, instance_norm
 from dgno.operators.assembly import PaperAssembly, ReleasedAssembly
 from dgno.operators.boundary import Boundary, Dirichlet, Neumann, Periodic
 from dgno.operators.dg import DGOperator
@@ -92,7 +92,7 @@ def build(config: DGNOConfig) -> DGNO:
         multiple=pad_multiple(element_size, config.scan_block),
         is_local=config.scan_block is not None and config.shallow_norm != "instance" and config.scope != "global",
     )
-    for parameter in network.parameters():
-        if parameter.ndim == 4 and parameter is not lifting.embed.weight:  # see MambaLifting.forward
-            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d) and not isinstance(module, ImageConvolution):
+            module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last)
     return network
