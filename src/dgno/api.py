@@ -20,6 +20,7 @@ from dgno.optics.psf import standard_deviation
 from dgno.optics.simulate import BlurRange, draw_exposure
 from dgno.restoration.from_weights import default_weights, make_restorer
 from dgno.restoration.image import restore_image
+from dgno.restoration.nonfinite import fill, mark
 from dgno.weights.store import load_weights
 
 Pixels = Num[np.ndarray, "h w"] | Num[np.ndarray, "h w c"]
@@ -44,22 +45,31 @@ def restore(
     overlap: int | None = None,
     device: str = "auto",
     precision: str = "fp32",
+    allow_labels: bool = False,
+    nonfinite: str = "refuse",
 ) -> Pixels:
     """The restored image: same shape and dtype as `image`.
 
     image : (h, w) gray; (h, w, 3) colour; (h, w, 4) colour and opacity; other (h, w, c) are c separate channels
     weights : a name, a path, or "auto": bright-field weights for bright colour images, else fluorescence weights
-    normalize : "auto" as the weights ask; "range", "percentile", or "none" to pass values as they are
+    normalize : "auto" as the weights ask; "range", "percentile", "minmax", or "none" to pass values as they are
     tile_size, overlap : px; see `dgno.restoration.image.restore_image`
+    device, precision : "auto", "cpu", "cuda", "cuda:1"; "fp32" or "bf16"
+    allow_labels : restore also what looks like a label image
+    nonfinite : what to do with NaN and infinite pixels, "refuse", "inpaint" or "mask"; see `dgno.restoration.nonfinite`
+
+    Raises ConfigError (no image, wrong option), UnsupportedInput (labels), NonFiniteInput, InputOutOfRange,
+    CheckpointError (weights), ChannelMismatch, DeviceUnavailable, OutOfMemory.
     """
     record = as_image(image)
-    check_restorable(record)
+    check_restorable(record, allow_labels=allow_labels, allow_nonfinite=nonfinite != "refuse")
     chosen = default_weights(record) if weights == "auto" else weights
     restorer, normalizer = make_restorer(chosen, normalize=normalize, device=device, precision=precision)
     if normalize == "none" and image.dtype.kind == "f":
         record = replace(record, pixels=record.pixels.astype(np.float32))
-    restored = restore_image(record, restorer, tile_size=tile_size, overlap=overlap, normalize=normalizer)
-    return as_pixels(restored)
+    filled, bad = fill(record, nonfinite)
+    restored = restore_image(filled, restorer, tile_size=tile_size, overlap=overlap, normalize=normalizer)
+    return as_pixels(mark(restored, record, bad, nonfinite))
 
 
 def as_image(pixels: Pixels) -> Image:

@@ -288,9 +288,10 @@ def guess_value_range(pixels: np.ndarray) -> tuple[tuple[float, float], str]:
     return bounds, f"value range {bounds[0]:.0f} to {bounds[1]:.0f} ({bits} bits) guessed from the data"
 
 
-def check_restorable(image: Image, *, allow_labels: bool = False) -> None:
+def check_restorable(image: Image, *, allow_labels: bool = False, allow_nonfinite: bool = False) -> None:
     """Refuse pixels that cannot be restored: NaN, infinity, values beyond float32, and label images."""
-    check_finite(image)
+    if not allow_nonfinite:
+        check_finite(image)
     check_float32(image)
     if not allow_labels and any(is_label_plane(plane) for plane in image.planes()):
         hint = "restore the image that the labels were made from, or say --allow-labels (allow_labels=True)"
@@ -306,7 +307,7 @@ def check_finite(image: Image) -> None:
         first = np.unravel_index(int(bad.argmax()), bad.shape)
         where = ", ".join(f"{axis} {int(i)}" for axis, i in zip(image.axes, first, strict=True))
         kind = "values that are" if count > 1 else "value that is"
-        hint = "replace them, or say --nonfinite=inpaint or --nonfinite=mask"
+        hint = "replace them, or say --nonfinite inpaint or mask (nonfinite='inpaint')"
         raise NonFiniteInput(f"{count} {kind} NaN or infinite, the first at {where}", hint=hint)
 
 

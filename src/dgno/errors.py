@@ -32,17 +32,20 @@
     │   └── ChannelMismatch         E-CK-CHANNELS         a network for other channels than the image's
     ├── ResumeError                 E-RES-MISMATCH    5   what was begun does not fit what is asked now
     ├── ResourceError                                 6   the machine does not suffice
-    │   ├── OutOfMemory             E-RS-OOM              also with the smallest tiles
+    │   ├── OutOfMemory             E-RS-OOM              an image or a tile does not fit
     │   └── DeviceUnavailable       E-RS-DEVICE           the device that was asked for is not there
     ├── BatchFailed                 E-BATCH           7   some of several items failed; the others are done
     └── TrainingDiverged            E-TR-DIVERGED     8   the loss is not finite any more
 
-Codes and exit statuses are stable. A message says what came, what was wanted, and what to do.
+The command line adds E-USAGE (2), E-INTERRUPTED (130), E-TERMINATED (143) and E-BUG (1), for everything that is none
+of these; E-OUT and E-CK stand bare where nothing more can be told. Codes and exit statuses are stable. A message says
+what came, what was wanted, and what to do.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 
@@ -61,7 +64,7 @@ class DgnoError(Exception):
         text += f": {self.why}" if self.why else ""
         return text + (f"; {self.hint}" if self.hint else "")
 
-    def as_json(self) -> dict[str, str | None]:
+    def as_json(self) -> dict[str, object]:
         """The error for machines: code, path, message and hint."""
         message = f"{self.what}: {self.why}" if self.why else self.what
         path = None if self.path is None else printable(self.path)
@@ -207,7 +210,16 @@ class DeviceUnavailable(ResourceError):
 
 
 class BatchFailed(DgnoError):
+    """results : what became of every item, for machines"""
+
     code, exit_status = "E-BATCH", 7
+
+    def __init__(self, what: str, *, hint: str = "", results: Sequence[Mapping[str, object]] = ()) -> None:
+        super().__init__(what, hint=hint)
+        self.results = results
+
+    def as_json(self) -> dict[str, object]:
+        return {**super().as_json(), "results": list(self.results)}
 
 
 class TrainingDiverged(DgnoError):

@@ -55,3 +55,22 @@ def test_refusals(cli: Cli, tmp_path: Path) -> None:
     )
     assert (broken.status, "E-CK-CORRUPT" in broken.err) == (5, True)
     assert not (tmp_path / "o.safetensors").exists()
+
+
+def test_the_checkpoint_is_never_replaced(cli: Cli, tmp_path: Path) -> None:
+    checkpoint = tmp_path / "c.pth"
+    checkpoint.write_bytes(b"all there is")
+    (tmp_path / "link.safetensors").symlink_to(checkpoint)
+    for out in (checkpoint, tmp_path / "link.safetensors"):
+        result = cli("import-weights", checkpoint, out, "--flux", "jump", "--boundary", "neumann", "--overwrite")
+        assert (result.status, "E-OUT-INPUT" in result.err) == (4, True)
+    assert checkpoint.read_bytes() == b"all there is"
+
+
+def test_a_misspelt_choice_is_not_blamed_on_the_checkpoint(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "c.pth").write_bytes(b"x")
+    result = cli(
+        "import-weights", tmp_path / "c.pth", tmp_path / "o.safetensors", "--flux", "jmp", "--boundary", "neumann"
+    )
+    assert result.status == 2
+    assert "flux is 'jmp', wanted one of" in result.err

@@ -225,3 +225,77 @@ def test_max_pixels(
     monkeypatch.setenv("DGNO_MAX_PIXELS", "100")
     assert cli("restore", blurred, "-o", out, "--weights", weights[1]).status == 3
     assert cli("restore", blurred, "-o", out, "--weights", weights[1], "--max-pixels", 10**6).status == 0
+
+
+def test_folders_are_mirrored_and_every_failure_has_its_line(
+    cli: Cli, tmp_path: Path, weights: dict[int, Path]
+) -> None:
+    """Deep trees, broken links, and a folder of one: always the report, always status 7, one JSON object."""
+    deep = tmp_path / "in" / "x" / "y"
+    deep.mkdir(parents=True)
+    imsave(deep / "1.png", photograph(), check_contrast=False)
+    (tmp_path / "in" / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    result = cli("restore", tmp_path / "in", "-o", tmp_path / "out", "--weights", weights[1], "--json")
+    assert result.status == 7
+    assert [(r["status"], r["error"] and r["error"]["code"]) for r in result.json["results"]] == [
+        ("failed", "E-IN-MISSING"),
+        ("restored", None),
+    ]
+    assert result.json["code"] == "E-BATCH"
+    assert (tmp_path / "out" / "x" / "y" / "1.png").exists()
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "a.tif").touch()
+    assert cli("restore", tmp_path / "one", "-o", tmp_path / "out2", "--weights", weights[1]).status == 7
+    assert "E-IN-EMPTY" in (tmp_path / "out2" / "report.json").read_text()
+
+
+def test_a_foreign_report_is_not_replaced(cli: Cli, tmp_path: Path, weights: dict[int, Path]) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "out").mkdir()
+    imsave(tmp_path / "in" / "a.png", photograph(), check_contrast=False)
+    (tmp_path / "out" / "report.json").write_text("[1]")
+    result = cli("restore", tmp_path / "in", "-o", tmp_path / "out", "--weights", weights[1])
+    assert (result.status, "E-OUT-EXISTS" in result.err) == (4, True)
+    assert (tmp_path / "out" / "report.json").read_text() == "[1]"
+
+
+def test_fail_fast_leaves_a_report(cli: Cli, tmp_path: Path, weights: dict[int, Path]) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.tif").touch()
+    imsave(tmp_path / "in" / "b.png", photograph(), check_contrast=False)
+    arguments = ("restore", tmp_path / "in", "-o", tmp_path / "out", "--weights", weights[1], "--fail-fast")
+    assert cli(*arguments).status == 3
+    assert "E-IN-EMPTY" in (tmp_path / "out" / "report.json").read_text()
+    assert not (tmp_path / "out" / "b.png").exists()
+
+
+def test_channels_that_are_not_there(cli: Cli, blurred: Path, tmp_path: Path, weights: dict[int, Path]) -> None:
+    result = cli("restore", blurred, "-o", tmp_path / "o.png", "--weights", weights[1], "--channels", 7)
+    assert (result.status, "channel 7 of an image with 1" in result.err) == (2, True)
+    assert not (tmp_path / "o.png").exists()
+
+
+def test_labels_are_refused_whatever_happens_to_nan(cli: Cli, tmp_path: Path, weights: dict[int, Path]) -> None:
+    labels = np.zeros((96, 96), np.uint16)
+    for i in range(1, 9):
+        labels[(i % 3) * 30 : (i % 3) * 30 + 20, (i // 3) * 30 : (i // 3) * 30 + 25] = i
+    tifffile.imwrite(tmp_path / "labels.tif", labels)
+    for mode in ("refuse", "mask"):
+        arguments = ("--weights", weights[1], "--nonfinite", mode)
+        result = cli("restore", tmp_path / "labels.tif", "-o", tmp_path / "o.tif", *arguments)
+        assert (result.status, "labels" in result.err) == (3, True), result.err
+
+
+def test_outputs_name_no_folders(cli: Cli, blurred: Path, tmp_path: Path, weights: dict[int, Path]) -> None:
+    """What an output says of its making holds no path of the machine; resuming works from any folder."""
+    arguments = ("restore", blurred, "-o", tmp_path / "o.tif", "--weights")
+    assert cli(*arguments, weights[1]).status == 0
+    assert str(weights[1].parent).encode() not in (tmp_path / "o.tif").read_bytes()
+    assert cli(*arguments, os.path.relpath(weights[1]), "--resume").status == 0
+
+
+def test_bmp_cannot_be_resumed(cli: Cli, blurred: Path, tmp_path: Path, weights: dict[int, Path]) -> None:
+    arguments = ("restore", blurred, "-o", tmp_path / "o.bmp", "--weights", weights[1])
+    assert cli(*arguments).status == 0
+    result = cli(*arguments, "--resume")
+    assert (result.status, "BMP cannot tell" in result.err) == (5, True)

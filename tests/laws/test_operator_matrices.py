@@ -21,7 +21,7 @@ both_conventions = pytest.mark.parametrize("convention", CONVENTIONS)
 def traces_of(layer: DGOperator, z: Tensor) -> Traces:
     """What the four sides of every element see."""
     size = (layer.element_size, layer.element_size)
-    _, traces = layer.traces(layer.project(z)[1], layer.key_norm.stacked(), layer.value_norm.stacked(), size)
+    _, traces = layer.integral(layer.project(z)[1], layer.key_norm.stacked(), layer.value_norm.stacked(), size)
     return traces
 
 

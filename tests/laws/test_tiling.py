@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from dgno.errors import ConfigError
+from dgno.errors import ConfigError, OutOfMemory
 from dgno.restoration.image import restore_plane
 from dgno.restoration.tiling import largest_tile, plan_cuts, plan_tiles
 
@@ -80,7 +80,13 @@ def test_impossible_tilings_are_refused(tile_size: int, overlap: int, multiple: 
         plan_cuts(1000, tile_size, overlap, multiple=multiple)
 
 
-@pytest.mark.parametrize(("max_bytes", "side"), [(1e4, 32), (1e6, 96), (1e12, 1024)])
+@pytest.mark.parametrize(("max_bytes", "side"), [(1.1e5, 32), (1e6, 96), (1e12, 1024)])
 def test_the_largest_tile_fits_into_memory(max_bytes: float, side: int) -> None:
-    assert largest_tile(1024, max_bytes=max_bytes, bytes_per_pixel=100, multiple=32) == side
+    assert largest_tile(1024, max_bytes=max_bytes, bytes_per_pixel=100, overlap=0, multiple=32) == side
     assert side == 32 or side**2 * 100 <= max_bytes
+
+
+def test_a_tile_that_is_all_context_is_refused_with_what_it_takes() -> None:
+    """256 px is the least with 112 px on each side and steps of 32."""
+    with pytest.raises(OutOfMemory, match=r"tile of 256 px; give --max-memory at least 0\.1"):
+        largest_tile(1024, max_bytes=1e6, bytes_per_pixel=1000, overlap=112, multiple=32)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dgno.errors import ConfigError, EmptyInput, MissingInput, OutputCollision
+from dgno.errors import ConfigError, EmptyInput, MissingInput, OutputCollision, OutputFormat
 from dgno.restoration.batch import Job, Outcome, plan_jobs, run_jobs, write_report
 
 
@@ -91,3 +91,35 @@ def test_one_bad_item_never_stops_the_others(tmp_path: Path) -> None:
     assert [r["status"] for r in results] == ["restored", "failed", "restored"]
     with pytest.raises(EmptyInput):
         run_jobs(jobs, work, fail_fast=True)
+
+
+def test_a_bug_in_one_item_never_stops_the_others() -> None:
+    """Also what no one foresaw is one failed item, told apart from what we refuse."""
+
+    def work(job: Job) -> Outcome:
+        if job.source.name == "0.tif":
+            raise ZeroDivisionError("oops")
+        return Outcome(str(job.source), str(job.target), "restored")
+
+    outcomes = run_jobs([Job(Path(f"{i}.tif"), Path(f"out/{i}.tif")) for i in range(2)], work)
+    assert [o.status for o in outcomes] == ["failed", "restored"]
+    assert outcomes[0].error is not None
+    assert outcomes[0].error["code"] == "E-BUG"
+
+
+def test_no_output_escapes_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Inputs named through `..` get outputs below the output folder all the same."""
+    make(tmp_path, "a/x.png", "w/b/y.png")
+    monkeypatch.chdir(tmp_path / "w")
+    jobs = plan_jobs([Path("../a/x.png"), Path("b/y.png")], tmp_path / "out")
+    assert targets(jobs, tmp_path / "out") == ["a/x.png", "w/b/y.png"]
+
+
+def test_the_format_and_the_name_of_the_output_agree(tmp_path: Path) -> None:
+    (source,) = make(tmp_path, "a.tif")
+    with pytest.raises(ConfigError, match=r"--format ome-tiff.*name it \*\.ome\.tif"):
+        plan_jobs([source], tmp_path / "b.tif", output_format="ome-tiff")
+    assert plan_jobs([source], tmp_path / "b.ome.tif", output_format="ome-tiff")[0].target.name == "b.ome.tif"
+    with pytest.raises(OutputFormat, match="no format that dgno writes"):
+        plan_jobs([source], tmp_path / "b.gif")
+    assert targets(plan_jobs([source], tmp_path / "results.v2"), tmp_path / "results.v2") == ["a.tif"]

@@ -309,3 +309,12 @@ def test_the_child_is_asked_without_a_shell(good: Path, monkeypatch: pytest.Monk
     ((command, options),) = commands
     assert str(strange) in command
     assert not options.get("shell")
+
+
+def test_no_module_of_the_current_folder_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkpoint may lie beside a file named like one of the reader's modules."""
+    (tmp_path / "safetensors.py").write_text("from pathlib import Path; Path('ran').touch()")
+    torch.save({"params": {"x": torch.zeros(2)}}, tmp_path / "c.pth")
+    monkeypatch.chdir(tmp_path)
+    assert read_params(tmp_path / "c.pth").keys() == {"x"}
+    assert not (tmp_path / "ran").exists()

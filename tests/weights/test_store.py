@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from dgno.errors import CheckpointError, CheckpointMismatch, CorruptCheckpoint, OutputError, UnknownWeights
-from dgno.networks.presets import NETWORKS
+from dgno.networks.presets import NETWORKS, build
 from dgno.weights import store
 from dgno.weights.store import Card, digest, load_weights, parameters, read_weights, save_weights
 
@@ -301,3 +301,20 @@ def test_changed_tensors_are_found(file: Path) -> None:
 def test_parameters_are_counted() -> None:
     """Two layers of 3 x 4 and 4 numbers are 16."""
     assert parameters(torch.nn.Linear(3, 4)) == 16
+
+
+def test_loading_leaves_the_random_numbers_alone(tmp_path: Path) -> None:
+    path = save_weights(tmp_path / "w.safetensors", build(TINY).state_dict(), Card(TINY))
+    torch.manual_seed(3)
+    expected = torch.rand(3)
+    torch.manual_seed(3)
+    load_weights(path)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_weights_of_unknown_halo_are_not_called_local(tmp_path: Path) -> None:
+    """Tiles of theirs are faded into each other."""
+    local = replace(TINY, convention="paper", scan_block=32, shallow_norm="none")
+    for halo in (None, 32):
+        path = save_weights(tmp_path / f"{halo}.safetensors", build(local).state_dict(), Card(local, halo=halo))
+        assert load_weights(path)[0].is_local is (halo is not None)

@@ -76,9 +76,8 @@ def status_of(arguments: list[str]) -> int:
         return _report(error.code, str(error), error.exit_status, error.as_json() if as_json else None, debug)
     except Stopped as stopped:
         status, code, what = STOPPED[stopped.args[0]]
-        return _report(
-            code, f"{what}; finished outputs are whole, run again with --resume to go on", status, None, False
-        )
+        remedy = ", run again with --resume to go on" if arguments[0] in ("restore", "train") else ""
+        return _report(code, f"{what}; finished outputs are whole{remedy}", status, None, False)
     except (BrokenPipeError, SystemExit):  # whoever read our output has gone; typer turns that into an exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141

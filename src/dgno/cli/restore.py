@@ -57,6 +57,7 @@ def restore(
 
     Example: dgno restore blurred.tif -o restored.tif
     """
+    from dgno.restoration.batch import REPORT, Outcome
     from dgno.restoration.files import restore_files
     from dgno.restoration.options import RestoreOptions
 
@@ -82,14 +83,16 @@ def restore(
         fail_fast=fail_fast,
         seed=seed,
     )
+
+    def tell(outcome: Outcome) -> None:
+        say(outcome.as_line(), quiet=json or (quiet and outcome.status != "failed"))
+
     with progress_bar("restoring", quiet=quiet or json) as progress:
-        outcomes = restore_files(inputs, out, options, progress=progress)
-    failed = [o for o in outcomes if o.status == "failed"]
+        outcomes = restore_files(inputs, out, options, progress=progress, report=tell)
+    results = [asdict(o) for o in outcomes]
+    if failed := [o for o in outcomes if o.status == "failed"]:
+        hint = f"see {out / REPORT}"
+        raise BatchFailed(f"{len(failed)} of {len(outcomes)} images failed", hint=hint, results=results)
     if json:
-        print_json({"results": [asdict(o) for o in outcomes]})
-    else:
-        for o in outcomes:
-            say(o.as_line(), quiet=quiet and o.status != "failed")
-        say(RESEARCH_USE, quiet=quiet)
-    if failed:
-        raise BatchFailed(f"{len(failed)} of {len(outcomes)} images failed", hint="see the lines above, or report.json")
+        print_json({"results": results})
+    say(RESEARCH_USE, quiet=quiet or json)

@@ -96,6 +96,17 @@ def check_output(
     return kind
 
 
+def check_place(path: StrPath, *, inputs: Iterable[StrPath] = (), overwrite: bool = False) -> None:
+    """`check_output` for files that are no images: the name, the folder, and what stands there already."""
+    path = Path(path)
+    _check_name(path)
+    try:
+        _check_existing(path, inputs, overwrite=overwrite)
+        _probe(Path(os.path.realpath(path)), (), "")
+    except OSError as error:
+        raise output_error(error, path) from error
+
+
 def losses(image: Image, kind: str) -> tuple[str, ...]:
     """What the format does not keep of the image, in words for the user."""
     notes = []

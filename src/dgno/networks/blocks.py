@@ -75,6 +75,6 @@ def every_other_pixel(x: Map) -> Float[Tensor, "b c (h+1)//2 (w+1)//2"]:
     return x[:, :, ::2, ::2]
 
 
-def pad_multiple(element_size: int | None, block: int | None) -> int:
+def pad_multiple(element_size: int, block: int | None) -> int:
     """The multiple of pixels that a four-scale network of these elements and scan blocks needs."""
-    return math.lcm(8, 4 * (element_size or 1), block or 1)
+    return math.lcm(8, 4 * element_size, block or 1)

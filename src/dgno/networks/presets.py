@@ -64,8 +64,8 @@ def make_operator(config: DGNOConfig, dim: int) -> DGOperator:
     if config.scope == "none":
         return DGOperator(dim, config.heads, element_size=config.element_size)
     assembly = _ASSEMBLIES[config.convention](make_flux(config), _BOUNDARIES[config.boundary]())
-    traces = _TRACES[config.traces]
-    return DGOperator(dim, config.heads, element_size=config.element_size, traces=traces, assembly=assembly)
+    integral = _TRACES[config.traces]
+    return DGOperator(dim, config.heads, element_size=config.element_size, integral=integral, assembly=assembly)
 
 
 def build(config: DGNOConfig) -> DGNO:
@@ -83,13 +83,12 @@ def build(config: DGNOConfig) -> DGNO:
     def operators(dim: int) -> nn.Sequential:
         return nn.Sequential(*(make_operator(config, dim) for _ in range(config.iterations)))
 
-    element_size = None if config.scope == "global" else config.element_size
     network = DGNO(
         config.channels,
         config.width,
         lifting=lifting,
         operators=operators,
-        multiple=pad_multiple(element_size, config.scan_block),
+        multiple=pad_multiple(config.element_size, config.scan_block),
         is_local=config.scan_block is not None and config.shallow_norm != "instance" and config.scope != "global",
     )
     for module in network.modules():

@@ -25,7 +25,7 @@ class DGOperator(nn.Module):
 
     dim : channels, a multiple of `heads`
     element_size : side of the square elements in pixels; None makes the whole plane one element (global Galerkin, GG)
-    traces : `cell_traces` or `face_traces`; `no_traces` leaves the elements uncoupled (local Galerkin, LG)
+    integral : `cell_traces` or `face_traces`; `no_traces` leaves the elements uncoupled (local Galerkin, LG)
     assembly : the flux and the boundary rule, in one of two conventions; None without traces
     """
 
@@ -35,11 +35,15 @@ class DGOperator(nn.Module):
         heads: int,
         *,
         element_size: int | None = 8,
-        traces: Callable[..., Integral] = no_traces,
+        integral: Callable[..., Integral] = no_traces,
         assembly: PaperAssembly | ReleasedAssembly | None = None,
     ) -> None:
         super().__init__()
-        self.element_size, self.traces, self.assembly = element_size, traces, assembly
+        if (integral is no_traces) != (assembly is None):
+            raise ValueError(
+                "traces need an assembly, and an assembly needs traces: give both `integral` and `assembly`"
+            )
+        self.element_size, self.integral, self.assembly = element_size, integral, assembly
         self.qkv = Pointwise(dim, 3 * dim)
         self.key_norm, self.value_norm = HeadNorm(heads, dim // heads), HeadNorm(heads, dim // heads)
         self.mlp = nn.Sequential(Pointwise(dim, dim), nn.GELU(), Pointwise(dim, dim))
@@ -60,5 +64,5 @@ class DGOperator(nn.Module):
     def operators(self, kv: Float[Tensor, "b c2 h w"]) -> Operators:
         """The operator K of every element and head, Eq. 16."""
         size = (self.element_size,) * 2 if self.element_size else (kv.shape[2], kv.shape[3])
-        volume, traces = self.traces(kv, self.key_norm.stacked(), self.value_norm.stacked(), size)
+        volume, traces = self.integral(kv, self.key_norm.stacked(), self.value_norm.stacked(), size)
         return volume if traces is None or self.assembly is None else volume + self.assembly(traces)

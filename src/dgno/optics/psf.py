@@ -10,8 +10,10 @@ import math
 
 import numpy as np
 from jaxtyping import Float64
+from scipy.signal import fftconvolve
 
 PSF = Float64[np.ndarray, "k k"]
+FINE = 7  # samples along a pixel; odd, so that one is in its middle
 IDENTITY: PSF = np.ones((1, 1))
 
 
@@ -71,19 +73,25 @@ def _area_below_left(x: np.ndarray, y: np.ndarray, radius: float) -> np.ndarray:
 def gaussian_disk(sigma: float, softness: float = 0.25) -> PSF:
     """A disk with a soft edge, disk(R) convolved with a Gaussian of `softness` R: what defocus looks like.
 
-    sigma : standard deviation along an axis in px, sqrt(R^2 / 4 + (softness R)^2); 0 gives the identity
+    sigma : standard deviation along an axis in px, sqrt(R^2 / 4 + (softness R)^2); 0 gives the identity. Integrated
+        over the pixels, as a camera does, the variance is sigma^2 + 1/12
     softness : 0 gives the disk; large values approach the Gaussian of the same sigma
     The DGNO paper calls the defocus PSF "often well approximated by a Gaussian-like disk kernel" without a formula;
     this is ours.
     """
     if sigma == 0:
         return IDENTITY
-    radius = sigma / math.sqrt(0.25 + softness**2)
+    radius = FINE * sigma / math.sqrt(0.25 + softness**2)
     sharp, soft = disk(radius), gaussian(softness * radius)
-    side = sharp.shape[0] + soft.shape[0] - 1
-    shape = (side, side)
-    psf = np.fft.irfft2(np.fft.rfft2(sharp, shape) * np.fft.rfft2(soft, shape), shape).clip(min=0)
+    psf = _binned(fftconvolve(sharp, soft).clip(min=0))
     return psf / psf.sum()
+
+
+def _binned(fine: Float64[np.ndarray, "f f"]) -> Float64[np.ndarray, "k k"]:
+    """Sums over FINE x FINE samples, the middle one in the middle of a pixel."""
+    half = math.ceil((len(fine) - FINE) / 2 / FINE)
+    fine = np.pad(fine, ((2 * half + 1) * FINE - len(fine)) // 2)
+    return fine.reshape(2 * half + 1, FINE, 2 * half + 1, FINE).sum((1, 3))
 
 
 def standard_deviation(psf: PSF) -> float:

@@ -8,10 +8,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import BinaryIO
 
-from dgno.errors import ConfigError, DgnoError, MissingInput, OutputCollision, printable
+from dgno.errors import ConfigError, DgnoError, MissingInput, OutOfMemory, OutputCollision, OutputFormat, printable
+from dgno.io.atomic import output_error, write_atomically
+from dgno.io.output import check_place
 
 SUFFIXES = {".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp"}
+REPORT = "report.json"
 FORMATS = {"same": "", "ome-tiff": ".ome.tif", "png": ".png"}
 
 
@@ -33,7 +37,7 @@ class Outcome:
     seconds: float = 0.0
     megapixels: float = 0.0
     notes: tuple[str, ...] = ()
-    error: dict[str, str | None] | None = None
+    error: dict[str, object] | None = None
 
     def as_line(self) -> str:
         """The outcome in one line."""
@@ -45,20 +49,63 @@ class Outcome:
         return f"{self.output}: restored, {speed}" + "".join(f"; {note}" for note in self.notes)
 
 
+def is_single(inputs: Sequence[Path]) -> bool:
+    """Is one file asked for? Its error is then the command's; several, or a folder, get a report."""
+    return len(inputs) == 1 and not inputs[0].is_dir()
+
+
 def plan_jobs(inputs: Sequence[Path], out: Path, *, output_format: str = "same") -> list[Job]:
     """The jobs of files and folders. One file gets `out` itself if that is named like an image, else a place in it;
     several, or a folder, get the folder `out`, which mirrors the tree of the inputs.
 
     Raises MissingInput, ConfigError (no images), OutputCollision (two inputs would share an output).
     """
-    if len(inputs) == 1 and not inputs[0].is_dir() and not out.is_dir() and out.suffix.lower() in SUFFIXES:
+    if is_single(inputs) and not out.is_dir() and _is_image_name(out):
         _refuse_missing(inputs)
+        wanted = FORMATS[output_format]
+        if not out.name.lower().endswith(wanted):
+            hint = f"name it *{wanted}, or leave --format out"
+            raise ConfigError(f"the name of the output is not that of --format {output_format}", path=out, hint=hint)
         return [Job(inputs[0], out)]
     found = list_files(inputs, out)
-    top = Path(os.path.commonpath([root.absolute() for _, root in found]))
-    jobs = [Job(path, _target(out / path.absolute().relative_to(top), output_format)) for path, _ in found]
+    top = Path(os.path.commonpath([_absolute(root) for _, root in found]))
+    jobs = [Job(path, _target(out / _absolute(path).relative_to(top), output_format)) for path, _ in found]
     _refuse_collisions(jobs)
     return jobs
+
+
+def _absolute(path: Path) -> Path:
+    """Without `..`, and without following links."""
+    return Path(os.path.abspath(path))  # noqa: PTH100  # resolve() follows them
+
+
+def _is_image_name(out: Path) -> bool:
+    """Is `out` named like a file? What looks like the suffix of a format that is not written is refused."""
+    suffix = out.suffix.lower()
+    if suffix in SUFFIXES:
+        return True
+    if suffix[1:].isalpha() and len(suffix) <= len(".tiff"):
+        hint = f"wanted {', '.join(sorted(SUFFIXES))}, or the name of a folder"
+        raise OutputFormat(f"{suffix} is no format that dgno writes", path=out, hint=hint)
+    return False
+
+
+def prepare_folders(out: Path, jobs: Iterable[Job]) -> None:
+    """Make the folders of all outputs; of `out` itself at most the last part may be missing."""
+    check_place(out / REPORT, overwrite=_is_report(out / REPORT))
+    try:
+        for folder in {job.target.parent for job in jobs} | {out}:
+            folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise output_error(error, out) from error
+
+
+def _is_report(path: Path) -> bool:
+    """Is this a report of ours, which the next run may replace?"""
+    try:
+        return isinstance(json.loads(path.read_text())["results"], list)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def list_files(inputs: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
@@ -119,24 +166,42 @@ def run_jobs(
     fail_fast: bool = False,
     report: Callable[[Outcome], None] = lambda outcome: None,
 ) -> list[Outcome]:
-    """Do `work` for every job. A DgnoError is that job's outcome; with `fail_fast` it ends the run."""
+    """Do `work` for every job. An error is that job's outcome; with `fail_fast` it ends the run, after its report."""
     outcomes = []
     for job in jobs:
         started = time.monotonic()
+        failure = None
         try:
             outcome = work(job)
-        except DgnoError as error:
-            if fail_fast or len(jobs) == 1:
-                raise
-            seconds = time.monotonic() - started
-            outcome = Outcome(printable(job.source), printable(job.target), "failed", seconds, error=error.as_json())
+        except Exception as error:  # also a bug in one image must not cost the others
+            failure, seconds = error, time.monotonic() - started
+            outcome = Outcome(printable(job.source), printable(job.target), "failed", seconds, error=facts_of(error))
         outcomes.append(outcome)
         report(outcome)
+        if failure is not None and fail_fast:
+            raise failure
     return outcomes
+
+
+def facts_of(error: Exception) -> dict[str, object]:
+    """An error for the report; one that is none of ours is a bug."""
+    if isinstance(error, DgnoError):
+        return error.as_json()
+    if isinstance(error, MemoryError):
+        return OutOfMemory("no memory for the image", hint="give a smaller --tile, or free memory").as_json()
+    hint = "please report it, with the output of --debug"
+    return {"code": "E-BUG", "path": None, "message": f"unexpected {type(error).__name__}: {error}", "hint": hint}
 
 
 def write_report(folder: Path, outcomes: Iterable[Outcome]) -> Path:
     """All outcomes as `report.json` in the output folder."""
-    path = folder / "report.json"
-    path.write_text(json.dumps({"results": [asdict(outcome) for outcome in outcomes]}, indent=1) + "\n")
-    return path
+    text = json.dumps({"results": [asdict(outcome) for outcome in outcomes]}, indent=1) + "\n"
+
+    def write(file: BinaryIO) -> None:
+        file.write(text.encode())
+
+    def check(written: Path) -> None:
+        json.loads(written.read_text())
+
+    write_atomically(folder / REPORT, write, check)
+    return folder / REPORT

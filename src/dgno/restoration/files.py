@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -16,13 +17,14 @@ from dgno.arrays import Image, check_restorable
 from dgno.errors import InputChanged, ResumeError, printable
 from dgno.io.image import check_output, read_images, write_images
 from dgno.io.limits import Limits
+from dgno.io.opening import os_error
 from dgno.io.provenance import read_provenance, software
-from dgno.restoration.batch import Job, Outcome, plan_jobs, run_jobs, write_report
+from dgno.restoration.batch import Job, Outcome, is_single, plan_jobs, prepare_folders, run_jobs, write_report
 from dgno.restoration.from_weights import default_weights, make_restorer
 from dgno.restoration.image import Normalizer, Progress, restore_image
 from dgno.restoration.nonfinite import fill, mark
 from dgno.restoration.options import RestoreOptions
-from dgno.restoration.placed import Placed
+from dgno.restoration.placed import Placed, choose_device
 from dgno.restoration.tiling import largest_tile
 from dgno.weights.store import find_weights
 
@@ -39,19 +41,30 @@ def restore_files(
 ) -> list[Outcome]:
     """Restore files and folders.
 
-    One input that fails raises its error; of several, the failed ones are among the outcomes and in `out`/report.json.
+    One file that fails raises its error; of several, or in a folder, the failed ones are among the outcomes and in
+    `out`/report.json.
     """
     if options.threads:
         torch.set_num_threads(options.threads)
     jobs = plan_jobs(inputs, out, output_format=options.output_format)
     bench = Workbench(options, inputs=[job.source for job in jobs])
     position = {job: i for i, job in enumerate(jobs)}
+    outcomes: list[Outcome] = []
 
     def work(job: Job) -> Outcome:
         return bench.restore(job, progress=lambda share: progress((position[job] + share) / len(jobs)))
 
-    outcomes = run_jobs(jobs, work, fail_fast=options.fail_fast, report=report)
-    if len(jobs) > 1:
+    def keep(outcome: Outcome) -> None:
+        outcomes.append(outcome)
+        report(outcome)
+
+    if is_single(inputs):
+        keep(work(jobs[0]))
+        return outcomes
+    prepare_folders(out, jobs)
+    try:
+        run_jobs(jobs, work, fail_fast=options.fail_fast, report=keep)
+    finally:
         write_report(out, outcomes)
     return outcomes
 
@@ -66,6 +79,7 @@ class Workbench:
         self.options, self.inputs = options, inputs
         self.limits = Limits(pixels=options.max_pixels)
         self.restorers: dict[str, tuple[Placed, Normalizer]] = {}
+        choose_device(options.device)
         if options.weights != "auto":
             self.restorer(options.weights)  # wrong weights are refused before anything is read
 
@@ -76,7 +90,8 @@ class Workbench:
         before = fingerprint(job.source)
         images = [self.prepared(image) for image in read_images(job.source, limits=self.limits)]
         provenance = self.provenance(job.source, images)
-        if options.resume and job.target.exists() and is_complete(job.target, provenance):
+        if options.resume and job.target.exists():
+            refuse_another_run(job.target, provenance)
             return Outcome(printable(job.source), printable(job.target), "complete")
         check_output(job.target, images=images, inputs=self.inputs, overwrite=options.overwrite)
         restored = [
@@ -101,7 +116,8 @@ class Workbench:
 
     def prepared(self, image: Image) -> Image:
         """The image as it is to be restored and written."""
-        check_restorable(image, allow_labels=self.options.allow_labels) if self.options.nonfinite == "refuse" else None
+        options = self.options
+        check_restorable(image, allow_labels=options.allow_labels, allow_nonfinite=options.nonfinite != "refuse")
         if self.options.pixel_size is not None:
             image = replace(image, pixel_size=(self.options.pixel_size,) * 2)
         if self.options.normalize == "none" and image.pixels.dtype.kind == "f":
@@ -112,15 +128,11 @@ class Workbench:
         """One restored image."""
         options = self.options
         restorer, normalize = self.restorer(self.weights_of(image))
-        tile_size = options.tile_size
-        if options.max_memory is not None:
-            sizes = {"bytes_per_pixel": restorer.bytes_per_pixel, "multiple": restorer.multiple}
-            tile_size = largest_tile(tile_size, max_bytes=options.max_memory * 2**30, **sizes)
         filled, bad = fill(image, options.nonfinite)
         restored = restore_image(
             filled,
             restorer,
-            tile_size=tile_size,
+            tile_size=self.tile_size(image, restorer),
             overlap=options.overlap,
             normalize=normalize,
             channels=options.kept_channels,
@@ -128,6 +140,21 @@ class Workbench:
             progress=progress,
         )
         return mark(restored, image, bad, options.nonfinite)
+
+    def tile_size(self, image: Image, restorer: Placed) -> int:
+        """As wanted, or smaller where memory is bounded and the plane does not fit as it is."""
+        wanted, options = self.options.tile_size, self.options
+        max_bytes = math.inf if options.max_memory is None else options.max_memory * 2**30
+        height, width = image.shape_without_samples[-2:]
+        if height * width * restorer.bytes_per_pixel <= max_bytes:
+            return wanted
+        return largest_tile(
+            wanted,
+            max_bytes=max_bytes,
+            bytes_per_pixel=restorer.bytes_per_pixel,
+            overlap=restorer.halo if options.overlap is None else options.overlap,
+            multiple=restorer.multiple,
+        )
 
     def weights_of(self, image: Image) -> str:
         return default_weights(image) if self.options.weights == "auto" else self.options.weights
@@ -155,20 +182,25 @@ class Workbench:
         }
 
 
-def is_complete(target: Path, provenance: dict[str, str]) -> bool:
-    """Was this output made from the same input, weights and options? Another one there is an error (ResumeError)."""
+def refuse_another_run(target: Path, provenance: dict[str, str]) -> None:
+    """Raise ResumeError unless the output was made from the same input, weights and options."""
+    if target.suffix.lower() == ".bmp":
+        why, hint = "BMP cannot tell how it was made", "say --overwrite instead of --resume, or write .png or .tif"
+        raise ResumeError("the output that exists may be of another run", path=target, why=why, hint=hint)
     found = read_provenance(target) or {}
     differing = [key for key in provenance if found.get(key) != provenance[key]]
     if differing:
         why = f"it differs in {', '.join(differing)}" if found else "it was not written by dgno"
         hint = "say --overwrite instead of --resume, or choose another output"
         raise ResumeError("the output that exists is not of this run", path=target, why=why, hint=hint)
-    return True
 
 
 def fingerprint(path: Path) -> tuple[int, int, int]:
     """What tells that a file was replaced or written to: inode, size and time of the last change."""
-    facts = path.stat()
+    try:
+        facts = path.stat()
+    except OSError as error:
+        raise os_error(error, path) from error
     return facts.st_ino, facts.st_size, facts.st_mtime_ns
 
 

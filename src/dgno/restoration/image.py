@@ -27,7 +27,7 @@ from dgno.arrays import (
     restored_plane,
     to_tensor,
 )
-from dgno.errors import ChannelMismatch, OutOfMemory
+from dgno.errors import ChannelMismatch, ConfigError, OutOfMemory
 from dgno.restoration.tiling import Tile, plan_tiles
 
 Batch = Float[Tensor, "b c h w"]
@@ -76,10 +76,11 @@ def restore_image(
     replicate : give a gray image to a colour restorer as three equal channels
 
     A plane of one value has nothing to restore and stays as it is. Raises NonFiniteInput, InputOutOfRange,
-    ChannelMismatch, ConfigError (tiles), OutOfMemory.
+    ChannelMismatch, ConfigError (tiles, channels), OutOfMemory.
     """
     check_finite(image)
     check_float32(image)
+    _refuse_missing_channels(image, channels)
     adapted, note = fit_channels(restorer, image, replicate=replicate)
     height, width = image.shape_without_samples[-2:]
     tiles = plan_tiles((height, width), **tiling_of(restorer, tile_size, overlap))
@@ -104,6 +105,15 @@ def restore_image(
     notes = [note] if note else []
     notes += [f"{saturated} values ended at the limits of the range"] if saturated else []
     return replace(image.with_planes(plane for plane, _ in results), notes=(*image.notes, *notes))
+
+
+def _refuse_missing_channels(image: Image, channels: Collection[int] | None) -> None:
+    last = max(map(image.channel_of, range(sum(1 for _ in image.planes()))), default=0)
+    if missing := sorted(set(channels or ()) - set(range(last + 1))):
+        raise ConfigError(
+            f"channel {missing[0]} of an image with {last + 1}",
+            hint=f"channels count from 0 to {last}; the colours of a pixel are one channel",
+        )
 
 
 def restore_plane(

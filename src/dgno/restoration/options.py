@@ -6,6 +6,9 @@ from dataclasses import asdict, dataclass
 
 from dgno.errors import ConfigError
 from dgno.restoration.batch import FORMATS
+from dgno.restoration.from_weights import NORMALIZERS
+from dgno.restoration.nonfinite import MODES
+from dgno.restoration.placed import PRECISIONS
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,12 @@ class RestoreOptions:
         if self.output_format not in FORMATS:
             later = "; it comes with slides" if self.output_format in ("tiff-pyramid", "ome-zarr") else ""
             raise ConfigError(f"output format {self.output_format!r}{later}", hint=f"known: {', '.join(FORMATS)}")
+        names = {"normalize": ("auto", *NORMALIZERS), "nonfinite": MODES, "precision": tuple(PRECISIONS)}
+        for name, known in names.items():
+            if getattr(self, name) not in known:
+                raise ConfigError(f"{name} {getattr(self, name)!r}", hint=f"known: {', '.join(known)}")
+        if self.kept_channels is not None and min(self.kept_channels) < 0:
+            raise ConfigError(f"channels {self.channels!r}", hint="channels count from 0")
         if self.pixel_size is not None and not 0.001 <= self.pixel_size <= 1000:
             raise ConfigError(f"a pixel size of {self.pixel_size} um", hint="give micrometres, between 0.001 and 1000")
 
@@ -59,6 +68,6 @@ class RestoreOptions:
             raise ConfigError(f"channels {self.channels!r}", hint="say all, replicate, or numbers like 0,2") from None
 
     def decisive(self) -> dict[str, object]:
-        """The options that decide the pixels of an output."""
-        harmless = {"threads", "resume", "overwrite", "fail_fast", "max_memory", "max_pixels"}
+        """The options that decide an output, but for the weights, which their hash stands for."""
+        harmless = {"threads", "resume", "overwrite", "fail_fast", "max_pixels", "weights", "seed", "allow_labels"}
         return {key: value for key, value in asdict(self).items() if key not in harmless}

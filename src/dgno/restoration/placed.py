@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -26,7 +28,10 @@ class Placed:
         self.bytes_per_pixel = getattr(restorer, "bytes_per_pixel", 64)
 
     def __call__(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+        with (
+            torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32),
+            torch.backends.cudnn.flags(enabled=True, allow_tf32=False),  # fp32 means fp32
+        ):
             return self.restorer(x.to(self.device)).float().cpu()
 
 
@@ -34,9 +39,10 @@ def choose_device(name: str) -> torch.device:
     """The device called "auto" (CUDA if there is one), "cpu", "cuda" or "cuda:1"."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name != "cpu" and not name.startswith("cuda"):
-        raise ConfigError(f"device {name!r}", hint="known: auto, cpu, cuda")
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        why = "this torch is built for the CPU" if not torch.version.cuda else "torch finds no CUDA device"
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
+        raise ConfigError(f"device {name!r}", hint="known: auto, cpu, cuda, cuda:1 and so on")
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= (count := torch.cuda.device_count()):
+        why = f"torch finds {count} CUDA devices" if torch.version.cuda else "this torch is built for the CPU"
         raise DeviceUnavailable(f"no device {name!r}", why=why, hint="say --device cpu, or auto")
-    return torch.device(name)
+    return device

@@ -13,6 +13,7 @@ tiles at a pixel sum to 1. Everything here is integer arithmetic on rectangles, 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -20,7 +21,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from dgno.errors import ConfigError
+from dgno.errors import ConfigError, OutOfMemory
 
 
 class Span(NamedTuple):
@@ -110,7 +111,7 @@ def plan_cuts(length: int, tile_size: int, overlap: int, *, blend: int = 0, mult
         raise ConfigError(
             f"tiles of {tile_size} px with {overlap} px of context on each side do not work",
             why=f"tiles are multiples of {multiple} px, and something must be left to keep",
-            hint=f"give a tile of at least {-(-(2 * overlap + multiple) // multiple) * multiple} px, or 0 for no tiles",
+            hint=f"give a tile of at least {smallest_tile(overlap, multiple)} px, or 0 for no tiles",
         )
     blend = min(blend, step // 2)  # no more than two tiles may meet at a pixel
     origins = list(range(0, length - tile_size + step, step))
@@ -127,7 +128,20 @@ def plan_cuts(length: int, tile_size: int, overlap: int, *, blend: int = 0, mult
     ]
 
 
-def largest_tile(tile_size: int, *, max_bytes: float, bytes_per_pixel: int, multiple: int) -> int:
-    """The side of the largest tile, up to `tile_size`, that a restorer of this hunger can take; at least `multiple`."""
+def largest_tile(tile_size: int, *, max_bytes: float, bytes_per_pixel: int, overlap: int, multiple: int) -> int:
+    """The side of the largest tile, up to `tile_size`, that a restorer of this hunger can take.
+
+    Raises OutOfMemory when the tile would be all context.
+    """
     side = int((max_bytes / bytes_per_pixel) ** 0.5) // multiple * multiple
-    return max(multiple, side if tile_size == 0 else min(tile_size, side))
+    least = smallest_tile(overlap, multiple)
+    if side < least:
+        needed = least**2 * bytes_per_pixel / 2**30
+        what = f"{max_bytes / 2**30:.2f} GB do not suffice for a tile of {least} px"
+        raise OutOfMemory(what, hint=f"give --max-memory at least {math.ceil(needed * 10) / 10:.1f}")
+    return side if tile_size == 0 else min(tile_size, side)
+
+
+def smallest_tile(overlap: int, multiple: int) -> int:
+    """The side of the smallest tile that keeps something between `overlap` px of context on each side."""
+    return -(-(2 * overlap + multiple) // multiple) * multiple

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dgno.errors import MissingInput, OutputExists, OutputNotWritable
+from dgno.errors import MissingInput
+from dgno.io.output import check_place
 from dgno.networks.presets import build
 from dgno.weights.official import Choices, read_config, to_ours
 from dgno.weights.pth import read_params
@@ -12,13 +13,13 @@ from dgno.weights.store import Card, save_weights
 
 
 def import_checkpoint(checkpoint: Path, out: Path, choices: Choices, *, overwrite: bool = False) -> Card:
-    """Convert a `.pth` file and return the card of the weights written to `out`."""
+    """Convert a `.pth` file and return the card of the weights written to `out`.
+
+    Raises MissingInput, the errors of `check_place` and of `read_params`, ConfigError (choices), CheckpointMismatch.
+    """
     if not checkpoint.is_file():
         raise MissingInput("no such checkpoint", path=checkpoint, hint="give the path of a .pth file")
-    if out.exists() and not overwrite:
-        raise OutputExists("the output exists", path=out, hint="say --overwrite to replace it")
-    if not out.parent.is_dir():
-        raise OutputNotWritable("no such folder", path=out.parent, hint="make it, or choose another output")
+    check_place(out, inputs=[checkpoint], overwrite=overwrite)
     params = read_params(checkpoint)
     config = read_config(params, choices)
     tensors = to_ours(params, build(config))

@@ -86,6 +86,12 @@ class Choices:
     scope: str = "elements"
     element_size: int | None = None
 
+    def __post_init__(self) -> None:
+        DGNOConfig(flux=self.flux, boundary=self.boundary, scope=self.scope)  # knows the names
+        for name, size in {"heads": self.heads, "element_size": self.element_size}.items():
+            if size is not None and size < 1:
+                raise ConfigError(f"{name} {size}", hint="give a positive number, or leave it out to read it off")
+
 
 def read_config(params: Mapping[str, Tensor], choices: Choices) -> DGNOConfig:
     """The network that the tensors belong to: channels, width, blocks, heads, variant, iterations and element size."""
@@ -97,6 +103,9 @@ def read_config(params: Mapping[str, Tensor], choices: Choices) -> DGNOConfig:
         return _config(params, choices)
     except (ConfigError, ValueError, TypeError, IndexError) as error:
         raise CheckpointMismatch("the tensors are those of no network that dgno can build", why=str(error)) from error
+
+
+_LEVELS = ("encoder_level1", "encoder_level2", "encoder_level3", "latent")
 
 
 def _config(params: Mapping[str, Tensor], choices: Choices) -> DGNOConfig:
@@ -117,9 +126,6 @@ def _config(params: Mapping[str, Tensor], choices: Choices) -> DGNOConfig:
         element_size=choices.element_size or face_side or 8,
         iterations=_count(params, r"^conv(\d)\."),
     )
-
-
-_LEVELS = ("encoder_level1", "encoder_level2", "encoder_level3", "latent")
 
 
 def _count(params: Mapping[str, Tensor], pattern: str) -> int:

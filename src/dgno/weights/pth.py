@@ -32,9 +32,9 @@ def read_params(path: Path) -> dict[str, Tensor]:
     is), CheckpointMismatch (other contents).
     """
     check_archive(path)
-    with tempfile.TemporaryDirectory(prefix="dgno-import-") as folder:
+    with tempfile.TemporaryDirectory(prefix="dgno-import-") as folder:  # -P: never a module of the current folder
         handed_over = Path(folder) / "params.safetensors"
-        command = [sys.executable, "-m", "dgno.weights.pth", str(path.resolve()), str(handed_over)]
+        command = [sys.executable, "-P", "-m", "dgno.weights.pth", str(path.resolve()), str(handed_over)]
         try:
             child = subprocess.run(command, capture_output=True, text=True, timeout=TIME_LIMIT, check=False)
         except subprocess.TimeoutExpired as error:

@@ -118,10 +118,13 @@ def load_weights(name: str | Path) -> tuple[DGNO, Card]:
     card, tensors = read_weights(path)
     with torch.device("meta"):  # compare shapes before taking memory
         check_fit(build(card.network), tensors, path=path)
-    network = build(card.network)
+    with torch.random.fork_rng(devices=[]):  # fresh parameters are drawn only to be replaced
+        network = build(card.network)
     network.load_state_dict({name: t.float() for name, t in tensors.items()})
     if card.halo is not None:
         network.halo = card.halo
+    else:
+        network.is_local = False  # how much context tiles need was never measured, or is too much: fade between them
     return network.eval(), card
 
 
