@@ -10,19 +10,16 @@ from hypothesis import strategies as st
 from dgno.arrays import (
     Affine,
     Image,
-    check_finite,
-    check_float32,
-    check_restorable,
     from_tensor,
     guess_value_range,
     identity_affine,
-    is_label_plane,
     percentile_affine,
     range_affine,
     restored_plane,
     to_tensor,
 )
 from dgno.errors import CheckpointError, ConfigError, InputOutOfRange, NonFiniteInput, UnsupportedInput
+from dgno.restorable import check_finite, check_float32, check_restorable, is_label_plane
 
 DTYPES = ["bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "float16", "float32", "float64"]
 AFFINES = [identity_affine, range_affine, percentile_affine]

@@ -11,13 +11,14 @@ import torch
 from jaxtyping import Float, Num
 from torch import Tensor
 
-from dgno.arrays import Affine, Image, Plane, check_restorable, from_tensor, guess_value_range, range_affine, to_tensor
+from dgno.arrays import Affine, Image, Plane, from_tensor, guess_value_range, range_affine, to_tensor
 from dgno.errors import ConfigError
 from dgno.networks.dgno import DGNO
 from dgno.optics.blur import SpatiallyVaryingBlur
 from dgno.optics.diffraction import Microscope, defocused
 from dgno.optics.psf import standard_deviation
 from dgno.optics.simulate import BlurRange, draw_exposure
+from dgno.restorable import check_restorable
 from dgno.restoration.from_weights import default_weights, make_restorer
 from dgno.restoration.image import restore_image
 from dgno.restoration.nonfinite import fill, mark

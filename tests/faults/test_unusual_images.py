@@ -14,10 +14,11 @@ import pytest
 import tifffile
 from PIL import Image as Pillow
 
-from dgno.arrays import Image, check_restorable, percentile_affine, range_affine, restored_plane, to_tensor
+from dgno.arrays import Image, percentile_affine, range_affine, restored_plane, to_tensor
 from dgno.errors import DgnoError, InputTooLarge, UnsupportedInput
 from dgno.io.image import read_image, read_images, write_images
 from dgno.io.limits import Limits
+from dgno.restorable import check_restorable
 
 RNG = np.random.default_rng(3)
 INTEGERS = ("uint8", "int8", "uint16", "int16", "uint32", "int32")

@@ -13,12 +13,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dgno.arrays import Image, check_restorable
+from dgno.arrays import Image
 from dgno.errors import InputChanged, ResumeError, printable
 from dgno.io.image import check_output, read_images, write_images
 from dgno.io.limits import Limits
 from dgno.io.opening import os_error
 from dgno.io.provenance import read_provenance, software
+from dgno.restorable import check_restorable
 from dgno.restoration.batch import Job, Outcome, is_single, plan_jobs, prepare_folders, run_jobs, write_report
 from dgno.restoration.from_weights import default_weights, make_restorer
 from dgno.restoration.image import Normalizer, Progress, restore_image

@@ -20,14 +20,14 @@ from dgno.arrays import (
     Image,
     Opacity,
     Plane,
-    check_finite,
-    check_float32,
+    identity_affine,
     percentile_affine,
     range_affine,
     restored_plane,
     to_tensor,
 )
 from dgno.errors import ChannelMismatch, ConfigError, OutOfMemory
+from dgno.restorable import check_finite, check_float32
 from dgno.restoration.tiling import Tile, plan_tiles
 
 Batch = Float[Tensor, "b c h w"]
@@ -53,7 +53,7 @@ def by_extremes(image: Image, channel: int) -> Affine:
 
 def as_is(image: Image, channel: int) -> Affine:
     """The restorer gets the values themselves."""
-    return Affine(0.0, 1.0)
+    return identity_affine(image)
 
 
 def restore_image(

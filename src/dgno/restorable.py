@@ -1,0 +1,69 @@
+"""Which images can be restored: finite, within float32, and light rather than labels."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dgno.arrays import Image, Plane
+from dgno.errors import InputOutOfRange, NonFiniteInput, UnsupportedInput
+
+LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
+
+
+def check_restorable(image: Image, *, allow_labels: bool = False, allow_nonfinite: bool = False) -> None:
+    """Refuse pixels that cannot be restored: NaN, infinity, values beyond float32, and label images."""
+    if not allow_nonfinite:
+        check_finite(image)
+    check_float32(image)
+    if not allow_labels and any(is_label_plane(plane) for plane in image.planes()):
+        hint = "restore the image that the labels were made from, or say --allow-labels (allow_labels=True)"
+        raise UnsupportedInput("the values look like labels, not like light", hint=hint)
+
+
+def check_finite(image: Image) -> None:
+    """Refuse NaN and infinity (NonFiniteInput names how many, and where the first is)."""
+    if image.pixels.dtype.kind != "f":
+        return
+    bad = ~np.isfinite(image.pixels)
+    if count := int(bad.sum()):
+        first = np.unravel_index(int(bad.argmax()), bad.shape)
+        where = ", ".join(f"{axis} {int(i)}" for axis, i in zip(image.axes, first, strict=True))
+        kind = "values that are" if count > 1 else "value that is"
+        hint = "replace them, or say --nonfinite inpaint or mask (nonfinite='inpaint')"
+        raise NonFiniteInput(f"{count} {kind} NaN or infinite, the first at {where}", hint=hint)
+
+
+def check_float32(image: Image) -> None:
+    """Refuse finite values that float32 cannot hold (InputOutOfRange)."""
+    if image.pixels.dtype != np.float64:
+        return
+    with np.errstate(invalid="ignore"):
+        largest = float(np.abs(image.pixels).max(initial=0.0, where=np.isfinite(image.pixels)))
+    if largest > LARGEST_FLOAT32:
+        why = f"float32, in which networks compute, ends at {LARGEST_FLOAT32:.2g}"
+        raise InputOutOfRange(f"values up to {largest:.2g}", why=why, hint="divide the image by a constant")
+
+
+def is_label_plane(plane: Plane) -> bool:
+    """Is this a segmentation, whose values are the numbers of objects or classes?
+
+    True only if all of these hold, so that photographs, constants, test squares, binary masks, ramps and blurred images
+    of few gray levels pass:
+    1. integers, one sample, from 3 values on, and these nearly consecutive from near 0, as numbers of objects are
+       (gray values of drawn squares are not);
+    2. of neighbours that are both not the commonest value, at least 85 % are equal (noise is not flat);
+    3. where neighbours differ, at least 30 % differ by more than 1 (a smooth image of few levels goes step by step).
+    """
+    if plane.dtype.kind not in "ui" or plane.shape[2] != 1:
+        return False
+    values = plane[:4096, :4096, 0].astype(np.int64)
+    distinct, counts = np.unique(values, return_counts=True)
+    if len(distinct) < 3 or distinct[0] < -1 or distinct[-1] > 2 * len(distinct):
+        return False
+    background = distinct[counts.argmax()]
+    pairs = [(values[:, 1:], values[:, :-1]), (values[1:], values[:-1])]
+    inside = [(a != background) & (b != background) for a, b in pairs]
+    equal = sum(int(((a == b) & both).sum()) for (a, b), both in zip(pairs, inside, strict=True))
+    differ = sum(int((a != b).sum()) for a, b in pairs)
+    jumps = sum(int((np.abs(a - b) > 1).sum()) for a, b in pairs)
+    return equal >= 64 and equal >= 0.85 * sum(int(both.sum()) for both in inside) and jumps >= 0.3 * differ
