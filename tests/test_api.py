@@ -100,3 +100,10 @@ def test_networks_can_be_built() -> None:
         dgno.networks.DGNOConfig(width=48, traces="face", flux="avg_jump", boundary="dirichlet")
     )
     assert sum(p.numel() for p in network.parameters()) == 12_794_888
+
+
+def test_channels_have_noise_of_their_own() -> None:
+    """One blur, but the camera exposes every channel anew."""
+    flat = np.full((40, 40, 5), 100, np.uint8)
+    blurred, _ = dgno.simulate(flat, seed=1)
+    assert all((blurred[..., 0] != blurred[..., i]).any() for i in range(1, 5))

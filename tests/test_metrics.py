@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -62,3 +63,11 @@ def test_constants_are_defined(value: float) -> None:
 def test_images_smaller_than_the_window_are_an_error() -> None:
     with pytest.raises(ConfigError, match="at least 11 x 11"):
         ssim(torch.rand(10, 40), torch.rand(10, 40))
+
+
+@pytest.mark.parametrize("metric", [psnr, ssim])
+@pytest.mark.parametrize("other", [(20, 21), (1, 20, 20), (3, 20, 20)])
+def test_images_of_different_shapes_are_an_error(metric: Callable[..., float], other: tuple[int, ...]) -> None:
+    """Also those that would broadcast to a number."""
+    with pytest.raises(ConfigError, match=r"different shapes: \(20, 20\) against"):
+        metric(torch.rand(20, 20), torch.rand(other))

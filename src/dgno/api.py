@@ -97,7 +97,7 @@ def as_pixels(image: Image) -> Pixels:
 
 @dataclass(frozen=True)
 class Truth:
-    """How an image was blurred: PSF of the whole image, and at every pixel its standard deviation in px."""
+    """How an image was blurred: the mean PSF, and at every pixel the standard deviation of the optical blur in px."""
 
     psf: Float[np.ndarray, "k k"]
     sigma: Float[np.ndarray, "h w"]
@@ -125,15 +125,15 @@ def simulate(
     if defocus is None:
         exposure = draw_exposure((height, width), ranges or BlurRange(), np.random.default_rng([seed, 0]))
         blur = exposure.blur()
-        process: Callable[[Tensor], Tensor] = exposure.of
+        process: Callable[[Tensor, int], Tensor] = exposure.of
     else:
         if numerical_aperture is None or pixel_size is None:
             raise ConfigError("a defocus in um needs numerical_aperture and pixel_size", hint="give both, or neither")
         psf = defocused(Microscope(numerical_aperture, wavelength, pixel_size, refractive_index), defocus)
         blur = SpatiallyVaryingBlur(torch.zeros(height, width), lambda _: psf)
-        process = blur.apply
+        process = lambda scene, plane: blur.apply(scene)  # noqa: E731
     affine = range_affine(image)
-    planes = [_in_dtype(process(to_tensor(plane, affine)[0]), image, affine) for plane in image.planes()]
+    planes = [_in_dtype(process(to_tensor(p, affine)[0], i), image, affine) for i, p in enumerate(image.planes())]
     mean = blur.mean_psf().numpy()
     sigma = (
         exposure.sigma.numpy() if defocus is None else np.full((height, width), standard_deviation(mean), np.float32)

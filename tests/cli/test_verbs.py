@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.metadata
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -39,8 +45,53 @@ def test_help_and_version(cli: Cli) -> None:
 def test_doctor(cli: Cli) -> None:
     facts = cli("doctor", "--json").json
     assert facts["libraries"]["torch"] == torch.__version__
-    assert set(facts["kernels"]) == {"selective scan", "DG operator", "gated convolution"}
-    assert "limits" in cli("doctor").out
+    assert set(facts["kernels"]) == {"selective scan", "DG operator", "gated convolution", "1x1 convolution"}
+    table = cli("doctor").out
+    assert "limits" in table
+    assert "536,870,912" in table
+
+
+def test_doctor_gives_numbers_as_numbers(cli: Cli) -> None:
+    """What is formatted is for the table."""
+    facts = cli("doctor", "--json").json
+    assert facts["limits"]["pixels"] == 2**29
+    assert facts["machine"]["cores"] == os.cpu_count()
+    assert facts["machine"]["threads of torch"] == torch.get_num_threads()
+    assert facts["machine"]["oneDNN"] in (True, False)
+    assert all(isinstance(size, float) for size in facts["weights, MB"].values())
+
+
+def test_doctor_shows_the_codecs(cli: Cli) -> None:
+    """Every format that is read and written, by the codecs of this machine."""
+    codecs = cli("doctor", "--json").json["codecs"]
+    assert all(codecs[f"{name}, read and written"] is True for name in ("PNG", "JPEG", "BMP"))
+    assert set(codecs["TIFF, written"]) <= {"deflate", "lzw", "zstd", "none"}
+    assert {"none", "lzw", "jpeg", "adobe_deflate"} <= set(codecs["TIFF, read"])
+    assert "ojpeg" not in codecs["TIFF, read"]
+    assert "adobe_deflate" in cli("doctor").out
+
+
+def test_doctor_says_what_is_missing(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A library without which dgno runs does not stop it; a codec that is not there is not promised."""
+
+    def version(name: str) -> str:
+        if name == "pillow":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return "1.0"
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    monkeypatch.setattr(imagecodecs, "ZSTD", SimpleNamespace(available=False))
+    result = cli("doctor", "--json")
+    assert result.status == 0, result.err
+    assert result.json["libraries"]["pillow"] == "missing"
+    assert result.json["codecs"]["TIFF, written"] == ["deflate", "lzw", "none"]
+
+
+@pytest.mark.parametrize("verb", ["doctor", "models"])
+def test_quiet_verbs_print_the_table_that_was_asked_for(cli: Cli, verb: str) -> None:
+    quiet = cli(verb, "--quiet")
+    assert quiet.out == cli(verb).out
+    assert quiet.err == ""
 
 
 def test_doctor_says_why_a_reference_runs(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,12 +102,27 @@ def test_doctor_says_why_a_reference_runs(cli: Cli, monkeypatch: pytest.MonkeyPa
 def test_models(cli: Cli, weights: dict[int, Path]) -> None:
     """The table counts as the paper does; a card can be shown, a file verified."""
     networks = {n["name"]: n for n in cli("models", "--json").json["networks"]}
-    assert networks["dgno-cell"]["parameters"] == "12,794,888"
-    assert float(networks["dgno-cell"]["GMAC layers"]) == pytest.approx(49.6, abs=0.05)
+    assert networks["dgno-cell"]["parameters"] == 12_794_888
+    assert networks["dgno-cell"]["GMAC layers"] == pytest.approx(49.6, abs=0.05)
+    assert networks["dgno-cell"]["blocks"] == [2, 4, 6, 2]
+    assert "12,794,888" in cli("models").out
+    assert cli("models", "show", weights[1], "--json").json["parameters"] > 1000
     assert "width" in cli("models", "show", weights[1]).out
     assert cli("models", "verify", weights[1], "--json").json == {str(weights[1]): "whole"}
     assert cli("models", "show").status == 2
     assert cli("models", "show", "nothing").status == 5
+
+
+@pytest.mark.parametrize(("arguments", "said"), [
+    (("foo",), "'foo' is no action; say list, show NAME, or verify [NAME]"),
+    (("fluorescence-nano",), "did you mean models show fluorescence-nano?"),
+    (("show",), "of which weights?"),
+])  # fmt: skip
+def test_a_wrong_action_of_models_is_told_with_the_known_names(cli: Cli, arguments: tuple[str, ...], said: str) -> None:
+    result = cli("models", *arguments)
+    assert result.status == 2
+    assert said in result.err
+    assert "brightfield-nano, fluorescence-nano" in result.err
 
 
 def test_embedded_weights_are_whole(cli: Cli) -> None:
@@ -94,6 +160,72 @@ def test_simulate_is_reproducible(cli: Cli, sharp: Path, tmp_path: Path) -> None
     sigma, psf = (tifffile.imread(tmp_path / "a" / f / "0.tif") for f in ("sigma", "psf"))
     assert 0.6 <= sigma.min() <= sigma.max() <= 4.0
     assert psf.sum() == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize(("arguments", "status", "said"), [
+    (("--field", "foo"), 2, "fields[0] is 'foo', known: constant"),
+    (("--field", "vornoi"), 2, "did you mean 'voronoi'?"),
+    (("--sigma", "4", "0.6"), 2, "sigma is (4.0, 0.6), wanted (smallest, largest)"),
+    (("--sigma", "-1", "2"), 2, "sigma is (-1.0, 2.0)"),
+    (("--sigma", "0.5", "inf"), 2, "sigma is (0.5, inf)"),
+    (("--spread", "inf"), 2, "spread is inf"),
+    (("--read-noise", "nan"), 2, ""),
+    (("--scale", "foo"), 2, "scale is 'foo', known: auto, range, percentile"),
+    (("--sigma", "0", "0"), 0, "3 pairs"),
+])  # fmt: skip
+def test_simulate_checks_its_arguments(
+    cli: Cli, sharp: Path, tmp_path: Path, arguments: tuple[str, ...], status: int, said: str
+) -> None:
+    """Before anything is written. No blur at all is allowed: noise alone."""
+    result = cli("simulate", sharp, "-o", tmp_path / "pairs", *arguments)
+    assert result.status == status
+    assert said in result.err
+    assert "E-BUG" not in result.err
+    assert (tmp_path / "pairs").exists() == (status == 0)
+
+
+def test_simulate_replaces_pairs_only_when_told(cli: Cli, sharp: Path, tmp_path: Path) -> None:
+    pairs = tmp_path / "pairs"
+    assert cli("simulate", sharp / "0.png", "-o", pairs).status == 0
+    before = files_of(pairs)
+    again = cli("simulate", sharp / "1.png", "-o", pairs)
+    assert (again.status, "E-OUT-EXISTS" in again.err) == (4, True)
+    assert files_of(pairs) == before
+    assert cli("simulate", sharp / "0.png", "-o", pairs, "--seed", 3, "--overwrite").status == 0
+    assert files_of(pairs)["manifest.csv"] != before["manifest.csv"]
+
+
+def test_evaluate_names_weights_apart(cli: Cli, sharp: Path, tmp_path: Path, weights: dict[int, Path]) -> None:
+    """Files of one stem are two methods; one file twice, or one called like a method, is an error. Quiet or not, the
+    table is printed, and nothing else."""
+    cli("simulate", sharp / "0.png", "-o", tmp_path / "pairs")
+    copies = [tmp_path / folder / "w.safetensors" for folder in ("a", "b")]
+    for copy in (*copies, tmp_path / "a" / "wiener.safetensors", tmp_path / "a" / "blurred.safetensors"):
+        copy.parent.mkdir(exist_ok=True)
+        shutil.copy(weights[1], copy)
+    both = ("--weights", copies[0], "--weights", copies[1])
+    result = cli("evaluate", tmp_path / "pairs", *both, "--quiet", "--out", tmp_path / "report")
+    assert result.err == ""
+    assert all(str(copy) in result.out for copy in copies)
+    for wrong in ((*both, *both[:2]), ("--method", "wiener", "--method", "wiener")):
+        assert "is given twice" in cli("evaluate", tmp_path / "pairs", *wrong).err
+    for name in ("wiener", "blurred"):
+        refused = cli("evaluate", tmp_path / "pairs", "--weights", tmp_path / "a" / f"{name}.safetensors")
+        assert (refused.status, f"'{name}', which is the name of a method" in refused.err) == (2, True)
+
+
+def test_evaluate_gives_json_also_for_equal_images(cli: Cli, tmp_path: Path) -> None:
+    """An infinite PSNR is null there, and "inf" in the table."""
+    for folder in ("sharp", "blurred"):
+        (tmp_path / folder).mkdir()
+        for name in "ab":
+            tifffile.imwrite(tmp_path / folder / f"{name}.tif", np.eye(16, dtype=np.float32))
+    result = cli("evaluate", tmp_path, "--json")
+    assert "Infinity" not in result.out
+    assert "NaN" not in result.out
+    (line,) = result.json["summary"]
+    assert (line["psnr"], line["psnr_sd"], line["ssim"]) == (None, None, pytest.approx(1))
+    assert "inf" in cli("evaluate", tmp_path, "--out", tmp_path / "report").out
 
 
 def test_evaluate_compares(cli: Cli, sharp: Path, tmp_path: Path, weights: dict[int, Path]) -> None:
@@ -145,6 +277,45 @@ def test_train_and_resume(cli: Cli, run_folder: Path) -> None:
     assert cli("restore", run_folder / "sharp" / "00.png", "-o", out, "--weights", ended.json["weights"]).status == 0
     again = cli("train", run_folder / "config.toml")
     assert (again.status, "E-RES-MISMATCH" in again.err) == (5, True)
+
+
+@pytest.mark.parametrize(("arguments", "status", "said"), [
+    (("--max-minutes", "-1"), 2, "E-USAGE"),
+    (("--device", "foo"), 2, "E-CONFIG"),
+    (("--device", "cuda"), 6, "E-RS-DEVICE"),
+])  # fmt: skip
+def test_train_refuses_before_it_begins(
+    cli: Cli, run_folder: Path, arguments: tuple[str, ...], status: int, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    result = cli("train", run_folder / "config.toml", *arguments)
+    assert (result.status, said in result.err) == (status, True)
+    assert not (run_folder / "run").exists()
+
+
+def test_train_for_no_minutes_saves_at_once(cli: Cli, run_folder: Path) -> None:
+    stopped = cli("train", run_folder / "config.toml", "--max-minutes", "0", "--json")
+    assert (stopped.status, stopped.json["steps"], stopped.json["finished"]) == (0, 0, False)
+    assert (run_folder / "run" / "checkpoints" / "step-00000000").is_dir()
+
+
+def test_train_shows_how_far_it_is(cli: Cli, run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bar on a terminal, from step to step to the end; where there is none, plain lines. Weights without usable halo
+    are called so."""
+    shares: list[float] = []
+
+    @contextlib.contextmanager
+    def bar(label: str, *, quiet: bool) -> Iterator[Callable[[float], None]]:
+        yield shares.append
+
+    monkeypatch.setattr("dgno.cli.train.progress_bar", bar)
+    monkeypatch.setattr("dgno.evaluation.halo.measure_halo", lambda network, scenes: None)
+    result = cli("train", run_folder / "config.toml", "--device", "cpu")
+    assert shares == pytest.approx([step / 9 for step in range(1, 10)])
+    lines = result.err.splitlines()
+    assert lines[0].startswith("step 9  ")
+    assert "psnr_restored" in lines[0]
+    assert "9 of 9 steps, no usable halo" in lines[-1]
 
 
 def command(*arguments: object) -> list[str]:

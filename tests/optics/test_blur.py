@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -66,6 +67,33 @@ def test_a_flat_image_stays_flat(blur: SpatiallyVaryingBlur) -> None:
     flat = torch.full((1, *SHAPE), 0.7, dtype=torch.float64)
     error = (blur.apply(flat) - 0.7).abs().max()
     assert error < 1e-6 if blur.boundary != "zero" or blur.radius == 0 else error > 0.01
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_weights_take_the_memory_of_the_field(dtype: torch.dtype) -> None:
+    """Its dtype; and they sum to 1 to its last digits, so that no light is lost."""
+    blur = SpatiallyVaryingBlur(field("smooth").to(dtype), gaussian_disk)
+    assert blur.weights.dtype == dtype
+    total = blur.weights.double().sum(0)
+    assert (total - 1).abs().max() <= torch.finfo(dtype).eps
+    assert blur.mean_psf().dtype == torch.float64
+
+
+def test_one_strength_at_a_time_is_transformed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many there are, no more than two spectra of the image's size are made at once."""
+    made: list[int] = []
+    transform = torch.fft.rfft2
+
+    def counting(x: torch.Tensor, **arguments: Any) -> torch.Tensor:
+        spectrum = transform(x, **arguments)
+        made.append(spectrum.numel() * spectrum.element_size())
+        return spectrum
+
+    monkeypatch.setattr(torch.fft, "rfft2", counting)
+    blur = SpatiallyVaryingBlur(field("smooth"), gaussian_disk)
+    blur.apply(images(0, torch.float32)[:1])
+    assert len(blur.psfs) > 10
+    assert max(made) == min(made) == made[0]
 
 
 def test_a_constant_field_is_a_convolution() -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
+from dgno.errors import ConfigError
 from dgno.optics.fields import FIELDS
 from dgno.optics.noise import poisson_gaussian
-from dgno.optics.simulate import BlurRange, common_levels, draw_exposure
+from dgno.optics.simulate import BlurRange, Exposure, common_levels, draw_exposure
 
 
 @pytest.mark.parametrize("kind", FIELDS)
@@ -49,6 +53,55 @@ def test_exposures_keep_their_ranges_and_come_back(seed: int) -> None:
     assert a.sigma.min() >= 0.6 - 1e-6
     assert a.sigma.max() <= min(4.0, 2.0 * float(a.sigma.min())) + 1e-5
     assert 500 <= a.photons <= 5000
+
+
+def test_planes_of_one_exposure_have_noise_of_their_own() -> None:
+    """The same blur; noise that correlates as independent noise does, and comes back. Plane 0 is the default."""
+    exposure = draw_exposure((60, 60), BlurRange(), np.random.default_rng(0))
+    scene = torch.full((1, 60, 60), 0.5)
+    planes = [exposure.of(scene, plane) for plane in range(4)]
+    assert torch.equal(planes[0], exposure.of(scene))
+    assert torch.equal(planes[2], exposure.of(scene, plane=2))
+    noise = torch.stack([plane.flatten() - 0.5 for plane in planes])
+    correlation = torch.corrcoef(noise) - torch.eye(4)
+    assert correlation.abs().max() < 5 / 60
+    torch.testing.assert_close(noise.std(1), noise.std(1).mean().expand(4), rtol=0.1, atol=0)
+
+
+def test_an_exposure_tells_what_was_drawn() -> None:
+    """The kind of the map, which is the one of the range if there is one alone; and what lies beyond the border."""
+    kinds = {draw_exposure((9, 9), BlurRange(), np.random.default_rng(i)).field for i in range(40)}
+    assert kinds == set(FIELDS)
+    exposure = draw_exposure((9, 9), BlurRange(fields=("tilted",)), np.random.default_rng(0))
+    assert (exposure.field, exposure.boundary) == ("tilted", "reflect")
+    assert exposure.blur().boundary == "reflect"
+    assert Exposure(exposure.sigma, 0.25, 1e3, 0.0, 0, boundary="zero").blur().boundary == "zero"
+
+
+@pytest.mark.parametrize("kind", FIELDS)
+def test_no_blur_leaves_the_noise_alone(kind: str) -> None:
+    ranges = BlurRange(sigma=(0.0, 0.0), fields=(kind,), photons=(1e12, 1e12), read_noise=(0.0, 0.0))
+    scene = torch.rand(1, 30, 30, generator=torch.Generator().manual_seed(0))
+    exposure = draw_exposure((30, 30), ranges, np.random.default_rng(0))
+    torch.testing.assert_close(exposure.of(scene), scene, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(("wrong", "message"), [
+    ({"sigma": (4.0, 0.6)}, "sigma is (4.0, 0.6), wanted (smallest, largest)"),
+    ({"sigma": (-1.0, 2.0)}, "sigma is (-1.0, 2.0)"),
+    ({"sigma": (0.0, 1e6)}, "at most 100"),
+    ({"sigma": (0.0, math.nan)}, "sigma is (0.0, nan)"),
+    ({"fields": ("foo",)}, "fields[0] is 'foo', known: constant, tilted, smooth, voronoi"),
+    ({"fields": ("constant", "smoth")}, "fields[1] is 'smoth', did you mean 'smooth'?"),
+    ({"spread": math.inf}, "spread is inf"),
+    ({"photons": (0.0, 10.0)}, "photons is (0.0, 10.0)"),
+    ({"read_noise": (-0.1, 0.1)}, "read_noise is (-0.1, 0.1)"),
+    ({"softness": (0.5, 0.1)}, "softness is (0.5, 0.1)"),
+])  # fmt: skip
+def test_ranges_from_which_nothing_can_be_drawn_are_refused(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        BlurRange(**wrong)
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.6, 4.0), (0.3, 0.3), (1.0, 1.0), (0.1, 2.0), (5.0, 30.0)])

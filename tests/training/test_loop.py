@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +19,14 @@ import torch
 from safetensors.torch import load_file
 
 from dgno.data.scenes import SimulatedPairs
-from dgno.errors import ConfigError, ResumeError, TrainingDiverged
+from dgno.errors import (
+    CheckpointMismatch,
+    ConfigError,
+    CorruptCheckpoint,
+    ResumeError,
+    TrainingDiverged,
+    UnknownWeights,
+)
 from dgno.training import loop
 from dgno.training.config import TrainConfig, load_config
 from dgno.training.loop import train
@@ -122,17 +132,93 @@ def test_a_checkpoint_of_another_configuration_is_refused(config: TrainConfig) -
         train(config)
 
 
+@pytest.mark.parametrize("change", ["more", "fewer", "another size", "another name"])
+def test_a_checkpoint_of_other_data_is_refused(config: TrainConfig, change: str) -> None:
+    """Resuming then would not end as the unbroken run."""
+    train(config, max_minutes=0)
+    first = config.data / "00.png"
+    if change == "more":
+        shutil.copy(first, config.data / "20.png")
+    elif change == "fewer":
+        first.unlink()
+    elif change == "another size":
+        first.write_bytes(first.read_bytes() + b"\0")
+    else:
+        first.rename(config.data / "000.png")
+    with pytest.raises(ResumeError, match=r"belongs to another list of data files \("):
+        train(config, resume=True)
+
+
+def test_a_run_can_be_resumed_in_another_place(config: TrainConfig, run_folder: Path) -> None:
+    """Folders may be moved together: neither `data` nor `out` is what a checkpoint belongs to."""
+    train(config, max_minutes=0)
+    moved = run_folder / "moved"
+    moved.mkdir()
+    for name in ("sharp", "run"):
+        shutil.move(run_folder / name, moved / name)
+    _, steps = train(replace(config, data=moved / "sharp", out=moved / "run"), resume=True)
+    assert steps == config.steps
+
+
+def test_no_minutes_are_no_steps(config: TrainConfig) -> None:
+    """Saved at once, ready to be resumed; negative ones are refused."""
+    weights, steps = train(config, max_minutes=0)
+    assert steps == 0
+    assert load_weights(weights)[1].training["steps"] == 0
+    assert [p.name for p in (config.out / "checkpoints").iterdir()] == ["step-00000000"]
+    with pytest.raises(ConfigError, match="at least 0"):
+        train(config, resume=True, max_minutes=-1)
+    assert train(config, resume=True)[1] == config.steps
+
+
+def diverging_from(step: int) -> Callable[..., tuple[torch.Tensor, torch.Tensor]]:
+    """The loss, and from the n-th call on NaN."""
+    real, calls = loop.multi_scale_loss, iter(range(1, 1000))
+
+    def loss(outputs: Sequence[torch.Tensor], sharp: torch.Tensor, fft_norm: str) -> tuple[torch.Tensor, torch.Tensor]:
+        terms = real(outputs, sharp, fft_norm=fft_norm)
+        return terms if next(calls) < step else (terms[0] * torch.nan, terms[1] * torch.nan)
+
+    return loss
+
+
 def test_steps_without_a_finite_gradient_are_skipped_then_end_the_run(
     config: TrainConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ten in a row are a divergence; the weights have not moved."""
-    monkeypatch.setattr(loop, "multi_scale_loss", lambda outputs, sharp, fft_norm: (outputs[0].mean() * torch.nan,) * 2)
+    """Ten in a row are a divergence; what was saved last is a state whose loss was finite."""
+    monkeypatch.setattr(loop, "multi_scale_loss", diverging_from(5))
     config = replace(config, stages=(replace(config.stages[0], until=30),))
-    with pytest.raises(TrainingDiverged, match="10 steps in a row up to step 9"):
+    with pytest.raises(TrainingDiverged, match="10 steps in a row up to step 13"):
         train(config)
-    start = loop.TrainState.start(config).network.state_dict()
-    kept = load_file(sorted((config.out / "checkpoints").glob("step-*"))[-1] / "model.safetensors")
-    assert all(torch.equal(kept[name], tensor) for name, tensor in start.items())
+    assert [p.name for p in (config.out / "checkpoints").iterdir()] == ["step-00000003"]
+
+
+def test_what_a_divergence_advises_works(
+    config: TrainConfig, monkeypatch: pytest.MonkeyPatch, run_folder: Path
+) -> None:
+    """A new run with a lower learning rate, from the checkpoint that the hint names: its averaged weights."""
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "multi_scale_loss", diverging_from(5))
+        with pytest.raises(TrainingDiverged) as caught:
+            train(replace(config, stages=(replace(config.stages[0], until=30),)))
+    named = re.search('init = "(.+?)"', caught.value.hint)
+    assert named
+    checkpoint = Path(named[1])
+    again = replace(config, out=run_folder / "again", init=checkpoint, learning_rate=1e-4, ema=0.0)
+    weights, _ = train(again, max_minutes=0)
+    kept, used = load_file(checkpoint / "ema.safetensors"), load_file(weights)
+    assert kept.keys() == used.keys()
+    assert all(torch.equal(kept[name], used[name]) for name in kept)
+    assert train(again, resume=True)[1] == config.steps
+
+
+def test_a_divergence_before_the_first_checkpoint_names_none(
+    config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "multi_scale_loss", diverging_from(1))
+    with pytest.raises(TrainingDiverged) as caught:
+        train(replace(config, stages=(replace(config.stages[0], until=30),)))
+    assert caught.value.hint == "lower `learning_rate` or `clip`, and train anew with another `out`"
 
 
 def test_fine_tuning_starts_from_weights(config: TrainConfig, run_folder: Path) -> None:
@@ -141,6 +227,51 @@ def test_fine_tuning_starts_from_weights(config: TrainConfig, run_folder: Path) 
     again, _ = train(tuned)
     before, after = load_file(weights), load_file(again)
     assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_what_a_run_starts_from_is_checked_before_the_first_step(config: TrainConfig, run_folder: Path) -> None:
+    """A file that is missing or damaged, and weights of another network; nothing is written then."""
+    with pytest.raises(UnknownWeights, match="no weights named"):
+        train(replace(config, init=run_folder / "nothing.safetensors"))
+    with pytest.raises(CheckpointMismatch, match=r"do not fit the network.*give `init` of the network in \[network\]"):
+        train(replace(config, init=Path("fluorescence-nano")))
+    (run_folder / "step-00000003").mkdir()
+    with pytest.raises(CorruptCheckpoint, match="not a whole checkpoint"):
+        train(replace(config, init=run_folder / "step-00000003"))
+    assert not config.out.exists()
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_few_images_can_be_trained_on(config: TrainConfig, count: int) -> None:
+    """From two on, one is held out for validation; with a single one there is none, and that is said once."""
+    for file in sorted(config.data.iterdir())[count:]:
+        file.unlink()
+    remarks: list[str] = []
+    train(replace(config, validate_every=4), remark=remarks.append)
+    validated = [entry["step"] for entry in log_of(config.out) if "psnr_restored" in entry]
+    assert validated == ([4, 8, 9] if count > 1 else [])
+    assert remarks == ([] if count > 1 else ["no validation: every source is a single file, so none can be held out"])
+
+
+def test_everything_lies_on_the_device_that_was_asked_for(config: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches, network, average and optimiser; "meta", which computes nothing, stands in for a GPU."""
+    device = torch.device("meta")
+    state = loop.TrainState.start(config, device=device)
+    assert {p.device for p in state.network.parameters()} == {device}
+    assert {t.device for t in state.average.values()} == {device}
+    seen: list[torch.device] = []
+
+    def step(state: object, loss: torch.Tensor, config: object) -> float:
+        seen.append(loss.device)
+        raise InterruptedError
+
+    monkeypatch.setattr(loop.TrainState, "start", lambda config, tensors, device: state)
+    monkeypatch.setattr(type(state.network), "seed_routing", lambda self, seeds: None)
+    monkeypatch.setattr(type(state.network), "at_all_scales", lambda self, x: (x, x[..., ::2, ::2], x[..., ::4, ::4]))
+    monkeypatch.setattr(loop, "_descend", step)
+    with pytest.raises(InterruptedError):
+        train(config, device=device)
+    assert seen == [device]
 
 
 def test_samples_are_a_function_of_seed_step_and_slot(config: TrainConfig) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from dgno.data.scenes import Augmentation, Source
 from dgno.errors import ConfigError
-from dgno.training.config import Stage, load_config
+from dgno.optics.simulate import BlurRange
+from dgno.training.config import Stage, TrainConfig, load_config
 from dgno.training.loop import learning_rate
 
 
@@ -44,6 +47,77 @@ def test_all_problems_come_at_once(run_folder: Path) -> None:
         load_config(file)
     for part in ("out is missing", "width 8 and heads 3", "blur.sigma is [0.6]"):
         assert part in str(caught.value)
+
+
+@pytest.mark.parametrize(("old", "new", "message"), [
+    ('"range"\nlearning', '"percentiles"\nlearning', "normalization is 'percentiles', did you mean 'percentile'?"),
+    ('fft_norm = "ortho"', 'fft_norm = "orto"', "fft_norm is 'orto', did you mean 'ortho'?"),
+    ("validate_every = 100", "validate_every = 0", "validate_every is 0, wanted a whole number of at least 1"),
+    ("checkpoint_every = 3", "checkpoint_every = -3", "checkpoint_every is -3, wanted a whole number of at least 1"),
+    ("seed = 7", "seed = -7", "seed is -7"),
+    ("warmup = 2", "warmup = -2", "warmup is -2"),
+    ("ema = 0.9", "ema = 1.0", "ema is 1.0"),
+    ("learning_rate = 2e-3", "learning_rate = nan", "learning_rate is nan, wanted a finite number of at least 0"),
+    ("learning_rate = 2e-3", "learning_rate = 2e-3\nclip = 0.0", "clip is 0.0, wanted a finite number above 0"),
+    ("crop = 64", "crop = 34", "stages[1].crop is 34, wanted a multiple of 32 px"),
+    ("crop = 64", "crop = -64", "stages[1]: the stage cannot be trained: crop is -64"),
+    ("batch = 1", "batch = 0", "batch is 0"),
+    ("until = 9", "until = 5", "stages end at 5, 5, wanted rising steps"),
+    ('range = "percentile"', 'range = "percentil"', "range is 'percentil', did you mean 'percentile'?"),
+    ('range = "percentile"', "weight = -1", "weight is -1.0"),
+    ('range = "percentile"', "weight = 0", "sources has no source with a weight above 0"),
+    ('files = "*.png"', 'files = "/x/*.png"', "files is '/x/*.png', wanted a pattern below the data folder"),
+    ('files = "*.png"', 'files = "**.png"', "files is '**.png', wanted a pattern below the data folder"),
+    ("sigma = [0.6, 2.0]", "sigma = [2.0, 0.6]", "sigma is (2.0, 0.6), wanted (smallest, largest)"),
+    ("sigma = [0.6, 2.0]", 'fields = ["vornoi"]', "fields[0] is 'vornoi', did you mean 'voronoi'?"),
+    ("sigma = [0.6, 2.0]", "fields = []", "fields is empty, known: constant"),
+    ("scale = [0.7, 1.0]", "scale = [0.7, 1.3]", "scale is (0.7, 1.3)"),
+    ("scale = [0.7, 1.0]", "linear_light = 2.0", "linear_light is 2.0"),
+])  # fmt: skip
+def test_an_impossible_value_is_named_before_anything_is_trained(
+    run_folder: Path, old: str, new: str, message: str
+) -> None:
+    """With what was wanted, or the nearest name."""
+    file = run_folder / "config.toml"
+    assert old in file.read_text()
+    file.write_text(file.read_text().replace(old, new))
+    with pytest.raises(ConfigError, match="configuration does not fit") as caught:
+        load_config(file)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(("kind", "wrong"), [
+    (Source, {"files": "", "weight": -1.0, "range": "dtyp"}),
+    (Augmentation, {"scale": (0.0, 1.0), "gamma": (2.0, 1.0), "stain": 1.5}),
+    (BlurRange, {"spread": 0.5, "photons": (0.0, 1.0), "read_noise": (-1.0, 0.0), "softness": (1.0, 0.5)}),
+    (Stage, {"until": 0, "crop": 0, "batch": 0}),
+])  # fmt: skip
+def test_a_record_names_all_that_is_wrong_with_it(kind: type, wrong: dict[str, object]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        kind(**wrong)
+    assert all(f"{name} is {value!r}" in str(caught.value) for name, value in wrong.items())
+
+
+def test_a_run_names_all_that_is_wrong_with_it(run_folder: Path) -> None:
+    config = load_config(run_folder / "config.toml")
+    with pytest.raises(ConfigError) as caught:
+        replace(config, stages=(), sources=(), fft_norm="orto", normalization="", validate_every=0)
+    for part in ("stages is empty", "sources has no source", "fft_norm is", "normalization is", "validate_every is 0"):
+        assert part in str(caught.value)
+
+
+def test_relative_paths_start_at_the_configuration(run_folder: Path) -> None:
+    """Also that of `init`; the name of weights that come with the package is a name."""
+    file = run_folder / "config.toml"
+    text = file.read_text()
+
+    def with_init(init: str) -> TrainConfig:
+        file.write_text(f'init = "{init}"\n{text}')
+        return load_config(file)
+
+    assert with_init("old/w.safetensors").init == run_folder / "old" / "w.safetensors"
+    assert with_init("/old/w.safetensors").init == Path("/old/w.safetensors")
+    assert with_init("fluorescence-nano").init == Path("fluorescence-nano")
 
 
 @pytest.mark.parametrize("text", ["seed = ", "a = 1\na = 2", "\x00"])

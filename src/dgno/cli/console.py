@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 RESEARCH_USE = "For research use only. Not for clinical diagnosis."
 
@@ -18,8 +19,16 @@ def say(text: str, *, quiet: bool = False) -> None:
 
 
 def print_json(value: object) -> None:
-    """One object on stdout."""
-    print(json.dumps(value, default=str, ensure_ascii=True), flush=True)
+    """One object on stdout; numbers that JSON does not know (infinite, NaN) become null."""
+    print(json.dumps(_finite(value), default=str, ensure_ascii=True, allow_nan=False), flush=True)
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str = "") -> None:
@@ -32,13 +41,26 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, tit
         numeric = bool(rows) and all(_is_number(row[i]) for row in rows)
         table.add_column(column, justify="right" if numeric else "left", no_wrap=not sys.stdout.isatty())
     for row in rows:
-        table.add_row(*map(str, row))
-    width = None if sys.stdout.isatty() else 240
+        table.add_row(*map(as_text, row))
+    width = None if sys.stdout.isatty() else 1000  # nothing is cut off in a pipe
     Console(width=width, markup=False, highlight=False, no_color="NO_COLOR" in os.environ or None).print(table)
 
 
+def as_text(value: object) -> str:
+    """A value as a table shows it: thousands apart, yes and no, a dash for nothing."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, list | tuple):
+        return " ".join(map(as_text, value))
+    return f"{value:,g}" if isinstance(value, float) else str(value)
+
+
 def _is_number(value: object) -> bool:
-    text = str(value).split(" ")[0].rstrip("%")
+    text = as_text(value).split(" ")[0].rstrip("%")
     try:
         float(text.replace(",", ""))
     except ValueError:

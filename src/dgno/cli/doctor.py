@@ -6,6 +6,7 @@ import importlib.metadata
 import importlib.util
 import os
 import platform
+from collections.abc import Mapping
 from dataclasses import fields
 
 from dgno import __version__
@@ -40,17 +41,18 @@ def doctor(json: Json = False, quiet: Quiet = False, debug: Debug = False) -> No
 
     Example: dgno doctor --json
     """
-    facts = {
+    facts: dict[str, Mapping[str, object]] = {
         "dgno": {"version": __version__, "python": platform.python_version(), "system": platform.platform()},
-        "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
+        "libraries": {name: _version(name) for name in LIBRARIES},
         "machine": _machine(),
         "kernels": _kernels(),
+        "codecs": _codecs(),
         "optional packages": {
             name: "installed" if importlib.util.find_spec(name) else f"not installed: pip install 'dgno[{extra}]'"
             for name, extra in OPTIONAL.items()
         },
         "limits": _limits(),
-        "weights": _weights(),
+        "weights, MB": _weights(),
     }
     if json:
         print_json(facts)
@@ -60,17 +62,23 @@ def doctor(json: Json = False, quiet: Quiet = False, debug: Debug = False) -> No
         print()
 
 
-def _machine() -> dict[str, str]:
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "missing"
+
+
+def _machine() -> dict[str, object]:
     import torch
 
-    devices = ["cpu", *(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))]
     return {
         "processor": platform.processor() or platform.machine(),
-        "cores": str(os.cpu_count()),
-        "threads of torch": str(torch.get_num_threads()),
+        "cores": os.cpu_count(),
+        "threads of torch": torch.get_num_threads(),
         "vector instructions of torch": torch.backends.cpu.get_cpu_capability(),
-        "oneDNN": "yes" if torch.backends.mkldnn.is_available() else "no",
-        "devices": ", ".join(devices),
+        "oneDNN": torch.backends.mkldnn.is_available(),
+        "devices": ["cpu", *(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))],
         "default device": "cuda" if torch.cuda.is_available() else "cpu",
     }
 
@@ -86,18 +94,45 @@ def _kernels() -> dict[str, str]:
         "selective scan": backends.choose_scan(device, torch.float32, states=8),
         "DG operator": backends.choose_operator(device, torch.float32, d=4, tokens=64),
         "gated convolution": backends.choose_gate(device, torch.float32, channels=32),
+        "1x1 convolution": backends.choose_pointwise(device),
     }
     return {name: f"{choice.name} ({choice.reason})" for name, choice in choices.items()}
 
 
-def _limits() -> dict[str, str]:
+def _codecs() -> dict[str, object]:
+    """The formats and compressions that images can be read from and written in, by the codecs that are installed."""
+    import imagecodecs
+    import tifffile
+
+    from dgno.io.tiff_read import OLD_JPEG
+    from dgno.io.tiff_write import CODECS
+
+    def has(codec: str) -> bool:
+        return bool(getattr(imagecodecs, codec).available)
+
+    def is_decoded(code: int) -> bool:
+        try:
+            return tifffile.TIFF.DECOMPRESSORS[code] is not None
+        except KeyError:
+            return False
+
+    return {
+        "PNG, read and written": has("PNG"),
+        "JPEG, read and written": has("JPEG8"),
+        "BMP, read and written": True,  # by code of our own
+        "TIFF, read": [c.name.lower() for c in tifffile.COMPRESSION if int(c) != OLD_JPEG and is_decoded(int(c))],
+        "TIFF, written": [name for name, codec in CODECS.items() if codec is None or has(codec.upper())],
+    }
+
+
+def _limits() -> dict[str, float]:
     from dgno.io.limits import Limits
 
     limits = Limits()
-    return {field.name.replace("_", " "): f"{getattr(limits, field.name):,}" for field in fields(limits)}
+    return {field.name.replace("_", " "): getattr(limits, field.name) for field in fields(limits)}
 
 
-def _weights() -> dict[str, str]:
+def _weights() -> dict[str, float]:
     from dgno.weights.store import embedded_names, find_weights
 
-    return {name: f"{find_weights(name).stat().st_size / 1e6:.1f} MB" for name in embedded_names()}
+    return {name: round(find_weights(name).stat().st_size / 1e6, 2) for name in embedded_names()}

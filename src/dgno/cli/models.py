@@ -43,4 +43,15 @@ def models(
         else:
             print_table(("", ""), list(facts.items()))
     else:
-        raise ConfigError(f"models {action!r}", hint="say list, show NAME, or verify [NAME]")
+        raise _wrong_action(action)
+
+
+def _wrong_action(action: str) -> ConfigError:
+    from dgno.weights.store import embedded_names
+
+    known = f"weights that come with dgno: {', '.join(embedded_names()) or 'none'}"
+    if action == "show":
+        return ConfigError("models show: of which weights?", hint=f"say models show NAME; {known}")
+    meant = f"did you mean models show {action}? " if action in embedded_names() else ""
+    hint = f"{meant}say list, show NAME, or verify [NAME]; {known}"
+    return ConfigError(f"models {action!r} is no action", hint=hint)

@@ -14,7 +14,10 @@ from dgno.cli.options import Debug, Inputs, Json, Overwrite, Quiet
 def simulate(
     inputs: Inputs,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the pairs.", show_default=False)],
-    sigma: Annotated[tuple[float, float], typer.Option(help="Smallest and largest blur, px.")] = (0.6, 4.0),
+    sigma: Annotated[tuple[float, float], typer.Option(help="Smallest and largest blur, px; 0 0 adds noise alone.")] = (
+        0.6,
+        4.0,
+    ),
     spread: Annotated[float, typer.Option(help="Largest ratio of blur inside one image.", min=1.0)] = 3.0,
     softness: Annotated[float, typer.Option(help="Of the disk's edge; 1.5 is almost a Gaussian.", min=0.0)] = 0.25,
     field: Annotated[
@@ -30,6 +33,8 @@ def simulate(
     debug: Debug = False,
 ) -> None:
     """Blur sharp images by a random spatially varying defocus and write pairs, the true blur and a manifest.
+
+    A folder that holds pairs already is refused without --overwrite.
 
     Example: dgno simulate sharp/ -o pairs --sigma 0.6 4 --seed 1
     """

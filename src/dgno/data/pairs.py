@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dgno.errors import ConfigError
+from dgno.io.output import FORMATS
 
 BLURRED = ("blurred", "blur", "input", "source")
 SHARP = ("sharp", "GT", "gt", "target", "clear")
@@ -22,9 +23,10 @@ class PairFiles:
 
 
 def find_pairs(folder: Path) -> list[PairFiles]:
-    """Pairs below `folder`: files of the same stem in a folder of blurred and in one of sharp images.
+    """Pairs below `folder`: images of the same stem in a folder of blurred and in one of sharp images.
 
-    Raises ConfigError if a folder is missing or a file has no partner.
+    Files that are not named like images are passed over. Raises ConfigError if a folder is missing, an image has no
+    partner, or two images of a folder have one stem.
     """
     blurred, sharp = _files(_one_of(folder, BLURRED)), _files(_one_of(folder, SHARP))
     orphans = sorted(blurred.keys() ^ sharp.keys())
@@ -48,4 +50,12 @@ def _one_of(folder: Path, names: tuple[str, ...]) -> Path:
 
 
 def _files(folder: Path) -> dict[str, Path]:
-    return {path.stem: path for path in sorted(folder.iterdir()) if path.is_file() and not path.name.startswith(".")}
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if not path.is_file() or path.name.startswith(".") or path.suffix.lower() not in FORMATS:
+            continue
+        if other := found.get(path.stem):
+            why = f"{other.name} and {path.name} in {folder.name}/ would be one image"
+            raise ConfigError("the folder is no set of pairs", path=folder.parent, why=why, hint="rename or remove one")
+        found[path.stem] = path
+    return found

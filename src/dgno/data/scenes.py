@@ -6,6 +6,7 @@ one would have seen.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ import torch
 from jaxtyping import Float
 from skimage.transform import resize
 
+from dgno.checks import refuse_choice, refuse_interval, refuse_number
 from dgno.errors import ConfigError
 from dgno.io.image import read_image
 from dgno.optics.simulate import BlurRange, draw_exposure
@@ -22,7 +24,8 @@ from dgno.optics.simulate import BlurRange, draw_exposure
 Scene = Float[np.ndarray, "h w c"]
 MARGIN = 32  # px around a crop that the blur may reach
 CANDIDATES = 3  # random places looked at for every crop; the one with the most structure is taken
-HELD_OUT = 20  # every 20th file of a source is kept for validation
+HELD_OUT = 20  # every 20th file of a source is kept for validation; of fewer files the last one
+RANGES = ("dtype", "percentile")
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class Source:
     """Some files of sharp images, and how they become scenes.
 
     files : glob below the data folder
-    weight : share of the samples, relative to the other sources
+    weight : share of the samples, relative to the other sources; 0 leaves the source out
     range : "dtype" takes black and white of the file's values; "percentile" the 0.1 and 99.9 percentiles of the image
     """
 
@@ -38,12 +41,20 @@ class Source:
     weight: float = 1.0
     range: str = "dtype"
 
+    def __post_init__(self) -> None:
+        problems = refuse_number("weight", self.weight, 0) + refuse_choice("range", self.range, RANGES)
+        parts = Path(self.files).parts
+        if not parts or Path(self.files).is_absolute() or any("**" in part and part != "**" for part in parts):
+            problems.append(f"files is {self.files!r}, wanted a pattern below the data folder: '*.tif' or '**/*.tif'")
+        if problems:
+            raise ConfigError("the source cannot be used", why="; ".join(problems))
+
 
 @dataclass(frozen=True)
 class Augmentation:
     """Random changes of a scene before it is blurred; (low, high) are drawn uniformly, 1 or 0 switches off.
 
-    scale : down-sampling, shows sharper detail than the file has
+    scale : down-sampling, up to 1, shows sharper detail than the file has
     gamma, gain, offset : of the intensities
     stain : largest relative mixing of the optical densities of the colours
     linear_light : share of samples blurred in linear light (sRGB decoded) rather than in code values
@@ -55,6 +66,15 @@ class Augmentation:
     offset: tuple[float, float] = (0.0, 0.0)
     stain: float = 0.0
     linear_light: float = 0.0
+
+    def __post_init__(self) -> None:
+        problems = refuse_interval("scale", self.scale, 0, 1, above_lowest=True)
+        problems += refuse_interval("gamma", self.gamma, 0, above_lowest=True)
+        problems += refuse_interval("gain", self.gain, 0, above_lowest=True)
+        problems += refuse_interval("offset", self.offset, -math.inf)
+        problems += refuse_number("stain", self.stain, 0, 1) + refuse_number("linear_light", self.linear_light, 0, 1)
+        if problems:
+            raise ConfigError("scenes cannot be augmented so", why="; ".join(problems))
 
 
 class SimulatedPairs:
@@ -71,9 +91,20 @@ class SimulatedPairs:
         validation: bool = False,
     ) -> None:
         self.blur, self.augmentation, self.channels = blur, augmentation, channels
-        self.scenes = [_load(root, source, channels, validation) for source in sources]
-        weights = np.array([source.weight * bool(scenes) for source, scenes in zip(sources, self.scenes, strict=True)])
-        self.shares = weights / weights.sum()
+        found = data_files(root, sources)
+        held_out = {file for files in found for file in _held_out(files)}  # whichever source shows them
+        self.scenes = [
+            [_to_unit(file, source, channels) for file in files if (file in held_out) == validation]
+            for source, files in zip(sources, found, strict=True)
+        ]
+        self.weights = [source.weight if scenes else 0.0 for source, scenes in zip(sources, self.scenes, strict=True)]
+        if self.is_empty and not validation:
+            raise ConfigError("no source has a share of the samples", hint="give one a `weight` above 0")
+
+    @property
+    def is_empty(self) -> bool:
+        """Is there nothing to draw from? So it is where every source is a single file, and nothing can be held out."""
+        return sum(self.weights) == 0
 
     def batch(self, crop: int, size: int, *, seed: int, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Blurred and sharp, (size, channels, crop, crop) each."""
@@ -83,7 +114,7 @@ class SimulatedPairs:
 
     def sample(self, crop: int, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         """Blurred and sharp, (channels, crop, crop) each; everything is drawn from `rng`."""
-        scenes = self.scenes[rng.choice(len(self.scenes), p=self.shares)]
+        scenes = self.scenes[rng.choice(len(self.scenes), p=np.array(self.weights) / sum(self.weights))]
         source = scenes[rng.integers(len(scenes))]
         a = self.augmentation
         scale = float(rng.uniform(*a.scale))
@@ -117,13 +148,18 @@ def srgb_encode(x: torch.Tensor) -> torch.Tensor:
     return torch.where(x <= 0.0031308, 12.92 * x, 1.055 * x.clamp_min(0.0031308) ** (1 / 2.4) - 0.055)
 
 
-def _load(root: Path, source: Source, channels: int, validation: bool) -> list[Scene]:
-    """The scenes of a source: every 20th file is for validation; a source of fewer files serves training alone."""
-    files = sorted(root.glob(source.files))
-    if not files:
-        raise ConfigError(f"no images match {source.files!r} below {root}")
-    kept = [file for i, file in enumerate(files) if (i % HELD_OUT == HELD_OUT - 1) == validation]
-    return [_to_unit(file, source, channels) for file in kept]
+def data_files(root: Path, sources: Sequence[Source]) -> list[list[Path]]:
+    """The files of every source, in order. Raises ConfigError for a source without any."""
+    found = [sorted(path for path in root.glob(source.files) if path.is_file()) for source in sources]
+    for source, files in zip(sources, found, strict=True):
+        if not files:
+            raise ConfigError(f"no images match {source.files!r} below {root}", hint="correct `data` or `files`")
+    return found
+
+
+def _held_out(files: Sequence[Path]) -> Sequence[Path]:
+    """The files of a source that serve validation; a single file serves training."""
+    return files[HELD_OUT - 1 :: HELD_OUT] or files[1:][-1:]
 
 
 def _to_unit(path: Path, source: Source, channels: int) -> Scene:

@@ -10,9 +10,11 @@ DIR/manifest.csv        one line a pair: all that was drawn
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -20,14 +22,19 @@ from jaxtyping import Float
 from torch import Tensor
 
 from dgno.arrays import Image, from_tensor, percentile_affine, range_affine, to_tensor
-from dgno.errors import OutputCollision
+from dgno.checks import refuse_choice
+from dgno.errors import ConfigError, OutputCollision, OutputError, OutputExists
+from dgno.io.atomic import write_atomically
 from dgno.io.image import read_image, write_image
 from dgno.optics.simulate import BlurRange, Exposure, draw_exposure
+
+MANIFEST = "manifest.csv"
+SCALES = ("auto", "range", "percentile")
 
 
 @dataclass(frozen=True)
 class ManifestLine:
-    """What was drawn for one pair; sigmas in px, noise at full scale."""
+    """What made one pair: sigmas in px, noise at full scale; the kind of the map, the scene beyond its border."""
 
     name: str
     source: str
@@ -39,6 +46,8 @@ class ManifestLine:
     photons: float
     read_noise: float
     noise_seed: int
+    field: str
+    boundary: str
 
 
 def write_pairs(
@@ -56,7 +65,17 @@ def write_pairs(
     seed : pair i is drawn from (seed, i) alone, so the same call writes the same bytes
     scale : how a source is brought to [0, 1]: "range" (black to white), "percentile" (0.1 to 99.9, clipped), or "auto":
         the first for colour, the second for gray
+    overwrite : replace the pairs and the manifest of an earlier call; without, a folder that has a manifest is refused
+
+    Raises ConfigError, OutputCollision (two sources of one name), OutputExists.
     """
+    if problems := refuse_choice("scale", scale, SCALES):
+        raise ConfigError(problems[0])
+    if (out / MANIFEST).exists() and not overwrite:
+        hint = "choose another folder, or say --overwrite"
+        raise OutputExists("the folder holds pairs already", path=out / MANIFEST, hint=hint)
+    if not sources:
+        raise ConfigError("no sharp images", hint="give at least one")
     names = _unique_names(sources)
     lines: list[ManifestLine] = []
     for i, (source, name) in enumerate(zip(sources, names, strict=True)):
@@ -64,13 +83,13 @@ def write_pairs(
             exposure = draw_exposure(
                 (scene.shape[1], scene.shape[2]), ranges, np.random.default_rng([seed, len(lines)])
             )
+            if any(line.name.casefold() == plane_name.casefold() for line in lines):
+                why = f"a plane of {source} and an image before it would share the name {plane_name!r}"
+                raise OutputCollision("two inputs would get one output", why=why, hint="rename one, or give them apart")
             _write(out, plane_name, scene, exposure, overwrite=overwrite, source=source)
             lines.append(_line(plane_name, source, seed, exposure))
         progress((i + 1) / len(sources))
-    with (out / "manifest.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(ManifestLine)])
-        writer.writeheader()
-        writer.writerows(asdict(line) for line in lines)
+    _write_manifest(out / MANIFEST, lines)
     return lines
 
 
@@ -110,6 +129,23 @@ def _as_image(values: Float[Tensor, "c h w"]) -> Image:
     return Image(np.ascontiguousarray(pixels), "YXS")
 
 
+def _write_manifest(path: Path, lines: Sequence[ManifestLine]) -> None:
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, [field.name for field in fields(ManifestLine)])
+    writer.writeheader()
+    writer.writerows(asdict(line) for line in lines)
+    data = text.getvalue().encode(errors="surrogateescape")
+
+    def write(file: BinaryIO) -> None:
+        file.write(data)
+
+    def check(written: Path) -> None:
+        if written.read_bytes() != data:
+            raise OutputError("what was written does not read back the same", hint="check the disk")
+
+    write_atomically(path, write, check)
+
+
 def _line(name: str, source: Path, seed: int, exposure: Exposure) -> ManifestLine:
     sigma = exposure.sigma
     smallest, mean, largest = (round(float(f(sigma)), 4) for f in (torch.min, torch.mean, torch.max))
@@ -124,4 +160,6 @@ def _line(name: str, source: Path, seed: int, exposure: Exposure) -> ManifestLin
         photons=round(exposure.photons, 2),
         read_noise=round(exposure.read_noise, 6),
         noise_seed=exposure.noise_seed,
+        field=exposure.field,
+        boundary=exposure.boundary,
     )

@@ -7,7 +7,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
 
 from dgno.arrays import Image, range_affine, to_tensor
@@ -32,7 +32,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Summary:
-    """One method over all images: mean and standard deviation."""
+    """One method over all images: mean and standard deviation, which is NaN where an image was restored perfectly."""
 
     method: str
     n: int
@@ -54,13 +54,13 @@ def compare(
     *,
     progress: Callable[[float], None] = lambda share: None,
 ) -> list[Score]:
-    """Scores of every method on every pair. Values are compared in [0, 1] of the sharp image's range, clamped to it."""
+    """Scores of every method on every pair. Values are compared in [0, 1] of the sharp image's range, clamped to it.
+
+    Every method is given the same image, as `read_pair` reads it.
+    """
     scores = []
     for i, pair in enumerate(pairs):
-        blurred, sharp = read_image(pair.blurred), read_image(pair.sharp)
-        if blurred.pixels.shape != sharp.pixels.shape:
-            why = f"{blurred.pixels.shape} against {sharp.pixels.shape}"
-            raise ConfigError("blurred and sharp differ in shape", path=pair.blurred, why=why)
+        blurred, sharp = read_pair(pair)
         for j, (name, method) in enumerate(methods.items()):
             started = time.perf_counter()
             restored = method(blurred, pair)
@@ -71,11 +71,31 @@ def compare(
     return scores
 
 
+def read_pair(pair: PairFiles) -> tuple[Image, Image]:
+    """The blurred and the sharp image, both with the sharp one's values of black and white.
+
+    A pair has one scale. Read alone, the blurred image gets one of its own where its file names none: noise below black
+    makes float images leave [0, 1], and the guess is then their smallest and largest value (the files of
+    `dgno simulate` name it). With the sharp one's, methods that work on the range (the classical ones, and weights
+    with "range") see simulated pairs as they were made, and all methods the scale that `fidelity` scores on. Methods
+    with statistics of their own are not told.
+    """
+    blurred, sharp = read_image(pair.blurred), read_image(pair.sharp)
+    if blurred.pixels.shape != sharp.pixels.shape:
+        why = f"{blurred.pixels.shape} against {sharp.pixels.shape}"
+        raise ConfigError("blurred and sharp differ in shape", path=pair.blurred, why=why)
+    return replace(blurred, value_range=sharp.value_range), sharp
+
+
 def fidelity(restored: Image, sharp: Image) -> tuple[float, float]:
-    """PSNR in dB and SSIM of the first plane, both images mapped by the sharp one's range and clamped to it."""
+    """PSNR in dB and SSIM, means over the planes; both images mapped by the sharp one's range and clamped to it."""
     affine = range_affine(sharp)
-    a, b = (to_tensor(next(image.planes()), affine).clamp(0, 1) for image in (restored, sharp))
-    return psnr(a, b), ssim(a, b)
+    scores = []
+    for planes in zip(restored.planes(), sharp.planes(), strict=True):
+        a, b = (to_tensor(plane, affine).clamp(0, 1) for plane in planes)
+        scores.append((psnr(a, b), ssim(a, b)))
+    psnrs, ssims = zip(*scores, strict=True)
+    return statistics.fmean(psnrs), statistics.fmean(ssims)
 
 
 def summarise(scores: Iterable[Score]) -> list[Summary]:
@@ -105,7 +125,10 @@ def table_row(line: Summary) -> tuple[str, ...]:
 
 
 def _mean_sd(values: Sequence[float]) -> tuple[float, float]:
-    return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0
+    mean = statistics.fmean(values)
+    if len(values) == 1:
+        return mean, 0.0
+    return mean, statistics.stdev(values) if math.isfinite(mean) else math.nan  # equal images: infinite PSNR
 
 
 def write_csv(path: Path, scores: Iterable[Score]) -> None:

@@ -27,7 +27,7 @@ def list_weights() -> list[dict[str, object]]:
                 "name": name,
                 "for": card.image,
                 "channels": card.network.channels,
-                "parameters": f"{parameters(network):,}",
+                "parameters": parameters(network),
                 "halo px": card.halo,
                 "MB": round(path.stat().st_size / 1e6, 2),
             }
@@ -38,23 +38,23 @@ def list_weights() -> list[dict[str, object]]:
 def list_networks() -> list[dict[str, object]]:
     """The network presets, for a table: parameters, and multiply-accumulates at 256 x 256 of the linear layers and
     convolutions, and of the products of operators and scans."""
-    rows = []
+    rows: list[dict[str, object]] = []
     for name, config in NETWORKS.items():
         network = build(config)
         linear, products = multiply_accumulates(network)
         rows.append(
             {
                 "name": name,
-                "traces": "-" if config.scope != "elements" else config.traces,
+                "traces": None if config.scope != "elements" else config.traces,
                 "flux": config.flux
                 if config.scope == "elements"
                 else {"none": "none (LG)", "global": "none (GG)"}[config.scope],
                 "width": config.width,
-                "blocks": " ".join(map(str, config.blocks)),
+                "blocks": list(config.blocks),
                 "heads": config.heads,
-                "parameters": f"{parameters(network):,}",
-                "GMAC layers": f"{linear / 1e9:.2f}",
-                "GMAC operators": f"{products / 1e9:.2f}",
+                "parameters": parameters(network),
+                "GMAC layers": round(linear / 1e9, 2),
+                "GMAC operators": round(products / 1e9, 2),
             }
         )
     return rows
@@ -109,7 +109,7 @@ def card_facts(name: str) -> dict[str, object]:
     facts: dict[str, object] = {
         "file": path.name,
         "for": card.image or "unknown",
-        "parameters": f"{parameters(network):,}",
+        "parameters": parameters(network),
     }
     facts |= {"normalisation": card.normalization, "halo px": card.halo, "local": network.is_local}
     facts |= {f"network {key}": value for key, value in dataclasses.asdict(card.network).items()}

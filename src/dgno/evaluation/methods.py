@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -26,10 +27,28 @@ CLASSICAL: dict[str, Deconvolution] = {"wiener": unsupervised_wiener, "richardso
 
 
 def by_name(weights: Sequence[str], methods: Sequence[str], *, device: str = "auto") -> dict[str, Method]:
-    """The blurred image itself, the classical methods, and the weights, of these names."""
-    restorers = {name: make_restorer(name, device=device) for name in weights}
+    """The blurred image itself, the classical methods, and the weights, of these names.
+
+    Weights are called by the stem of their file, or as they were typed where two stems are equal.
+    """
     chosen: dict[str, Method] = {"blurred": unchanged, **classical(methods)}
-    return chosen | {Path(name).stem: by_restorer(*restorer) for name, restorer in restorers.items()}
+    names = titles(weights)
+    if taken := sorted({"blurred", *CLASSICAL} & set(names)):
+        hint = "rename the file, so that lines of the table can be told apart"
+        raise ConfigError(f"weights named {taken[0]!r}, which is the name of a method", hint=hint)
+    return chosen | {name: by_restorer(*make_restorer(given, device=device)) for name, given in names.items()}
+
+
+def titles(weights: Sequence[str]) -> dict[str, str]:
+    """What to call weights in a table -> how they were given. Raises ConfigError if some are given twice."""
+    _refuse_twice(weights)
+    stems = Counter(Path(name).stem for name in weights)
+    return {name if stems[Path(name).stem] > 1 else Path(name).stem: name for name in weights}
+
+
+def _refuse_twice(names: Sequence[str]) -> None:
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise ConfigError(f"{twice[0]!r} is given twice", hint="give each once")
 
 
 def by_restorer(restorer: Restorer, normalize: Normalizer) -> Method:
@@ -38,7 +57,10 @@ def by_restorer(restorer: Restorer, normalize: Normalizer) -> Method:
 
 
 def with_true_mean_psf(deconvolve: Deconvolution) -> Method:
-    """A method that is told the mean PSF of each simulated image, and works on the whole image at once."""
+    """A method that is told the mean PSF of each simulated image, and works on the whole image at once.
+
+    It sees the image by its range, which `compare.read_pair` makes the sharp one's: simulated values as they are.
+    """
 
     def method(image: Image, pair: PairFiles) -> Image:
         if pair.psf is None:
@@ -52,6 +74,7 @@ def with_true_mean_psf(deconvolve: Deconvolution) -> Method:
 
 def classical(names: Sequence[str]) -> dict[str, Method]:
     """The classical methods of these names."""
+    _refuse_twice(names)
     unknown = [name for name in names if name not in CLASSICAL]
     if unknown:
         raise ConfigError(f"no method {unknown[0]!r}", hint=f"known: {', '.join(CLASSICAL)}")

@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 
 from dgno.arrays import Image
 from dgno.data.pairs import PairFiles
-from dgno.evaluation.compare import Method, Score
-from dgno.io.image import read_image
+from dgno.evaluation.compare import Method, Score, read_pair
 
 CROP = 256  # px shown of an example
+PERFECT = 200.0  # dB; what an infinite PSNR counts as where numbers are drawn or ordered
 
 
 def box_plots(path: Path, scores: Sequence[Score]) -> None:
@@ -23,7 +23,8 @@ def box_plots(path: Path, scores: Sequence[Score]) -> None:
     figure = Figure(figsize=(4 + 1.2 * len(methods), 4), layout="tight")
     axes = figure.subplots(1, 2)
     for axis, measure, label in zip(axes, ("psnr", "ssim"), ("PSNR, dB", "SSIM"), strict=True):
-        axis.boxplot([[getattr(s, measure) for s in scores if s.method == m] for m in methods], tick_labels=methods)
+        values = [[min(getattr(s, measure), PERFECT) for s in scores if s.method == m] for m in methods]
+        axis.boxplot(values, tick_labels=methods)
         axis.set_ylabel(label)
         axis.tick_params(axis="x", rotation=30)
         axis.grid(axis="y", alpha=0.3)
@@ -31,16 +32,20 @@ def box_plots(path: Path, scores: Sequence[Score]) -> None:
 
 
 def examples(path: Path, pairs: Sequence[PairFiles], scores: Sequence[Score], methods: Mapping[str, Method]) -> None:
-    """Where the first method after the blurred image gains most, the median and least: blurred, restored, sharp."""
+    """Three pairs, restored by all methods: where the last one gains least over the first one, median, and most.
+
+    The first is the blurred image itself, and weights come last; see `methods.by_name`.
+    """
     names = list(methods)
-    gain = {s.image: s.psnr for s in scores if s.method == names[-1]}
-    before = {s.image: s.psnr for s in scores if s.method == names[0]}
+    gain, before = (
+        {s.image: min(s.psnr, PERFECT) for s in scores if s.method == name} for name in (names[-1], names[0])
+    )
     ranked = sorted(pairs, key=lambda pair: gain[pair.name] - before[pair.name])
     chosen = {"worst": ranked[0], "median": ranked[len(ranked) // 2], "best": ranked[-1]}
     figure = Figure(figsize=(2.6 * (len(names) + 1), 8), layout="tight")
     axes = figure.subplots(3, len(names) + 1, squeeze=False)
     for row, (label, pair) in zip(axes, chosen.items(), strict=True):
-        blurred, sharp = read_image(pair.blurred), read_image(pair.sharp)
+        blurred, sharp = read_pair(pair)
         shown = [method(blurred, pair) for method in methods.values()] + [sharp]
         for axis, image, name in zip(row, shown, [*names, "sharp"], strict=True):
             show(axis, image, sharp)

@@ -31,6 +31,7 @@ INTEGRATES: dict[str, Callable[..., tuple[Operators, Sides | None]]] = {
     "c": dg_operator_c.integrate_c,
 }
 APPLIES: dict[str, Callable[..., Tensor]] = {"reference": dg_operator.apply, "c": dg_operator_c.apply_c}
+POINTWISES: dict[str, Callable[..., Tensor]] = {"linear": pointwise_linear, "onednn": pointwise_onednn}
 GELU_GATES: dict[str, Callable[..., Tensor]] = {"reference": depthwise.gelu_gate, "c": depthwise_c.gelu_gate_c}
 SIGMOID_GATES: dict[str, Callable[..., Tensor]] = {"reference": depthwise.sigmoid_gate, "c": depthwise_c.sigmoid_gate_c}
 LARGEST_ELEMENT = 4096  # tokens; beyond, a matrix product over the whole element is faster than the compiled walk
@@ -109,6 +110,13 @@ def selective_scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D:
     return SCANS[choose_scan(u.device, u.dtype, A.shape[1]).name](u, delta, A, B, C, D)
 
 
+def choose_pointwise(device: torch.device) -> Choice:
+    """The version of the 1x1 convolution for tensors of this device."""
+    if device.type == "cpu" and torch.backends.mkldnn.is_available():
+        return Choice("onednn", "2 to 3 times faster than MKL on processors by AMD")
+    return Choice("linear", "oneDNN is for the CPU" if device.type != "cpu" else "torch is built without oneDNN")
+
+
 def integrate(
     kv: Tensor, key_norm: Tensor, value_norm: Tensor, size: tuple[int, int], sides: bool
 ) -> tuple[Operators, Sides | None]:
@@ -135,5 +143,4 @@ def sigmoid_gate(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """`pointwise.pointwise`, by the version that suits the tensors."""
-    run = pointwise_onednn if x.device.type == "cpu" and torch.backends.mkldnn.is_available() else pointwise_linear
-    return run(x, weight, bias)
+    return POINTWISES[choose_pointwise(x.device).name](x, weight, bias)

@@ -25,7 +25,7 @@ class SpatiallyVaryingBlur:
     Between two strengths of a list of levels the two neighbouring PSFs are mixed, weights linear in the strength.
     A constant field needs one level and is a plain convolution.
 
-    field : (h, w) strength at each pixel, in the unit that `family` takes
+    field : (h, w) strength at each pixel, in the unit that `family` takes; its dtype is that of the weights
     family : strength -> PSF
     boundary : "reflect" (half-sample symmetric), "replicate", "zero" or "circular"
     levels : strengths at which PSFs are computed; by default log-spaced, ten for every factor e, at least four
@@ -51,17 +51,17 @@ class SpatiallyVaryingBlur:
         r = self.radius
         padded = _pad(h, r, self.boundary)
         shape = tuple(padded.shape[-2:])
-        otfs = torch.fft.rfft2(self.psfs.to(h.dtype), s=shape)  # the PSFs lie at the origin's lower right
         spectrum = torch.fft.rfft2(padded)
         g = torch.zeros_like(h)
-        for weight, otf in zip(self.weights.to(h.dtype), otfs, strict=True):
+        for weight, psf in zip(self.weights, self.psfs, strict=True):
+            otf = torch.fft.rfft2(psf.to(h.dtype), s=shape)  # the PSF lies at the origin's lower right
             blurred = torch.fft.irfft2(spectrum * otf, s=shape)[..., 2 * r :, 2 * r :]
-            g = g + weight * blurred
+            g = g + weight.to(h.dtype) * blurred
         return g
 
     def mean_psf(self) -> Float[Tensor, "k k"]:
         """The average PSF over all pixels."""
-        return torch.einsum("l,lij->ij", self.weights.mean((-2, -1)), self.psfs)
+        return torch.einsum("l,lij->ij", self.weights.mean((-2, -1), dtype=torch.float64), self.psfs)
 
     def adjoint(self, g: Images) -> Images:
         """The transpose of `apply`: <apply(h), g> = <h, adjoint(g)>."""
@@ -86,15 +86,15 @@ def blur_levels(lowest: float, highest: float, per_e: int = 10) -> list[float]:
 
 
 def _interpolation_weights(field: Tensor, levels: Tensor) -> Float[Tensor, "levels h w"]:
-    """Hat functions: at every pixel the two levels around its strength share the weight 1."""
+    """Hat functions: at every pixel the two levels around its strength share the weight 1. In the field's dtype."""
+    weights = torch.zeros(len(levels), *field.shape, dtype=field.dtype)
     if len(levels) == 1:
-        return torch.ones(1, *field.shape, dtype=torch.float64)
-    field = field.double().clamp(levels[0], levels[-1])
-    upper = torch.searchsorted(levels, field).clamp(1, len(levels) - 1)
-    share = (field - levels[upper - 1]) / (levels[upper] - levels[upper - 1])
-    weights = torch.zeros(len(levels), *field.shape, dtype=torch.float64)
-    weights.scatter_(0, upper[None], share[None])
-    return weights.scatter_add_(0, upper[None] - 1, 1 - share[None])
+        return weights + 1
+    exact = field.double().clamp(levels[0], levels[-1])
+    upper = torch.searchsorted(levels, exact).clamp(1, len(levels) - 1)
+    share = (exact - levels[upper - 1]) / (levels[upper] - levels[upper - 1])
+    weights.scatter_(0, upper[None], share[None].to(field.dtype))
+    return weights.scatter_(0, upper[None] - 1, (1 - share)[None].to(field.dtype))
 
 
 def _embed(psf: PSF, radius: int) -> Float64[np.ndarray, "side side"]:

@@ -16,6 +16,7 @@ def poisson_gaussian(
     photons : detected at intensity 1
     read_noise : standard deviation in units of intensity
     """
+    x = x.contiguous()  # noise is drawn in the order of memory, and must not depend on it
     counts = torch.poisson(x.clamp_min(0) * photons, generator=generator)
     noise = torch.empty_like(x).normal_(generator=generator)
     return counts / photons + read_noise * noise

@@ -11,19 +11,23 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from dgno.checks import refuse_choice, refuse_interval, refuse_number
+from dgno.errors import ConfigError
 from dgno.optics.blur import SpatiallyVaryingBlur, blur_levels
 from dgno.optics.fields import FIELDS
 from dgno.optics.noise import poisson_gaussian
 from dgno.optics.psf import PSF, gaussian_disk
 
 Scene = Float[Tensor, "c h w"]
+MOST_PHOTONS = 1e15  # torch counts them in float32, up to 2^63
+LARGEST_SIGMA = 100.0  # px; PSFs are computed on a fine grid, which grows with the square
 
 
 @dataclass(frozen=True)
 class BlurRange:
     """What a random exposure may look like; (smallest, largest) of each.
 
-    sigma : blur in px, the standard deviation of the PSF along an axis
+    sigma : blur in px, the standard deviation of the PSF along an axis; (0, 0) is no blur, the camera's noise alone
     spread : largest ratio of the strengths inside one image
     softness : of the Gaussian-like disk; 0.25 is our standard disk, 1.5 almost a Gaussian
     fields : kinds of maps, see `dgno.optics.fields`
@@ -38,25 +42,50 @@ class BlurRange:
     photons: tuple[float, float] = (2000.0, 2000.0)
     read_noise: tuple[float, float] = (0.005, 0.005)
 
+    def __post_init__(self) -> None:
+        problems = refuse_interval("sigma", self.sigma, 0, LARGEST_SIGMA)
+        problems += refuse_number("spread", self.spread, 1) + refuse_interval("softness", self.softness, 0)
+        for i, kind in enumerate(self.fields):
+            problems += refuse_choice(f"fields[{i}]", kind, FIELDS)
+        if not self.fields:
+            problems.append(f"fields is empty, known: {', '.join(FIELDS)}")
+        problems += refuse_interval("photons", self.photons, 1, MOST_PHOTONS)
+        problems += refuse_interval("read_noise", self.read_noise, 0, 1)
+        if problems:
+            raise ConfigError("no exposure can be drawn from these ranges", why="; ".join(problems))
+
 
 @dataclass(frozen=True)
 class Exposure:
-    """One drawn exposure: the blur at every pixel in px, the disk's softness, the camera, and the noise's seed."""
+    """One drawn exposure: the blur at every pixel in px, the disk's softness, the camera, and the noise's seed.
+
+    field : the kind of map that `sigma` was drawn as, "given" if it was not drawn
+    boundary : how the scene goes on beyond its border, see `SpatiallyVaryingBlur`
+    """
 
     sigma: Float[Tensor, "h w"]
     softness: float
     photons: float
     read_noise: float
     noise_seed: int
+    field: str = "given"
+    boundary: str = "reflect"
 
     def blur(self) -> SpatiallyVaryingBlur:
         """The blur as a linear operator."""
         levels = common_levels(float(self.sigma.min()), float(self.sigma.max()))
-        return SpatiallyVaryingBlur(self.sigma, functools.partial(_disk, softness=self.softness), levels=levels)
+        family = functools.partial(_disk, softness=self.softness)
+        return SpatiallyVaryingBlur(self.sigma, family, boundary=self.boundary, levels=levels)
 
-    def of(self, scene: Scene) -> Scene:
-        """The blurred and noisy image of a scene in [0, 1]; noise may leave the range."""
-        generator = torch.Generator().manual_seed(self.noise_seed)
+    def of(self, scene: Scene, plane: int = 0) -> Scene:
+        """The blurred and noisy image of a scene in [0, 1]; noise may leave the range.
+
+        plane : of an image whose planes are exposed one by one; each has noise of its own
+        """
+        seed = self.noise_seed
+        if plane:
+            seed = int(np.random.SeedSequence([seed, plane]).generate_state(1, np.uint64)[0] >> 1)
+        generator = torch.Generator().manual_seed(seed)
         blurred = self.blur().apply(scene)
         return poisson_gaussian(blurred, photons=self.photons, read_noise=self.read_noise, generator=generator)
 
@@ -73,6 +102,7 @@ def draw_exposure(shape: tuple[int, int], ranges: BlurRange, rng: np.random.Gene
         photons=float(np.exp(rng.uniform(*np.log(ranges.photons)))),
         read_noise=float(rng.uniform(*ranges.read_noise)),
         noise_seed=int(rng.integers(2**62)),
+        field=kind,
     )
 
 

@@ -11,19 +11,29 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dgno.checks import refuse_choice, refuse_count, refuse_number
 from dgno.data.scenes import Augmentation, Source
 from dgno.errors import ConfigError
+from dgno.networks.blocks import pad_multiple
 from dgno.networks.config import DGNOConfig
 from dgno.optics.simulate import BlurRange
+from dgno.weights.store import NORMALIZATIONS, embedded_names
+
+FFT_NORMS = ("ortho", "backward")
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of the run: until this step, crops of this side and batches of this size."""
+    """A part of the run: until this step, crops of this side in px and batches of this size."""
 
     until: int
     crop: int
     batch: int
+
+    def __post_init__(self) -> None:
+        problems = [p for name in ("until", "crop", "batch") for p in refuse_count(name, getattr(self, name), 1)]
+        if problems:
+            raise ConfigError("the stage cannot be trained", why="; ".join(problems))
 
 
 @dataclass(frozen=True)
@@ -32,9 +42,11 @@ class TrainConfig:
 
     data : folder that the globs of `sources` start from
     out : folder for checkpoints, log and weights
-    network : the network to train; `init` starts from these weights instead of fresh ones
+    network : the network to train
+    init : start from these weights instead of fresh ones: a file, the name of weights that come with the package, or
+        the folder of a checkpoint of another run
     image, normalization : what the weights are for, and how images come to [0, 1]; see `weights.store.Card`
-    stages : crop and batch, by step; the last `until` is the number of steps
+    stages : crop and batch, by step, crops in multiples of the network's; the last `until` is the number of steps
     learning_rate, final_learning_rate, warmup : cosine from the first to the second, after linear warm-up steps
     weight_decay, clip : AdamW's; largest norm of the gradient
     ema : decay of the averaged weights that are saved to use; 0 saves the last ones
@@ -62,6 +74,35 @@ class TrainConfig:
     checkpoint_every: int = 500
     validate_every: int = 500
 
+    def __post_init__(self) -> None:
+        problems = refuse_choice("normalization", self.normalization, NORMALIZATIONS)
+        problems += refuse_choice("fft_norm", self.fft_norm, FFT_NORMS)
+        for name in ("learning_rate", "final_learning_rate", "weight_decay"):
+            problems += refuse_number(name, getattr(self, name), 0)
+        problems += refuse_number("clip", self.clip, 0, above_lowest=True)
+        problems += refuse_number("ema", self.ema, 0, 1 - 1e-9)
+        for name, lowest in {"warmup": 0, "seed": 0, "checkpoint_every": 1, "validate_every": 1}.items():
+            problems += refuse_count(name, getattr(self, name), lowest)
+        if not any(source.weight for source in self.sources):
+            problems.append("sources has no source with a weight above 0")
+        problems += self._problems_of_stages()
+        if problems:
+            raise ConfigError("the run cannot be trained", why="; ".join(problems))
+
+    def _problems_of_stages(self) -> list[str]:
+        if not self.stages:
+            return ["stages is empty, wanted at least one {until, crop, batch}"]
+        multiple = pad_multiple(self.network.element_size, self.network.scan_block)
+        problems = [
+            f"stages[{i}].crop is {stage.crop}, wanted a multiple of {multiple} px, as the network needs"
+            for i, stage in enumerate(self.stages)
+            if stage.crop % multiple
+        ]
+        ends = [stage.until for stage in self.stages]
+        if ends != sorted(set(ends)):
+            problems.append(f"stages end at {', '.join(map(str, ends))}, wanted rising steps")
+        return problems
+
     @property
     def steps(self) -> int:
         return self.stages[-1].until
@@ -72,7 +113,10 @@ class TrainConfig:
 
 
 def load_config(path: Path) -> TrainConfig:
-    """Read a TOML file; every unknown key, missing key and wrong type is named, all at once."""
+    """Read a TOML file; every unknown key, missing key, wrong type and impossible value is named, all at once.
+
+    Relative paths in it (`data`, `out`, `init`) start at its own folder.
+    """
     try:
         table = tomllib.loads(path.read_text())
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -82,7 +126,10 @@ def load_config(path: Path) -> TrainConfig:
     if problems:
         raise ConfigError("the configuration does not fit", path=path, why="; ".join(problems))
     assert isinstance(config, TrainConfig)
-    return dataclasses.replace(config, data=(path.parent / config.data), out=(path.parent / config.out))
+    init = config.init
+    if init is not None and str(init) not in embedded_names():
+        init = path.parent / init
+    return dataclasses.replace(config, data=path.parent / config.data, out=path.parent / config.out, init=init)
 
 
 def _read(kind: Any, value: Any, where: str, problems: list[str]) -> Any:

@@ -6,24 +6,26 @@ import dataclasses
 import hashlib
 import json
 import math
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from dgno.data.scenes import SimulatedPairs
-from dgno.errors import ResumeError, TrainingDiverged
+from dgno.data.scenes import SimulatedPairs, data_files
+from dgno.errors import CheckpointMismatch, ConfigError, ResumeError, TrainingDiverged, printable
 from dgno.metrics import psnr
 from dgno.networks.presets import build
 from dgno.training.config import TrainConfig
 from dgno.training.losses import FFT_WEIGHT, multi_scale_loss
-from dgno.training.state import TrainState
-from dgno.weights.store import Card, read_weights, save_weights
+from dgno.training.state import CPU, TrainState, checkpoint_tensors, newest_whole
+from dgno.weights.store import Card, check_fit, load_weights, save_weights
 
 MOST_SKIPPED = 10  # steps in a row without a finite gradient
 VALIDATION_CROPS, VALIDATION_SIZE = 16, 128  # px
+CONFIGURATION, DATA = "configuration", "list of data files"
 
 
 def train(
@@ -31,31 +33,36 @@ def train(
     *,
     resume: bool = False,
     max_minutes: float = math.inf,
+    device: torch.device = CPU,
     report: Callable[[dict[str, float]], None] = lambda entry: None,
+    remark: Callable[[str], None] = lambda text: None,
 ) -> tuple[Path, int]:
     """Train as the configuration says. Returns the file of weights and the number of steps they have seen.
 
     resume : go on from the newest checkpoint in `config.out`
-    max_minutes : stop at a step boundary after this time, ready to be resumed
+    max_minutes : stop at a step boundary after this time, ready to be resumed; 0 takes no step
+    device : that the network and its batches lie on; a run may be resumed on another one
     report : called with every entry of the log
+    remark : called with what the user should know, once each
+
+    Raises ConfigError, CheckpointError (`config.init`), ResumeError, TrainingDiverged.
     """
-    digest = hashlib.sha256(repr(dataclasses.replace(config, out=Path(), data=Path())).encode()).hexdigest()
+    if not max_minutes >= 0:
+        raise ConfigError(f"max_minutes is {max_minutes}", hint="give a number of minutes of at least 0")
+    digests = _digests(config)
     checkpoints, log = config.out / "checkpoints", config.out / "log.jsonl"
-    state = TrainState.start(config, read_weights(config.init)[1] if config.init else None)
-    if resume:
-        state.load_newest(checkpoints, digest)
-        _truncate(log, state.step)
-    elif any(checkpoints.glob("step-*")):
-        raise ResumeError(
-            "the folder holds checkpoints already", path=config.out, hint="add --resume, or choose another `out`"
-        )
-    pairs, held_out = (_pairs(config, validation) for validation in (False, True))
+    state = _begin(config, digests, resume=resume, device=device)
     config.out.mkdir(parents=True, exist_ok=True)
+    _truncate(log, state.step)
+    pairs, held_out = (_pairs(config, validation) for validation in (False, True))
+    if held_out.is_empty:
+        remark("no validation: every source is a single file, so none can be held out")
     started = time.monotonic()
 
     while state.step < config.steps and time.monotonic() - started < 60 * max_minutes:
         stage = config.stage(state.step)
-        blurred, sharp = pairs.batch(stage.crop, stage.batch, seed=config.seed, step=state.step)
+        batch = pairs.batch(stage.crop, stage.batch, seed=config.seed, step=state.step)
+        blurred, sharp = (images.to(device) for images in batch)
         state.network.train().seed_routing([[config.seed, state.step, slot] for slot in range(stage.batch)])
         outputs = state.network.at_all_scales(blurred)
         spatial, frequency = multi_scale_loss(outputs, sharp, fft_norm=config.fft_norm)
@@ -65,17 +72,60 @@ def train(
             state.update_average(config.ema)
 
         entry = {"step": state.step, "spatial": spatial.item(), "frequency": frequency.item(), "gradient": norm}
-        if state.step % config.validate_every == 0 or state.step == config.steps:
-            entry |= validate(state, config, held_out)
+        is_due = state.step % config.validate_every == 0 or state.step == config.steps
+        if is_due and not held_out.is_empty:
+            entry |= validate(state, config, held_out, device=device)
         _append(log, entry | {"minutes": (time.monotonic() - started) / 60})
         report(entry)
-        if state.step % config.checkpoint_every == 0 or state.step == config.steps:
-            state.save(checkpoints, digest)
+        if state.step % config.checkpoint_every == 0 and not state.skipped:  # one with a finite loss is kept
+            state.save(checkpoints, digests)
 
-    state.save(checkpoints, digest)
-    facts = {"name": config.out.name, "steps": state.step, "of steps": config.steps, "configuration": digest[:16]}
+    state.save(checkpoints, digests)
+    facts = {"name": config.out.name, "steps": state.step, "of steps": config.steps}
+    facts["configuration"] = digests[CONFIGURATION][:16]
     card = Card(config.network, config.image, config.normalization, training=facts)
     return save_weights(config.out / "weights.safetensors", state.best_tensors(), card), state.step
+
+
+def _begin(config: TrainConfig, digests: dict[str, str], *, resume: bool, device: torch.device) -> TrainState:
+    """The state that the first step finds."""
+    checkpoints = config.out / "checkpoints"
+    if resume:
+        state = TrainState.start(config, device=device)
+        state.load_newest(checkpoints, digests)
+        return state
+    if any(checkpoints.glob("step-*")):
+        raise ResumeError(
+            "the folder holds checkpoints already", path=config.out, hint="add --resume, or choose another `out`"
+        )
+    return TrainState.start(config, _initial(config), device=device)
+
+
+def _digests(config: TrainConfig) -> dict[str, str]:
+    """What a checkpoint belongs to: the configuration, and names and sizes of the data files. Folders may be moved."""
+    init = config.init and Path(config.init.name)
+    settings = dataclasses.replace(config, out=Path(), data=Path(), init=init)
+    found = data_files(config.data, config.sources)
+    files = [[(file.relative_to(config.data).as_posix(), file.stat().st_size) for file in group] for group in found]
+    return {CONFIGURATION: _sha256(repr(settings)), DATA: _sha256(repr(files))}
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(os.fsencode(text)).hexdigest()
+
+
+def _initial(config: TrainConfig) -> dict[str, Tensor] | None:
+    """The tensors that `init` names, if they fit the network."""
+    if config.init is None:
+        return None
+    tensors = checkpoint_tensors(config.init) if config.init.is_dir() else load_weights(config.init)[0].state_dict()
+    with torch.device("meta"):
+        network = build(config.network)
+    try:
+        return check_fit(network, tensors, path=config.init)
+    except CheckpointMismatch as error:
+        error.hint = "give `init` of the network in [network], or change [network]"
+        raise
 
 
 def learning_rate(step: int, config: TrainConfig) -> float:
@@ -100,23 +150,34 @@ def _descend(state: TrainState, loss: torch.Tensor, config: TrainConfig) -> floa
     else:
         state.skipped += 1
         if state.skipped == MOST_SKIPPED:
-            raise TrainingDiverged(
-                "the loss is not finite",
-                why=f"{MOST_SKIPPED} steps in a row up to step {state.step}",
-                hint="lower `learning_rate` or `clip`, and resume from the last checkpoint",
-            )
+            raise _diverged(state, config)
     return norm
 
 
+def _diverged(state: TrainState, config: TrainConfig) -> TrainingDiverged:
+    """A checkpoint takes no other configuration, so the way on is a new run that starts from it."""
+    good = newest_whole(config.out / "checkpoints")
+    start = f' and `init = "{printable(good.absolute())}"`' if good else ""
+    return TrainingDiverged(
+        "the loss is not finite",
+        path=config.out,
+        why=f"{MOST_SKIPPED} steps in a row up to step {state.step}",
+        hint=f"lower `learning_rate` or `clip`, and train anew with another `out`{start}",
+    )
+
+
 @torch.no_grad()
-def validate(state: TrainState, config: TrainConfig, held_out: SimulatedPairs) -> dict[str, float]:
+def validate(
+    state: TrainState, config: TrainConfig, held_out: SimulatedPairs, *, device: torch.device = CPU
+) -> dict[str, float]:
     """PSNR of blurred and restored crops that no training step sees."""
-    network = build(config.network)
+    network = build(config.network).to(device)
     network.load_state_dict(state.best_tensors())
     network.eval()
     before, after = [], []
     for index in range(VALIDATION_CROPS):
-        blurred, sharp = held_out.batch(VALIDATION_SIZE, 1, seed=config.seed, step=index)
+        batch = held_out.batch(VALIDATION_SIZE, 1, seed=config.seed, step=index)
+        blurred, sharp = (images.to(device) for images in batch)
         before.append(psnr(blurred.clamp(0, 1), sharp))
         after.append(psnr(network(blurred).clamp(0, 1), sharp))
     return {"psnr_blurred": sum(before) / len(before), "psnr_restored": sum(after) / len(after)}

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,12 +19,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from dgno.errors import ResumeError
+from dgno.errors import CorruptCheckpoint, ResumeError
 from dgno.networks.dgno import DGNO
 from dgno.networks.presets import build
 from dgno.training.config import TrainConfig
 
 KEEP = 2  # checkpoints
+CPU = torch.device("cpu")
 
 
 @dataclass
@@ -37,8 +39,10 @@ class TrainState:
     skipped: int = 0  # steps in a row whose gradient was not finite
 
     @classmethod
-    def start(cls, config: TrainConfig, tensors: dict[str, Tensor] | None = None) -> TrainState:
-        """A fresh state: parameters drawn with the run's seed, or `tensors` to go on from."""
+    def start(
+        cls, config: TrainConfig, tensors: dict[str, Tensor] | None = None, *, device: torch.device = CPU
+    ) -> TrainState:
+        """A fresh state on a device: parameters drawn with the run's seed, or `tensors` to go on from."""
         torch.manual_seed(config.seed)
         network = build(config.network)
         if tensors is not None:
@@ -46,6 +50,7 @@ class TrainState:
         else:  # begin as the identity
             for output in (network.output_full, network.output_half, network.output_quarter):
                 output.weight.data.zero_()
+        network.to(device)  # drawn on the CPU, so that a seed means the same network everywhere
         average = {k: v.clone() for k, v in network.state_dict().items()} if config.ema else {}
         optimizer = torch.optim.AdamW(
             network.parameters(), lr=config.learning_rate, betas=(0.9, 0.999), weight_decay=config.weight_decay
@@ -62,8 +67,8 @@ class TrainState:
         """The tensors to use: the running average if there is one."""
         return self.average or self.network.state_dict()
 
-    def save(self, folder: Path, digest: str) -> Path:
-        """Write a checkpoint below `folder`; `digest` names the configuration it belongs to."""
+    def save(self, folder: Path, digests: Mapping[str, str]) -> Path:
+        """Write a checkpoint below `folder`; `digests` stand for the configuration and the data it belongs to."""
         place = folder / f"step-{self.step:08d}"
         unfinished = folder / f".{place.name}.dgno-part"
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -72,7 +77,7 @@ class TrainState:
         if self.average:
             save_file(_contiguous(self.average), unfinished / "ema.safetensors")
         save_file(self._optimizer_tensors(), unfinished / "optim.safetensors")
-        facts = {"schema": 1, "step": self.step, "skipped": self.skipped, "config": digest}
+        facts = {"schema": 2, "step": self.step, "skipped": self.skipped, "belongs to": dict(digests)}
         (unfinished / "state.json").write_text(json.dumps(facts, indent=1))
         sums = [f"{_sha256(file)}  {file.name}\n" for file in sorted(unfinished.iterdir())]
         (unfinished / "SHA256SUMS").write_text("".join(sums))
@@ -85,22 +90,24 @@ class TrainState:
             shutil.rmtree(old)
         return place
 
-    def load_newest(self, folder: Path, digest: str) -> None:
+    def load_newest(self, folder: Path, digests: Mapping[str, str]) -> None:
         """Go on from the newest whole checkpoint below `folder`."""
-        whole = [place for place in sorted(folder.glob("step-*"), reverse=True) if _is_whole(place)]
-        if not whole:
+        newest = newest_whole(folder)
+        if newest is None:
             raise ResumeError("nothing to resume from", path=folder, why="no whole checkpoint is there")
-        facts = json.loads((whole[0] / "state.json").read_text())
-        if facts["config"] != digest:
+        facts = json.loads((newest / "state.json").read_text())
+        begun = facts.get("belongs to", {})
+        if differing := [name for name, digest in digests.items() if begun.get(name) != digest]:
             raise ResumeError(
-                "the checkpoint belongs to another configuration",
-                path=whole[0],
-                hint="resume with the configuration it was begun with, or give another `out`",
+                f"the checkpoint belongs to {' and '.join(f'another {name}' for name in differing)}",
+                path=newest,
+                hint="resume as the run was begun, or give another `out`",
             )
-        self.network.load_state_dict(load_file(whole[0] / "model.safetensors"))
+        self.network.load_state_dict(load_file(newest / "model.safetensors"))
         if self.average:
-            self.average = load_file(whole[0] / "ema.safetensors")
-        self._load_optimizer_tensors(load_file(whole[0] / "optim.safetensors"))
+            average = load_file(newest / "ema.safetensors")
+            self.average = {name: tensor.to(self.average[name].device) for name, tensor in average.items()}
+        self._load_optimizer_tensors(load_file(newest / "optim.safetensors"))
         self.step, self.skipped = facts["step"], facts["skipped"]
 
     def _optimizer_tensors(self) -> dict[str, Tensor]:
@@ -122,7 +129,20 @@ class TrainState:
 
 
 def _contiguous(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+
+def newest_whole(folder: Path) -> Path | None:
+    """The newest checkpoint below `folder` whose sums are right."""
+    return next((place for place in sorted(folder.glob("step-*"), reverse=True) if _is_whole(place)), None)
+
+
+def checkpoint_tensors(place: Path) -> dict[str, Tensor]:
+    """The network's tensors in a checkpoint, or their running average if the run kept one."""
+    if not _is_whole(place):
+        raise CorruptCheckpoint("not a whole checkpoint", path=place, hint="give a folder step-... of `checkpoints`")
+    average = place / "ema.safetensors"
+    return load_file(average if average.exists() else place / "model.safetensors")
 
 
 def _sha256(file: Path) -> str:

@@ -1,0 +1,57 @@
+"""What is wrong with the fields of a record, in sentences: one ConfigError can then name all of it.
+
+Every function gives a list, empty if nothing is wrong.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable
+
+
+def refuse_choice(name: str, value: object, known: Iterable[str]) -> list[str]:
+    """Anything but one of the known names; the nearest of them is suggested."""
+    known = tuple(known)
+    if value in known:
+        return []
+    nearest = difflib.get_close_matches(str(value), known, n=1)
+    meant = f"did you mean {nearest[0]!r}? " if nearest else ""
+    return [f"{name} is {value!r}, {meant}known: {', '.join(known)}"]
+
+
+def refuse_count(name: str, value: object, lowest: int) -> list[str]:
+    """Anything but a whole number from `lowest` on."""
+    if isinstance(value, int) and not isinstance(value, bool) and value >= lowest:
+        return []
+    return [f"{name} is {value!r}, wanted a whole number of at least {lowest}"]
+
+
+def refuse_number(
+    name: str, value: object, lowest: float, highest: float = math.inf, *, above_lowest: bool = False
+) -> list[str]:
+    """Anything but a finite number between the two; `above_lowest` leaves the lowest itself out."""
+    if _is_number(value, lowest, highest) and not (above_lowest and value == lowest):
+        return []
+    return [f"{name} is {value!r}, wanted {_bounds(lowest, highest, above_lowest)}"]
+
+
+def refuse_interval(
+    name: str, value: object, lowest: float, highest: float = math.inf, *, above_lowest: bool = False
+) -> list[str]:
+    """Anything but two finite numbers (smallest, largest), in this order, between the bounds."""
+    is_pair = isinstance(value, tuple) and len(value) == 2 and all(_is_number(v, lowest, highest) for v in value)
+    if is_pair and value[0] <= value[1] and not (above_lowest and value[0] == lowest):  # type: ignore[index]
+        return []
+    return [f"{name} is {value!r}, wanted (smallest, largest), each {_bounds(lowest, highest, above_lowest)}"]
+
+
+def _is_number(value: object, lowest: float, highest: float) -> bool:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and math.isfinite(value) and lowest <= value <= highest  # type: ignore[arg-type, operator]
+
+
+def _bounds(lowest: float, highest: float, above_lowest: bool) -> str:
+    low = "" if lowest == -math.inf else f" {'above' if above_lowest else 'of at least'} {lowest:g}"
+    high = "" if highest == math.inf else f"{' and' if low else ''} at most {highest:g}"
+    return f"a finite number{low}{high}".replace("number at", "number of at")
