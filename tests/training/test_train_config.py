@@ -12,6 +12,9 @@ from dgno.errors import ConfigError
 from dgno.optics.simulate import BlurRange
 from dgno.training.config import Stage, TrainConfig, load_config
 from dgno.training.loop import learning_rate
+from dgno.weights.store import embedded_names, find_weights, read_weights
+
+DOCUMENTED = Path(__file__).parents[2] / "docs" / "training"
 
 
 def test_read(run_folder: Path) -> None:
@@ -135,3 +138,15 @@ def test_the_learning_rate_rises_and_falls(run_folder: Path) -> None:
     assert max(rates) == pytest.approx(2e-3) == rates[2]
     assert rates[2:] == sorted(rates[2:], reverse=True)
     assert rates[-1] == pytest.approx(1e-6)
+
+
+@pytest.mark.parametrize("path", sorted(DOCUMENTED.glob("*.toml")), ids=lambda path: path.stem)
+def test_the_configurations_of_the_embedded_weights_are_valid(path: Path) -> None:
+    """And they describe the networks that the weights hold."""
+    config = load_config(path)
+    card, _ = read_weights(find_weights(path.stem))
+    assert (card.network, card.image, card.normalization) == (config.network, config.image, config.normalization)
+
+
+def test_every_embedded_weights_has_its_configuration() -> None:
+    assert {path.stem for path in DOCUMENTED.glob("*.toml")} == set(embedded_names())
