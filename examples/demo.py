@@ -32,7 +32,7 @@ def main(folder: Path) -> None:
     rows = figure.subplots(3, 3)
 
     for row, name, sharp, seed in zip(
-        rows, ("cell", "H&E"), (data.cell()[170:510, 190:530], read("he_sharp")), (5, 7), strict=False
+        rows, ("cell", "H&E"), (data.cell()[201:541, 210:550], read("he_sharp")), (5, 7), strict=False
     ):
         blurred, truth = dgno.simulate(sharp, seed=seed)
         restored = dgno.restore(blurred)
