@@ -57,6 +57,8 @@ def train(
             remark=lambda text: say(text, quiet=quiet),
         )
     finished = steps == read.steps
+    if finished:
+        say("measuring how much context tiles need", quiet=quiet)
     halo = store_halo(weights) if finished else None
     if json:
         print_json({"weights": str(weights), "steps": steps, "finished": finished, "halo": halo})
