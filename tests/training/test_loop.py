@@ -261,7 +261,7 @@ def test_everything_lies_on_the_device_that_was_asked_for(config: TrainConfig, m
     assert {t.device for t in state.average.values()} == {device}
     seen: list[torch.device] = []
 
-    def step(state: object, loss: torch.Tensor, config: object) -> float:
+    def step(state: object, loss: torch.Tensor, config: object, ranks: object) -> float:
         seen.append(loss.device)
         raise InterruptedError
 

@@ -9,6 +9,7 @@ import pytest
 
 from dgno.data.scenes import Augmentation, Source
 from dgno.errors import ConfigError
+from dgno.networks.presets import NETWORKS
 from dgno.optics.simulate import BlurRange
 from dgno.training.config import Stage, TrainConfig, load_config
 from dgno.training.loop import learning_rate
@@ -138,6 +139,16 @@ def test_the_learning_rate_rises_and_falls(run_folder: Path) -> None:
     assert max(rates) == pytest.approx(2e-3) == rates[2]
     assert rates[2:] == sorted(rates[2:], reverse=True)
     assert rates[-1] == pytest.approx(1e-6)
+
+
+def test_a_network_may_be_a_preset_with_changes(run_folder: Path) -> None:
+    file = run_folder / "config.toml"
+    head, tail = file.read_text().split("[network]")
+    file.write_text(head + '[network]\npreset = "nano-face"\nchannels = 3\n\n[blur]' + tail.split("[blur]")[1])
+    assert load_config(file).network == replace(NETWORKS["nano-face"], channels=3)
+    file.write_text(file.read_text().replace("nano-face", "nano-fase"))
+    with pytest.raises(ConfigError, match=r"network\.preset is 'nano-fase', did you mean 'nano-face'"):
+        load_config(file)
 
 
 @pytest.mark.parametrize("path", sorted(DOCUMENTED.glob("*.toml")), ids=lambda path: path.stem)

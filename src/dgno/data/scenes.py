@@ -106,9 +106,12 @@ class SimulatedPairs:
         """Is there nothing to draw from? So it is where every source is a single file, and nothing can be held out."""
         return sum(self.weights) == 0
 
-    def batch(self, crop: int, size: int, *, seed: int, step: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Blurred and sharp, (size, channels, crop, crop) each."""
-        samples = [self.sample(crop, np.random.default_rng([seed, step, slot])) for slot in range(size)]
+    def batch(
+        self, crop: int, size: int, *, seed: int, step: int, slots: Sequence[int] | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Blurred and sharp, (size, channels, crop, crop) each; of `slots` alone, if given."""
+        wanted = range(size) if slots is None else slots
+        samples = [self.sample(crop, np.random.default_rng([seed, step, slot])) for slot in wanted]
         blurred, sharp = zip(*samples, strict=True)
         return torch.stack(blurred), torch.stack(sharp)
 

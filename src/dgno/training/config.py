@@ -16,10 +16,12 @@ from dgno.data.scenes import Augmentation, Source
 from dgno.errors import ConfigError
 from dgno.networks.blocks import pad_multiple
 from dgno.networks.config import DGNOConfig
+from dgno.networks.presets import NETWORKS
 from dgno.optics.simulate import BlurRange
 from dgno.weights.store import NORMALIZATIONS, embedded_names
 
 FFT_NORMS = ("ortho", "backward")
+PRECISIONS = ("fp32", "bf16")
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class TrainConfig:
     weight_decay, clip : AdamW's; largest norm of the gradient
     ema : decay of the averaged weights that are saved to use; 0 saves the last ones
     fft_norm : of the loss's Fourier term; "ortho", or "backward" for the paper's recipe
+    precision : of the products, "fp32" or "bf16"; scans, operators, loss and parameters stay in float32
     """
 
     data: Path
@@ -70,6 +73,7 @@ class TrainConfig:
     clip: float = 1.0
     ema: float = 0.0
     fft_norm: str = "backward"
+    precision: str = "fp32"
     seed: int = 0
     checkpoint_every: int = 500
     validate_every: int = 500
@@ -77,6 +81,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         problems = refuse_choice("normalization", self.normalization, NORMALIZATIONS)
         problems += refuse_choice("fft_norm", self.fft_norm, FFT_NORMS)
+        problems += refuse_choice("precision", self.precision, PRECISIONS)
         for name in ("learning_rate", "final_learning_rate", "weight_decay"):
             problems += refuse_number(name, getattr(self, name), 0)
         problems += refuse_number("clip", self.clip, 0, above_lowest=True)
@@ -115,13 +120,16 @@ class TrainConfig:
 def load_config(path: Path) -> TrainConfig:
     """Read a TOML file; every unknown key, missing key, wrong type and impossible value is named, all at once.
 
-    Relative paths in it (`data`, `out`, `init`) start at its own folder.
+    Relative paths in it (`data`, `out`, `init`) start at its own folder. In [network], `preset` takes the fields of a
+    network of `dgno models`, which the others change.
     """
     try:
         table = tomllib.loads(path.read_text())
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError("cannot read the configuration", path=path, why=str(error)) from error
     problems: list[str] = []
+    if isinstance(network := table.get("network"), dict):
+        table["network"] = _with_preset(network, problems)
     config = _read(TrainConfig, table, "", problems)
     if problems:
         raise ConfigError("the configuration does not fit", path=path, why="; ".join(problems))
@@ -130,6 +138,18 @@ def load_config(path: Path) -> TrainConfig:
     if init is not None and str(init) not in embedded_names():
         init = path.parent / init
     return dataclasses.replace(config, data=path.parent / config.data, out=path.parent / config.out, init=init)
+
+
+def _with_preset(network: dict[str, Any], problems: list[str]) -> dict[str, Any]:
+    """The fields of a [network] table, those of its preset filled in."""
+    changed = {key: value for key, value in network.items() if key != "preset"}
+    if "preset" not in network:
+        return changed
+    if wrong := refuse_choice("network.preset", network["preset"], NETWORKS):
+        problems.extend(wrong)
+        return changed
+    fields = {key: value for key, value in dataclasses.asdict(NETWORKS[network["preset"]]).items() if value is not None}
+    return fields | {"blocks": list(fields["blocks"])} | changed
 
 
 def _read(kind: Any, value: Any, where: str, problems: list[str]) -> Any:

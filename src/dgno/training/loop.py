@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -20,6 +21,7 @@ from dgno.metrics import psnr
 from dgno.networks.presets import build
 from dgno.training.config import TrainConfig
 from dgno.training.losses import FFT_WEIGHT, multi_scale_loss
+from dgno.training.parallel import Ranks
 from dgno.training.state import CPU, TrainState, checkpoint_tensors, newest_whole
 from dgno.weights.store import Card, check_fit, load_weights, save_weights
 
@@ -34,6 +36,7 @@ def train(
     resume: bool = False,
     max_minutes: float = math.inf,
     device: torch.device = CPU,
+    ranks: Ranks = Ranks(),  # noqa: B008  # frozen
     report: Callable[[dict[str, float]], None] = lambda entry: None,
     remark: Callable[[str], None] = lambda text: None,
 ) -> tuple[Path, int]:
@@ -42,6 +45,7 @@ def train(
     resume : go on from the newest checkpoint in `config.out`
     max_minutes : stop at a step boundary after this time, ready to be resumed; 0 takes no step
     device : that the network and its batches lie on; a run may be resumed on another one
+    ranks : the processes that share every batch; the first one logs, validates and saves for all
     report : called with every entry of the log
     remark : called with what the user should know, once each
 
@@ -49,30 +53,24 @@ def train(
     """
     if not max_minutes >= 0:
         raise ConfigError(f"max_minutes is {max_minutes}", hint="give a number of minutes of at least 0")
+    for stage in config.stages:
+        ranks.slots(stage.batch)
     digests = _digests(config)
     checkpoints, log = config.out / "checkpoints", config.out / "log.jsonl"
     state = _begin(config, digests, resume=resume, device=device)
     config.out.mkdir(parents=True, exist_ok=True)
-    _truncate(log, state.step)
+    if ranks.is_first:
+        _truncate(log, state.step)
     pairs, held_out = (_pairs(config, validation) for validation in (False, True))
     if held_out.is_empty:
         remark("no validation: every source is a single file, so none can be held out")
     started = time.monotonic()
 
-    while state.step < config.steps and time.monotonic() - started < 60 * max_minutes:
-        stage = config.stage(state.step)
-        batch = pairs.batch(stage.crop, stage.batch, seed=config.seed, step=state.step)
-        blurred, sharp = (images.to(device) for images in batch)
-        state.network.train().seed_routing([[config.seed, state.step, slot] for slot in range(stage.batch)])
-        outputs = state.network.at_all_scales(blurred)
-        spatial, frequency = multi_scale_loss(outputs, sharp, fft_norm=config.fft_norm)
-        norm = _descend(state, spatial + FFT_WEIGHT * frequency, config)
-        state.step += 1
-        if config.ema:
-            state.update_average(config.ema)
-
-        entry = {"step": state.step, "spatial": spatial.item(), "frequency": frequency.item(), "gradient": norm}
+    while state.step < config.steps and ranks.agree(time.monotonic() - started < 60 * max_minutes):
+        entry = take_step(state, config, pairs, ranks=ranks, device=device)
         is_due = state.step % config.validate_every == 0 or state.step == config.steps
+        if not ranks.is_first:
+            continue
         if is_due and not held_out.is_empty:
             entry |= validate(state, config, held_out, device=device)
         _append(log, entry | {"minutes": (time.monotonic() - started) / 60})
@@ -80,11 +78,35 @@ def train(
         if state.step % config.checkpoint_every == 0 and not state.skipped:  # one with a finite loss is kept
             state.save(checkpoints, digests)
 
-    state.save(checkpoints, digests)
-    facts = {"name": config.out.name, "steps": state.step, "of steps": config.steps}
-    facts["configuration"] = digests[CONFIGURATION][:16]
-    card = Card(config.network, config.image, config.normalization, training=facts)
-    return save_weights(config.out / "weights.safetensors", state.best_tensors(), card), state.step
+    weights = config.out / "weights.safetensors"
+    if ranks.is_first:
+        state.save(checkpoints, digests)
+        facts = {"name": config.out.name, "steps": state.step, "of steps": config.steps}
+        facts["configuration"] = digests[CONFIGURATION][:16]
+        card = Card(config.network, config.image, config.normalization, training=facts)
+        save_weights(weights, state.best_tensors(), card)
+    return weights, state.step
+
+
+def take_step(
+    state: TrainState, config: TrainConfig, pairs: SimulatedPairs, *, ranks: Ranks, device: torch.device
+) -> dict[str, float]:
+    """One step: batch, loss, gradient, parameters, running average. Returns its entry for the log."""
+    stage = config.stage(state.step)
+    slots = ranks.slots(stage.batch)
+    batch = pairs.batch(stage.crop, stage.batch, seed=config.seed, step=state.step, slots=slots)
+    blurred, sharp = (images.to(device) for images in batch)
+    state.network.train().seed_routing([[config.seed, state.step, slot] for slot in slots])
+    half = config.precision == "bf16"
+    with torch.autocast(device.type, torch.bfloat16) if half else contextlib.nullcontext():
+        outputs = state.network.at_all_scales(blurred)
+    spatial, frequency = multi_scale_loss([y.float() for y in outputs], sharp, fft_norm=config.fft_norm)
+    norm = _descend(state, spatial + FFT_WEIGHT * frequency, config, ranks)
+    state.step += 1
+    if config.ema:
+        state.update_average(config.ema)
+    terms = {"spatial": ranks.mean(spatial).item(), "frequency": ranks.mean(frequency).item()}
+    return {"step": state.step, **terms, "gradient": norm}
 
 
 def _begin(config: TrainConfig, digests: dict[str, str], *, resume: bool, device: torch.device) -> TrainState:
@@ -137,12 +159,13 @@ def learning_rate(step: int, config: TrainConfig) -> float:
     return config.final_learning_rate + span * (1 + math.cos(math.pi * progress)) / 2
 
 
-def _descend(state: TrainState, loss: torch.Tensor, config: TrainConfig) -> float:
+def _descend(state: TrainState, loss: torch.Tensor, config: TrainConfig, ranks: Ranks) -> float:
     """One optimiser step, skipped when the gradient is not finite. Returns the gradient's norm before clipping."""
     for group in state.optimizer.param_groups:
         group["lr"] = learning_rate(state.step, config)
     state.optimizer.zero_grad(set_to_none=True)
     loss.backward()
+    ranks.average_gradients(state.network)
     norm = nn.utils.clip_grad_norm_(state.network.parameters(), config.clip).item()
     if math.isfinite(norm):
         state.skipped = 0

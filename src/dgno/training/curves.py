@@ -1,0 +1,40 @@
+"""How a run went, as a picture: the loss of every step, smoothed, and the PSNR of the validation crops."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from dgno.training.losses import FFT_WEIGHT
+
+SMOOTHED = 50  # windows that the curve of the loss is cut into, at most
+
+
+def draw_curves(log: Path, picture: Path) -> None:
+    """Draw the log of a run (`log.jsonl`) as a PNG."""
+    from matplotlib.figure import Figure
+
+    entries = [json.loads(line) for line in log.read_text().splitlines()]
+    figure = Figure(figsize=(9, 3.4), layout="tight")
+    left, right = figure.subplots(1, 2)
+    steps = [entry["step"] for entry in entries]
+    losses = [entry["spatial"] + FFT_WEIGHT * entry["frequency"] for entry in entries]
+    left.plot(steps, losses, color="0.8", linewidth=0.6)
+    left.plot(*smoothed(steps, losses), color="C0")
+    left.set(xlabel="step", ylabel="loss (Eq. 31)", yscale="log")
+    validated = [entry for entry in entries if "psnr_restored" in entry]
+    for key, style in (("psnr_restored", "C0.-"), ("psnr_blurred", "k:")):
+        right.plot([e["step"] for e in validated], [e[key] for e in validated], style, label=key.removeprefix("psnr_"))
+    right.set(xlabel="step", ylabel="PSNR of validation crops, dB")
+    right.legend(frameon=False)
+    figure.savefig(picture, dpi=100)
+
+
+def smoothed(steps: Sequence[float], values: Sequence[float]) -> tuple[list[float], list[float]]:
+    """Medians of consecutive windows: one wild step does not bend the curve."""
+    parts = np.array_split(np.arange(len(steps)), min(SMOOTHED, len(steps)) or 1)
+    kept = [part for part in parts if len(part)]
+    return [float(np.mean(np.take(steps, p))) for p in kept], [float(np.median(np.take(values, p))) for p in kept]
