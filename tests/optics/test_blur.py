@@ -10,9 +10,12 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from dgno.optics.blur import SpatiallyVaryingBlur, blur_levels
+from dgno.optics.blur import READINGS, SpatiallyVaryingBlur, blur_levels
+from dgno.optics.diffraction import Microscope
 from dgno.optics.fields import FIELDS
-from dgno.optics.psf import gaussian, gaussian_disk
+from dgno.optics.motion import linear_motion
+from dgno.optics.psf import PSF, disk, gaussian, gaussian_disk, super_gaussian
+from dgno.optics.seidel import Seidel, seidel
 
 SHAPE = (40, 53)
 BOUNDARIES = ["reflect", "replicate", "zero", "circular"]
@@ -22,14 +25,41 @@ def field(kind: str, low: float = 0.6, high: float = 4.0) -> torch.Tensor:
     return FIELDS[kind](SHAPE, low, high, np.random.default_rng(3))
 
 
+def slanting_motion(length: float) -> PSF:
+    return linear_motion(length, 25.0)
+
+
+def legacy_motion(length: float) -> PSF:
+    return linear_motion(length, 25.0, legacy_shift=True)
+
+
+def across_the_field() -> tuple[torch.Tensor, list[PSF]]:
+    """Two comatic PSFs, mixed from left to right: unlike those of defocus, they are not their own mirror images."""
+    lens = Microscope(numerical_aperture=0.5, wavelength=0.55, pixel_size=0.4)
+    share = torch.linspace(0, 1, SHAPE[1], dtype=torch.float64).expand(SHAPE)
+    return torch.stack([1 - share, share]), [seidel(lens, Seidel(coma=1.0), place) for place in ((0, -1), (0.3, 1))]
+
+
 def every_blur() -> dict[str, SpatiallyVaryingBlur]:
+    disks = functools.lru_cache(gaussian_disk)
     blurs = {
-        f"{kind}, {b}": SpatiallyVaryingBlur(field(kind), gaussian_disk, boundary=b)
+        f"{kind}, {b}, {r}": SpatiallyVaryingBlur(field(kind), disks, boundary=b, reading=r)
         for kind in FIELDS
         for b in BOUNDARIES
+        for r in READINGS
     }
-    blurs["down to no blur"] = SpatiallyVaryingBlur(field("smooth", 0.0, 3.0), gaussian)
-    blurs["none at all"] = SpatiallyVaryingBlur(torch.zeros(SHAPE), gaussian)
+    families = {"gaussian": gaussian, "disk": disk, "super-gaussian": super_gaussian, "motion": slanting_motion}
+    for r in READINGS:
+        for name, family in families.items():
+            blurs[f"{name}, {r}"] = SpatiallyVaryingBlur(field("smooth", 1.0, 3.0), family, reading=r)
+        steps = torch.where(field("voronoi") > 2, 4.0, 6.0)
+        for b in BOUNDARIES:
+            blurs[f"shifted motion, {b}, {r}"] = SpatiallyVaryingBlur(
+                steps, legacy_motion, levels=[4, 6], reading=r, boundary=b
+            )
+            blurs[f"coma, {b}, {r}"] = SpatiallyVaryingBlur.of_psfs(*across_the_field(), reading=r, boundary=b)
+        blurs[f"down to no blur, {r}"] = SpatiallyVaryingBlur(field("smooth", 0.0, 3.0), gaussian, reading=r)
+        blurs[f"none at all, {r}"] = SpatiallyVaryingBlur(torch.zeros(SHAPE), gaussian, reading=r)
     return blurs
 
 
@@ -61,9 +91,10 @@ def test_light_stays_positive(blur: SpatiallyVaryingBlur) -> None:
     assert blur.apply(images(0)).min() >= -1e-6
 
 
-@every
-def test_a_flat_image_stays_flat(blur: SpatiallyVaryingBlur) -> None:
-    """Unless darkness comes in from outside."""
+@pytest.mark.parametrize("name", [name for name in EVERY_BLUR if name.endswith("gather")])
+def test_a_flat_image_stays_flat(name: str) -> None:
+    """In the gather reading, unless darkness comes in from outside."""
+    blur = EVERY_BLUR[name]
     flat = torch.full((1, *SHAPE), 0.7, dtype=torch.float64)
     error = (blur.apply(flat) - 0.7).abs().max()
     assert error < 1e-6 if blur.boundary != "zero" or blur.radius == 0 else error > 0.01

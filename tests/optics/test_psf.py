@@ -9,7 +9,7 @@ import pytest
 
 from dgno.errors import ConfigError
 from dgno.optics.diffraction import Microscope, defocused
-from dgno.optics.psf import PSF, disk, gaussian, gaussian_disk, standard_deviation
+from dgno.optics.psf import PSF, disk, gaussian, gaussian_disk, standard_deviation, super_gaussian
 
 SMALL_LENS = Microscope(numerical_aperture=0.3, wavelength=0.55, pixel_size=0.55)
 FINE = Microscope(numerical_aperture=0.3, wavelength=0.55, pixel_size=0.55 / 8)
@@ -21,6 +21,9 @@ EVERY_PSF = {
     "disk": disk(7.15),
     "gaussian disk": gaussian_disk(4.0),
     "soft gaussian disk": gaussian_disk(1.3, softness=1.5),
+    "super-gaussian": super_gaussian(4.2, 3.0),
+    "super-gaussian below a pixel": super_gaussian(0.4, 2.0),
+    "super-gaussian inside a pixel": super_gaussian(1e-4, 4.0),
     "diffraction in focus": defocused(SMALL_LENS, 0.0),
     "diffraction": defocused(SMALL_LENS, 9.36),
 }
@@ -74,6 +77,38 @@ def test_limits_of_the_gaussian_disk() -> None:
     soft, pure = gaussian_disk(2.0, softness=50.0), gaussian(2.0)
     middle = slice(len(soft) // 2 - len(pure) // 2, len(soft) // 2 + len(pure) // 2 + 1)
     np.testing.assert_allclose(soft[middle, middle], pure, atol=1e-3)
+
+
+def middle_of(psf: PSF, side: int) -> PSF:
+    """The middle side x side pixels, filled up with zeros where the PSF is smaller."""
+    psf = np.pad(psf, max(0, (side - len(psf)) // 2))
+    cut = (len(psf) - side) // 2
+    return psf[cut : cut + side, cut : cut + side]
+
+
+@pytest.mark.parametrize("radius", [0.9, 2.0, 6.4])
+def test_limits_of_the_super_gaussian(radius: float) -> None:
+    """m = 1 is the Gaussian of sigma = R / sqrt(2), large m the disk of radius R; radius 0 the identity."""
+    bell, pure = super_gaussian(radius, 1.0), gaussian(radius / math.sqrt(2), integrated=True)
+    np.testing.assert_allclose(middle_of(bell, len(pure)), pure, atol=1e-3)
+    hard, sharp = super_gaussian(radius, 200.0), disk(radius)
+    np.testing.assert_allclose(middle_of(hard, len(sharp)), sharp, atol=8e-3 / radius)
+    np.testing.assert_array_equal(super_gaussian(0.0, 3.0), np.ones((1, 1)))
+
+
+@pytest.mark.parametrize("radius", [4.0, 6.3, 12.0])
+@pytest.mark.parametrize("exponent", [0.7, 1.0, 2.0, 5.0, 40.0])
+def test_variance_of_the_super_gaussian(radius: float, exponent: float) -> None:
+    """R^2 Gamma(2 / m) / (2 Gamma(1 / m)) + 1/12; the cut at e^-8 takes most from long tails."""
+    expected = radius**2 * math.gamma(2 / exponent) / (2 * math.gamma(1 / exponent)) + 1 / 12
+    tolerance = 0.01 if exponent >= 1 else 0.03
+    assert standard_deviation(super_gaussian(radius, exponent)) ** 2 == pytest.approx(expected, rel=tolerance)
+
+
+@pytest.mark.parametrize("wrong", [(-1.0, 1.0), (1.0, 0.0), (1.0, -2.0), (math.inf, 1.0), (math.nan, 1.0)])
+def test_impossible_super_gaussians_are_refused(wrong: tuple[float, float]) -> None:
+    with pytest.raises(ConfigError):
+        super_gaussian(*wrong)
 
 
 def test_first_zero_of_the_disks_otf() -> None:

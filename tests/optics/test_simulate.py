@@ -71,11 +71,13 @@ def test_planes_of_one_exposure_have_noise_of_their_own() -> None:
 def test_an_exposure_tells_what_was_drawn() -> None:
     """The kind of the map, which is the one of the range if there is one alone; and what lies beyond the border."""
     kinds = {draw_exposure((9, 9), BlurRange(), np.random.default_rng(i)).field for i in range(40)}
-    assert kinds == set(FIELDS)
+    assert kinds == set(BlurRange().fields)
     exposure = draw_exposure((9, 9), BlurRange(fields=("tilted",)), np.random.default_rng(0))
     assert (exposure.field, exposure.boundary) == ("tilted", "reflect")
     assert exposure.blur().boundary == "reflect"
-    assert Exposure(exposure.sigma, 0.25, 1e3, 0.0, 0, boundary="zero").blur().boundary == "zero"
+    assert exposure.blur().reading == exposure.reading == "gather"
+    blur = Exposure(exposure.sigma, 0.25, 1e3, 0.0, 0, boundary="zero", reading="scatter").blur()
+    assert (blur.boundary, blur.reading) == ("zero", "scatter")
 
 
 @pytest.mark.parametrize("kind", FIELDS)
@@ -91,7 +93,7 @@ def test_no_blur_leaves_the_noise_alone(kind: str) -> None:
     ({"sigma": (-1.0, 2.0)}, "sigma is (-1.0, 2.0)"),
     ({"sigma": (0.0, 1e6)}, "at most 100"),
     ({"sigma": (0.0, math.nan)}, "sigma is (0.0, nan)"),
-    ({"fields": ("foo",)}, "fields[0] is 'foo', known: constant, tilted, smooth, voronoi"),
+    ({"fields": ("foo",)}, "fields[0] is 'foo', known: constant, tilted, smooth, voronoi, blocks"),
     ({"fields": ("constant", "smoth")}, "fields[1] is 'smoth', did you mean 'smooth'?"),
     ({"spread": math.inf}, "spread is inf"),
     ({"photons": (0.0, 10.0)}, "photons is (0.0, 10.0)"),

@@ -10,6 +10,8 @@ import typer
 from dgno.cli.console import print_json, progress_bar, say
 from dgno.cli.options import Debug, Inputs, Json, Overwrite, Quiet
 
+MAPS = "constant, tilted, smooth, voronoi, blocks, folded, mixture, radial"
+
 
 def simulate(
     inputs: Inputs,
@@ -20,9 +22,7 @@ def simulate(
     ),
     spread: Annotated[float, typer.Option(help="Largest ratio of blur inside one image.", min=1.0)] = 3.0,
     softness: Annotated[float, typer.Option(help="Of the disk's edge; 1.5 is almost a Gaussian.", min=0.0)] = 0.25,
-    field: Annotated[
-        list[str] | None, typer.Option(help="Maps: constant, tilted, smooth, voronoi. All by default.")
-    ] = None,
+    field: Annotated[list[str] | None, typer.Option(help=f"Maps, by default the first four: {MAPS}.")] = None,
     photons: Annotated[float, typer.Option(help="Detected at full scale.", min=1.0)] = 2000.0,
     read_noise: Annotated[float, typer.Option(help="Standard deviation, in units of full scale.", min=0.0)] = 0.005,
     scale: Annotated[str, typer.Option(help="Values to [0, 1]: range, percentile, or auto.")] = "auto",
@@ -39,7 +39,6 @@ def simulate(
     Example: dgno simulate sharp/ -o pairs --sigma 0.6 4 --seed 1
     """
     from dgno.data.simulated import write_pairs
-    from dgno.optics.fields import FIELDS
     from dgno.optics.simulate import BlurRange
     from dgno.restoration.batch import list_files
 
@@ -47,7 +46,7 @@ def simulate(
         sigma=sigma,
         spread=spread,
         softness=(softness, softness),
-        fields=tuple(field or FIELDS),
+        fields=tuple(field) if field else BlurRange().fields,
         photons=(photons, photons),
         read_noise=(read_noise, read_noise),
     )

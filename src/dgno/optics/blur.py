@@ -11,24 +11,34 @@ import torch.nn.functional as F
 from jaxtyping import Float, Float64
 from torch import Tensor
 
+from dgno.checks import refuse_choice
+from dgno.errors import ConfigError
 from dgno.optics.psf import PSF
 
 Images = Float[Tensor, "*batch h w"]
-PADDING = {"reflect": "reflect", "replicate": "replicate", "zero": "constant", "circular": "circular"}
+Padded = Float[Tensor, "*batch h2 w2"]
+AnyPSF = Float64[np.ndarray, "_ _"]  # sides may differ within a list
+READINGS = ("gather", "scatter")
 
 
 class SpatiallyVaryingBlur:
-    """Blur whose strength varies from pixel to pixel (DGNO paper, Eq. 1, read at the target pixel).
+    """Blur whose strength varies from pixel to pixel (DGNO paper, Eq. 1), in one of its two readings.
 
-        g(q) = sum_k w_k(q) (psf_k * h)(q)
+        gather    g(q) = sum_k w_k(q) (psf_k * h)(q)      the strength is that of the target pixel
+        scatter   g(q) = sum_k (psf_k * (w_k h))(q)       the strength is that of the source, which h lights
 
     Between two strengths of a list of levels the two neighbouring PSFs are mixed, weights linear in the strength.
-    A constant field needs one level and is a plain convolution.
+    A constant field needs one level and is a plain convolution, in both readings the same. Elsewhere they differ, most
+    at steps of the field: gather keeps a flat image flat, scatter keeps the light of every point. For PSFs that are
+    their own mirror images each is the other's adjoint, under every boundary but "replicate".
 
     field : (h, w) strength at each pixel, in the unit that `family` takes; its dtype is that of the weights
     family : strength -> PSF
-    boundary : "reflect" (half-sample symmetric), "replicate", "zero" or "circular"
-    levels : strengths at which PSFs are computed; by default log-spaced, ten for every factor e, at least four
+    reading : "gather", for the paper's "blur strength at each pixel" and for bright field, or "scatter", Eq. 1 to the
+        letter, for specimens that glow
+    boundary : "reflect" (half-sample symmetric), "replicate", "zero" or "circular". Beyond the border, scatter meets
+        the continued image with the continued strengths
+    levels : strengths at which PSFs are computed; by default log-spaced, see `blur_levels`
     """
 
     def __init__(
@@ -36,28 +46,66 @@ class SpatiallyVaryingBlur:
         field: Float[Tensor, "h w"],
         family: Callable[[float], PSF],
         *,
+        reading: str = "gather",
         boundary: str = "reflect",
         levels: Sequence[float] | None = None,
     ) -> None:
         strengths = blur_levels(float(field.min()), float(field.max())) if levels is None else list(levels)
-        self.boundary = boundary
-        self.weights = _interpolation_weights(field, torch.tensor(strengths, dtype=torch.float64))
-        psfs = [family(strength) for strength in strengths]
+        weights = _interpolation_weights(field, torch.tensor(strengths, dtype=torch.float64))
+        self._mix(weights, [family(strength) for strength in strengths], reading, boundary)
+
+    @classmethod
+    def of_psfs(
+        cls,
+        weights: Float[Tensor, "n h w"],
+        psfs: Sequence[AnyPSF],
+        *,
+        reading: str = "gather",
+        boundary: str = "reflect",
+    ) -> SpatiallyVaryingBlur:
+        """The blur that mixes n given PSFs, for families with more than a strength, such as aberrations.
+
+        weights : share of each PSF at each pixel, sum 1 at each
+        psfs : of odd sides, not necessarily equal ones
+        """
+        blur = cls.__new__(cls)
+        blur._mix(weights, psfs, reading, boundary)
+        return blur
+
+    def _mix(self, weights: Tensor, psfs: Sequence[AnyPSF], reading: str, boundary: str) -> None:
+        problems = refuse_choice("reading", reading, READINGS) + refuse_choice("boundary", boundary, BOUNDARIES)
+        if len(weights) != len(psfs):
+            problems.append(f"{len(weights)} weights for {len(psfs)} PSFs")
+        if problems:
+            raise ConfigError("no blur can be made of this", why="; ".join(problems))
+        self.reading, self.boundary, self.weights = reading, boundary, weights
         self.radius = max(len(psf) for psf in psfs) // 2
         self.psfs = torch.from_numpy(np.stack([_embed(psf, self.radius) for psf in psfs]))  # (levels, k, k)
 
     def apply(self, h: Images) -> Images:
         """The blurred image."""
-        r = self.radius
-        padded = _pad(h, r, self.boundary)
-        shape = tuple(padded.shape[-2:])
+        return self._gather(h) if self.reading == "gather" else self._scatter(h)
+
+    def _gather(self, h: Images) -> Images:
+        padded = _pad(h, self.radius, self.boundary)
         spectrum = torch.fft.rfft2(padded)
         g = torch.zeros_like(h)
         for weight, psf in zip(self.weights, self.psfs, strict=True):
-            otf = torch.fft.rfft2(psf.to(h.dtype), s=shape)  # the PSF lies at the origin's lower right
-            blurred = torch.fft.irfft2(spectrum * otf, s=shape)[..., 2 * r :, 2 * r :]
-            g = g + weight.to(h.dtype) * blurred
+            g = g + weight.to(h.dtype) * self._convolved(spectrum, psf, padded)
         return g
+
+    def _scatter(self, h: Images) -> Images:
+        g = torch.zeros_like(h)
+        for weight, psf in zip(self.weights, self.psfs, strict=True):
+            padded = _pad(weight.to(h.dtype) * h, self.radius, self.boundary)
+            g = g + self._convolved(torch.fft.rfft2(padded), psf, padded)
+        return g
+
+    def _convolved(self, spectrum: Tensor, psf: Float64[Tensor, "k k"], padded: Padded) -> Images:
+        """psf * image where the image is, from the spectrum of the padded image."""
+        shape = tuple(padded.shape[-2:])
+        otf = torch.fft.rfft2(psf.to(padded.dtype), s=shape)  # the PSF lies at the origin's lower right
+        return torch.fft.irfft2(spectrum * otf, s=shape)[..., 2 * self.radius :, 2 * self.radius :]
 
     def mean_psf(self) -> Float[Tensor, "k k"]:
         """The average PSF over all pixels."""
@@ -73,7 +121,13 @@ def blur_levels(lowest: float, highest: float, per_e: int = 10) -> list[float]:
     """Strengths between which PSFs may be interpolated: one if the field is constant, else log-spaced.
 
     Linear interpolation between log-spaced levels errs least for their number; below 0.3 px one linear segment reaches
-    to the identity at 0.
+    to the identity at 0. Between levels of ratio rho, a Gaussian blur of an image in [0, 1] is met within
+
+        |error| <= 0.264 (rho - 1)^2
+
+    at every pixel, gather: 0.003 for ten levels per factor e, and about 1/1024 in images of squares and lines, if all
+    levels are sampled alike, see `gaussian`. (The error of linear interpolation is at most step^2 / 8 times the second
+    derivative by sigma; the positive part of that of the PSF integrates to 2.109 / sigma^2.)
     """
     if highest <= 0 or highest - lowest < 1e-6 * highest:
         return [max(highest, 0.0)]
@@ -101,16 +155,26 @@ def _embed(psf: PSF, radius: int) -> Float64[np.ndarray, "side side"]:
     return np.pad(psf, radius - len(psf) // 2)
 
 
-def _pad(h: Images, r: int, boundary: str) -> Float[Tensor, "*batch h2 w2"]:
-    """Extend by r pixels on every side, in steps where the image is smaller than that."""
-    if boundary == "reflect":
-        return _reflect(_reflect(h, r, -1), r, -2)
-    flat = h.reshape(-1, 1, *h.shape[-2:])
-    return F.pad(flat, (r, r, r, r), mode=PADDING[boundary]).reshape(*h.shape[:-2], h.shape[-2] + 2 * r, -1)
+def _pad(h: Images, r: int, boundary: str) -> Padded:
+    """Extend by r pixels on every side, also where the image is smaller than that."""
+    if boundary == "zero":
+        return F.pad(h, (r, r, r, r))
+    for axis in (-1, -2):
+        n = h.shape[axis]
+        index = BOUNDARIES[boundary](torch.arange(-r, n + r), n)
+        h = h.index_select(axis, index.to(h.device))
+    return h
 
 
-def _reflect(h: Images, r: int, axis: int) -> Float[Tensor, "*batch h2 w2"]:
-    """Half-sample symmetric extension (d c b a | a b c d | d c b a) along one axis."""
-    n = h.shape[axis]
-    index = torch.arange(-r, n + r) % (2 * n)
-    return h.index_select(axis, torch.where(index < n, index, 2 * n - 1 - index).to(h.device))
+def _mirrored(index: Tensor, n: int) -> Tensor:
+    """Half-sample symmetric: d c b a | a b c d | d c b a."""
+    index = index % (2 * n)
+    return torch.where(index < n, index, 2 * n - 1 - index)
+
+
+BOUNDARIES: dict[str, Callable[[Tensor, int], Tensor]] = {  # which pixel continues an image of n pixels at an index
+    "reflect": _mirrored,
+    "replicate": lambda index, n: index.clamp(0, n - 1),
+    "zero": lambda index, n: index,  # no pixel does
+    "circular": lambda index, n: index % n,
+}

@@ -10,13 +10,14 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Complex128, Float64
+from jaxtyping import Float64
 from scipy.ndimage import convolve1d
 
 from dgno.errors import ConfigError
 from dgno.optics.psf import PSF
 
 LARGEST_SIDE = 4096  # px of the grid on which a PSF is computed
+Samples = Float64[np.ndarray, "n n"]
 
 
 @dataclass(frozen=True)
@@ -60,25 +61,37 @@ def defocused(microscope: Microscope, defocus: float) -> PSF:
     """
     fine = microscope.pixel_size / microscope.supersampling
     airy = 0.61 * microscope.wavelength / microscope.numerical_aperture
-    side = _grid_side(2 * (2 * microscope.geometric_radius(defocus) + 8 * airy) / fine)
-    amplitude = np.fft.ifft2(_pupil(microscope, defocus, side, fine))
+    side = grid_side(2 * (2 * microscope.geometric_radius(defocus) + 8 * airy) / fine)
+    nu_y, nu_x = frequencies(side, fine)
+    index = microscope.refractive_index / microscope.wavelength
+    phase = 2 * np.pi * defocus * (np.sqrt((index**2 - nu_y**2 - nu_x**2).clip(0)) - index)
+    return image_of_pupil(microscope, phase)
+
+
+def image_of_pupil(microscope: Microscope, phase: Samples) -> PSF:
+    """PSF of a pupil with this phase in radians, given at `frequencies` on a grid finer than the pixels."""
+    transmission = _aperture(microscope, len(phase), microscope.pixel_size / microscope.supersampling)
+    amplitude = np.fft.ifft2(transmission * np.exp(1j * phase))
     intensity = np.fft.fftshift(np.abs(amplitude) ** 2)
     return _crop(_integrate_pixels(intensity, microscope.supersampling))
 
 
-def _pupil(microscope: Microscope, defocus: float, side: int, fine: float) -> Complex128[np.ndarray, "n n"]:
+def frequencies(side: int, fine: float) -> tuple[Float64[np.ndarray, "n 1"], Float64[np.ndarray, "1 n"]]:
+    """Cycles per um along rows and columns of a transform of side x side samples, `fine` um apart."""
     nu = np.fft.fftfreq(side, fine)
-    square = nu[:, None] ** 2 + nu[None, :] ** 2
+    return nu[:, None], nu[None, :]
+
+
+def _aperture(microscope: Microscope, side: int, fine: float) -> Samples:
+    nu_y, nu_x = frequencies(side, fine)
     edge = microscope.numerical_aperture / microscope.wavelength
-    step = nu[1] - nu[0]
-    transmission = ((edge - np.sqrt(square)) / step + 0.5).clip(0, 1)  # the rim of the pupil weighted by its share
-    index = microscope.refractive_index / microscope.wavelength
-    phase = 2 * np.pi * defocus * (np.sqrt((index**2 - square).clip(0)) - index)
-    pupil: np.ndarray = transmission * np.exp(1j * phase)
-    return pupil
+    step = nu_x[0, 1] - nu_x[0, 0]
+    transmission: np.ndarray = ((edge - np.sqrt(nu_y**2 + nu_x**2)) / step + 0.5).clip(0, 1)  # the rim by its share
+    return transmission
 
 
-def _grid_side(needed: float) -> int:
+def grid_side(needed: float) -> int:
+    """Samples along the grid on which a PSF is computed: the next power of two, refused where that grows absurd."""
     side = 2 ** math.ceil(math.log2(max(needed, 64)))
     if side > LARGEST_SIDE:
         hint = "blur so strong cannot be computed, nor restored: give a smaller defocus"

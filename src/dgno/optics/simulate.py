@@ -60,7 +60,7 @@ class Exposure:
     """One drawn exposure: the blur at every pixel in px, the disk's softness, the camera, and the noise's seed.
 
     field : the kind of map that `sigma` was drawn as, "given" if it was not drawn
-    boundary : how the scene goes on beyond its border, see `SpatiallyVaryingBlur`
+    boundary, reading : how the scene goes on beyond its border, and whose strength counts, see `SpatiallyVaryingBlur`
     """
 
     sigma: Float[Tensor, "h w"]
@@ -70,12 +70,13 @@ class Exposure:
     noise_seed: int
     field: str = "given"
     boundary: str = "reflect"
+    reading: str = "gather"
 
     def blur(self) -> SpatiallyVaryingBlur:
         """The blur as a linear operator."""
         levels = common_levels(float(self.sigma.min()), float(self.sigma.max()))
         family = functools.partial(_disk, softness=self.softness)
-        return SpatiallyVaryingBlur(self.sigma, family, boundary=self.boundary, levels=levels)
+        return SpatiallyVaryingBlur(self.sigma, family, reading=self.reading, boundary=self.boundary, levels=levels)
 
     def of(self, scene: Scene, plane: int = 0) -> Scene:
         """The blurred and noisy image of a scene in [0, 1]; noise may leave the range.
