@@ -15,7 +15,7 @@ from types import FrameType
 import typer
 
 from dgno import __version__
-from dgno.cli import doctor, evaluate, import_weights, models, restore, simulate, train
+from dgno.cli import check_data, doctor, evaluate, import_weights, models, restore, simulate, train
 from dgno.cli.console import print_json
 from dgno.errors import DgnoError
 
@@ -31,6 +31,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "restore": restore.restore,
     "simulate": simulate.simulate,
     "train": train.train,
+    "check-data": check_data.check_data,
     "evaluate": evaluate.evaluate,
     "models": models.models,
     "import-weights": import_weights.import_weights,
