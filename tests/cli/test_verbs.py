@@ -248,8 +248,54 @@ def test_evaluate_compares(cli: Cli, sharp: Path, tmp_path: Path, weights: dict[
     assert all(line["n"] == 3 for line in summary.values())
     assert summary["richardson-lucy"]["psnr"] > summary["blurred"]["psnr"] + 1
     written = sorted(p.name for p in (tmp_path / "report").iterdir())
-    assert written == ["examples.png", "scores.csv", "scores.png"]
+    assert written == ["errors.png", "examples.png", "scores.csv", "scores.png"]
     assert "PSNR dB" in cli("evaluate", tmp_path / "pairs").out
+
+
+def test_evaluate_names_the_protocol(cli: Cli, sharp: Path, tmp_path: Path) -> None:
+    """In the table, the CSV and the JSON; numbers are by it."""
+    cli("simulate", sharp, "-o", tmp_path / "pairs")
+    by_default = cli("evaluate", tmp_path / "pairs", "--json").json
+    assert by_default["protocol"] == "dgno"
+    arguments = ("evaluate", tmp_path / "pairs", "--protocol", "bbbc-pairminmax", "-o", tmp_path / "report")
+    named = cli(*arguments, "--json").json
+    assert named["protocol"] == "bbbc-pairminmax"
+    assert named["summary"][0]["psnr"] != pytest.approx(by_default["summary"][0]["psnr"], abs=0.01)
+    assert "protocol bbbc-pairminmax method" in " ".join(cli(*arguments).out.split())
+    lines = (tmp_path / "report" / "scores.csv").read_text().splitlines()
+    assert lines[0].endswith(",protocol")
+    assert [line.rsplit(",", 1)[1] for line in lines[1:]] == ["bbbc-pairminmax"] * 3
+    assert sorted(p.name for p in (tmp_path / "report").iterdir()) == ["examples.png", "scores.csv", "scores.png"]
+
+
+def test_evaluate_refuses_unknown_protocols_with_the_nearest_one(cli: Cli, tmp_path: Path) -> None:
+    result = cli("evaluate", tmp_path, "--protocol", "restormer")
+    assert result.status == 2
+    assert "protocol is 'restormer', did you mean 'restormer-d" in result.err
+
+
+def test_evaluate_takes_external_commands(cli: Cli, sharp: Path, tmp_path: Path, weights: dict[int, Path]) -> None:
+    """In front of the weights, in the order given; what fails is one line. Weights of that name are refused."""
+    cli("simulate", sharp, "-o", tmp_path / "pairs")
+    script = tmp_path / "copy.py"
+    script.write_text("import shutil, sys; shutil.copytree(sys.argv[1], sys.argv[2], dirs_exist_ok=True)")
+    copy = f"{sys.executable} -S {script} {{in}} {{out}}"
+    result = cli(
+        "evaluate", tmp_path / "pairs", "--external", copy, "--weights", weights[1], "--external", copy, "--json"
+    )
+    assert result.status == 0, result.err
+    summary = result.json["summary"]
+    assert [line["method"] for line in summary] == ["blurred", "external", "external-2", "tiny1"]
+    assert summary[1]["psnr"] == summary[0]["psnr"]
+    failed = cli("evaluate", tmp_path / "pairs", "--external", "false {in} {out}")
+    assert (failed.status, len(failed.err.splitlines())) == (2, 1)
+    assert "external command false failed: it ended with status 1" in failed.err
+    slow = f"{sys.executable} -S -c 'import time; time.sleep(60)' {{in}} {{out}}"
+    late = cli("evaluate", tmp_path / "pairs", "--external", slow, "--external-minutes", 0.01)
+    assert (late.status, "ran longer than 0.01 minutes" in late.err) == (2, True)
+    shutil.copy(weights[1], tmp_path / "external.safetensors")
+    refused = cli("evaluate", tmp_path / "pairs", "--external", copy, "--weights", tmp_path / "external.safetensors")
+    assert (refused.status, "'external', which is the name of a method" in refused.err) == (2, True)
 
 
 @pytest.mark.parametrize("spoil", ["no sharp folder", "an orphan", "another shape", "no psf"])

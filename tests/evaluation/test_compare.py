@@ -28,6 +28,7 @@ from dgno.evaluation.compare import (
     unchanged,
     write_csv,
 )
+from dgno.evaluation.protocols import PROTOCOLS
 
 
 def smoothed(image: Image, pair: PairFiles) -> Image:
@@ -105,6 +106,18 @@ def test_time_is_that_of_the_method_per_megapixel(make_pairs: MakePairs) -> None
     assert second.seconds_per_megapixel < first.seconds_per_megapixel / 5
 
 
+def test_a_method_may_tell_its_own_time(make_pairs: MakePairs) -> None:
+    """Which it took for all pairs before."""
+
+    class Done:
+        seconds_per_megapixel = 12.5
+
+        def __call__(self, image: Image, pair: PairFiles) -> Image:
+            return image
+
+    assert [s.seconds_per_megapixel for s in compare(make_pairs(2), {"done": Done()})] == [12.5, 12.5]
+
+
 def test_progress_rises_to_one(make_pairs: MakePairs) -> None:
     shares: list[float] = []
     compare(make_pairs(2), METHODS, progress=shares.append)
@@ -150,9 +163,10 @@ def test_the_csv_gives_the_scores_back(tmp_path: Path) -> None:
     odd = ["a", 'with "quotes", commas', "Zelle α", "two\nlines", "=1+1"]
     scores = [Score(name, "m;1", 30 + 1 / (3 + i), 0.1 + 0.2, 1e-7 / 3) for i, name in enumerate(odd)]
     scores.append(Score("same", "m", math.inf, 1.0, 0.0))
-    write_csv(tmp_path / "scores.csv", scores)
+    write_csv(tmp_path / "scores.csv", scores, PROTOCOLS["gkmnet"])
     with (tmp_path / "scores.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
+    assert {r["protocol"] for r in rows} == {"gkmnet"}
     assert [
         Score(r["image"], r["method"], *(float(r[f]) for f in ("psnr", "ssim", "seconds_per_megapixel"))) for r in rows
     ] == scores

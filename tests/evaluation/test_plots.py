@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pair_maker import MakePairs
 from scipy.ndimage import gaussian_filter
@@ -15,7 +16,18 @@ from skimage.io import imread
 from dgno.arrays import Image
 from dgno.data.pairs import PairFiles
 from dgno.evaluation.compare import Score, compare, unchanged
-from dgno.evaluation.plots import CROP, box_plots, examples, show
+from dgno.evaluation.plots import (
+    CROP,
+    Example,
+    box_plots,
+    choose_examples,
+    draw_examples,
+    error_difference,
+    error_maps,
+    examples,
+    show,
+)
+from dgno.evaluation.protocols import PROTOCOLS
 
 METHODS = ("blurred", "smoothed")
 
@@ -90,3 +102,62 @@ def test_the_middle_of_an_image_is_shown_in_the_range_of_another(shape: tuple[in
     middle = pixels[tuple(slice(t, t + CROP) for t in tops)]
     np.testing.assert_allclose(picture.get_array(), ((middle - 1000.0) / 2000).clip(0, 1))
     assert (picture.get_clim(), picture.get_interpolation()) == ((0, 1), "nearest")
+
+
+def example(shape: tuple[int, ...], errors: tuple[float, ...] = (0.3, -0.1, 0.2)) -> Example:
+    """Restored images that err by a constant each."""
+    sharp = Image(np.full(shape, 0.5, np.float32), "YXS" if len(shape) == 3 else "YX")
+    restored = {name: sharp.with_pixels(sharp.pixels + np.float32(e)) for name, e in zip("abc", errors, strict=True)}
+    return Example("best", "x", restored, sharp)
+
+
+@pytest.mark.parametrize("shape", [(300, 40), (30, 40, 3)], ids=["gray", "colour"])
+def test_the_error_map_is_the_difference_of_absolute_errors(shape: tuple[int, ...]) -> None:
+    """Positive where the second one is better; of the middle; in unit values; clamped if the protocol clamps."""
+    one = example(shape)
+    found = error_difference(one.restored["a"], one.restored["b"], one.sharp)
+    assert found.shape == (min(CROP, shape[0]), shape[1])
+    np.testing.assert_allclose(found, 0.2, atol=1e-6)
+    brighter = one.sharp.with_pixels(one.sharp.pixels + np.float32(0.9))
+    np.testing.assert_allclose(error_difference(brighter, one.sharp, one.sharp), 0.5, atol=1e-6)
+    np.testing.assert_allclose(error_difference(brighter, one.sharp, one.sharp, PROTOCOLS["mpt-eval"]), 0.9, atol=1e-6)
+
+
+def test_error_maps_are_on_one_symmetric_scale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every other method against the last one, one row a pair."""
+    panels = []
+    draw = Axes.imshow
+
+    def look(self: Axes, values: np.ndarray, **arguments: object) -> object:
+        panels.append((float(values[0, 0]), arguments["vmin"], arguments["vmax"], arguments["cmap"]))
+        return draw(self, values, **arguments)
+
+    monkeypatch.setattr(Axes, "imshow", look)
+    error_maps(tmp_path / "errors.png", [example((30, 40)), example((30, 40), (0.1, 0.0, -0.4))])
+    assert [p[0] for p in panels] == pytest.approx([0.1, -0.1, -0.3, -0.4], abs=1e-6)
+    assert {p[3] for p in panels} == {"RdBu_r"}
+    limits = {p[1:3] for p in panels}
+    assert len(limits) == 1
+    assert limits.pop() == pytest.approx((-0.4, 0.4), abs=1e-6)
+    drawn(tmp_path / "errors.png")
+
+
+def test_error_maps_of_one_method_and_of_no_error(tmp_path: Path) -> None:
+    one = example((30, 40))
+    error_maps(tmp_path / "none.png", [Example("best", "x", {"a": one.restored["a"]}, one.sharp)])
+    assert not (tmp_path / "none.png").exists()
+    error_maps(tmp_path / "flat.png", [example((30, 40), (0.0, 0.0, 0.0))])
+    assert (tmp_path / "flat.png").stat().st_size > 1000
+
+
+def test_examples_of_a_min_max_protocol_have_scales_of_their_own(make_pairs: MakePairs, tmp_path: Path) -> None:
+    pairs, protocol = make_pairs(2, (40, 50), np.uint16), PROTOCOLS["bbbc-pairminmax"]
+    methods = {"blurred": unchanged}
+    chosen = choose_examples(pairs, compare(pairs, methods, protocol=protocol), methods, protocol)
+    assert [e.label for e in chosen] == ["worst", "median", "best"]
+    for one in chosen:
+        blurred = one.restored["blurred"]
+        assert blurred.value_range == (blurred.pixels.min(), blurred.pixels.max())
+        assert one.sharp.value_range == (one.sharp.pixels.min(), one.sharp.pixels.max())
+    draw_examples(tmp_path / "examples.png", chosen, protocol)
+    drawn(tmp_path / "examples.png")

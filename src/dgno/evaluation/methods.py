@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from dgno.classical.wiener import unsupervised_wiener
 from dgno.data.pairs import PairFiles
 from dgno.errors import ConfigError
 from dgno.evaluation.compare import Method, unchanged
+from dgno.evaluation.external import MINUTES, run_external
 from dgno.io.image import read_image
 from dgno.optics.psf import PSF
 from dgno.restoration.from_weights import make_restorer
@@ -37,6 +38,22 @@ def by_name(weights: Sequence[str], methods: Sequence[str], *, device: str = "au
         hint = "rename the file, so that lines of the table can be told apart"
         raise ConfigError(f"weights named {taken[0]!r}, which is the name of a method", hint=hint)
     return chosen | {name: by_restorer(*make_restorer(given, device=device)) for name, given in names.items()}
+
+
+def with_external(
+    methods: Mapping[str, Method], commands: Sequence[str], pairs: Sequence[PairFiles], *, minutes: float = MINUTES
+) -> dict[str, Method]:
+    """The methods, and what external commands made of the pairs: "external", "external-2", ... in front of weights.
+
+    Raises ConfigError if weights have such a name, before a command runs.
+    """
+    names = ["external", *(f"external-{i}" for i in range(2, len(commands) + 1))][: len(commands)]
+    if taken := sorted(methods.keys() & set(names)):
+        hint = "rename the file, so that lines of the table can be told apart"
+        raise ConfigError(f"weights named {taken[0]!r}, which is the name of a method", hint=hint)
+    own = {name: method for name, method in methods.items() if name == "blurred" or name in CLASSICAL}
+    made = {n: run_external(command, pairs, minutes=minutes) for n, command in zip(names, commands, strict=True)}
+    return {**own, **made, **{name: method for name, method in methods.items() if name not in own}}
 
 
 def titles(weights: Sequence[str]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from matplotlib.figure import Figure
 from dgno.arrays import Image
 from dgno.data.pairs import PairFiles
 from dgno.evaluation.compare import Method, Score, read_pair
+from dgno.evaluation.protocols import DGNO, Protocol
 
 CROP = 256  # px shown of an example
 PERFECT = 200.0  # dB; what an infinite PSNR counts as where numbers are drawn or ordered
@@ -31,8 +33,20 @@ def box_plots(path: Path, scores: Sequence[Score]) -> None:
     figure.savefig(path, dpi=120)
 
 
-def examples(path: Path, pairs: Sequence[PairFiles], scores: Sequence[Score], methods: Mapping[str, Method]) -> None:
-    """Three pairs, restored by all methods: where the last one gains least over the first one, median, and most.
+@dataclass(frozen=True)
+class Example:
+    """One pair, restored by all methods; `label` says why it was chosen."""
+
+    label: str
+    name: str
+    restored: dict[str, Image]
+    sharp: Image
+
+
+def choose_examples(
+    pairs: Sequence[PairFiles], scores: Sequence[Score], methods: Mapping[str, Method], protocol: Protocol = DGNO
+) -> list[Example]:
+    """Three pairs, restored anew: where the last method gains least over the first one, median, and most.
 
     The first is the blurred image itself, and weights come last; see `methods.by_name`.
     """
@@ -42,22 +56,82 @@ def examples(path: Path, pairs: Sequence[PairFiles], scores: Sequence[Score], me
     )
     ranked = sorted(pairs, key=lambda pair: gain[pair.name] - before[pair.name])
     chosen = {"worst": ranked[0], "median": ranked[len(ranked) // 2], "best": ranked[-1]}
-    figure = Figure(figsize=(2.6 * (len(names) + 1), 8), layout="tight")
-    axes = figure.subplots(3, len(names) + 1, squeeze=False)
-    for row, (label, pair) in zip(axes, chosen.items(), strict=True):
-        blurred, sharp = read_pair(pair)
-        shown = [method(blurred, pair) for method in methods.values()] + [sharp]
-        for axis, image, name in zip(row, shown, [*names, "sharp"], strict=True):
-            show(axis, image, sharp)
-            axis.set_title(f"{name}, {label}: {pair.name}"[:44], fontsize=7)
+    shown = []
+    for label, pair in chosen.items():
+        blurred, sharp = read_pair(pair, protocol)
+        restored = {name: method(blurred, pair) for name, method in methods.items()}
+        shown.append(Example(label, pair.name, restored, sharp))
+    return shown
+
+
+def examples(path: Path, pairs: Sequence[PairFiles], scores: Sequence[Score], methods: Mapping[str, Method]) -> None:
+    """The pictures of `choose_examples`, by the protocol `dgno`."""
+    draw_examples(path, choose_examples(pairs, scores, methods))
+
+
+def draw_examples(path: Path, chosen: Sequence[Example], protocol: Protocol = DGNO) -> None:
+    """A row for every pair: all methods and the sharp image."""
+    figure, grid = _grid(len(chosen), len(chosen[0].restored) + 1)
+    for row, example in zip(grid, chosen, strict=True):
+        for axis, (name, image) in zip(row, [*example.restored.items(), ("sharp", example.sharp)], strict=True):
+            show(axis, image, _scaled_like(image, example.sharp, protocol))
+            axis.set_title(f"{name}, {example.label}: {example.name}"[:44], fontsize=7)
     figure.savefig(path, dpi=120)
+
+
+def error_maps(path: Path, chosen: Sequence[Example], protocol: Protocol = DGNO) -> None:
+    """Where the last method errs less (red) or more (blue) than each other one: |e_other| - |e_last|.
+
+    An error e is restored - sharp, in unit values by the protocol; the mean of |e| over colours. One scale, symmetric
+    about 0, in all panels; Fig. 6c of the DGNO paper. Nothing is written where there is only one method.
+    """
+    *others, last = chosen[0].restored
+    if not others:
+        return
+    maps = {
+        (i, other): error_difference(example.restored[other], example.restored[last], example.sharp, protocol)
+        for i, example in enumerate(chosen)
+        for other in others
+    }
+    limit = max(float(np.abs(m).max()) for m in maps.values()) or 1.0
+    figure, grid = _grid(len(chosen), len(others))
+    for (i, other), values in maps.items():
+        axis = grid[i][others.index(other)]
+        drawn = axis.imshow(values, cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
+        axis.set_title(f"|{other}| - |{last}|, {chosen[i].label}: {chosen[i].name}"[:60], fontsize=6)
+        axis.axis("off")
+    figure.colorbar(drawn, ax=list(grid.ravel()), shrink=0.6)
+    figure.savefig(path, dpi=120)
+
+
+def error_difference(one: Image, other: Image, sharp: Image, protocol: Protocol = DGNO) -> np.ndarray:
+    """|e of `one`| - |e of `other`| in the middle of an image, (h, w), in unit values."""
+    truth, first, second = (middle(image, _scaled_like(image, sharp, protocol)) for image in (sharp, one, other))
+    if protocol.clamp:
+        truth, first, second = (values.clip(0, 1) for values in (truth, first, second))
+    return (np.abs(first - truth) - np.abs(second - truth)).mean(axis=-1)
+
+
+def _scaled_like(image: Image, sharp: Image, protocol: Protocol) -> Image:
+    """Whose black and white an image has in a protocol."""
+    return sharp if protocol.shared else image
+
+
+def _grid(rows: int, columns: int) -> tuple[Figure, np.ndarray]:
+    figure = Figure(figsize=(2.6 * columns, 2.7 * rows), layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False)
 
 
 def show(axis: Axes, image: Image, scaled_like: Image) -> None:
     """The middle of an image, black and white as in another one."""
+    view = middle(image, scaled_like).clip(0, 1)
+    axis.imshow(view.squeeze(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axis.axis("off")
+
+
+def middle(image: Image, scaled_like: Image) -> np.ndarray:
+    """At most CROP x CROP px of the first plane, (h, w, c), float64; black and white of another image are 0 and 1."""
     plane = next(image.planes()).astype(np.float64)
     low, high = scaled_like.value_range
     top, left = (max(0, (n - CROP) // 2) for n in plane.shape[:2])
-    view = ((plane[top : top + CROP, left : left + CROP] - low) / (high - low)).clip(0, 1)
-    axis.imshow(view.squeeze(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-    axis.axis("off")
+    return (plane[top : top + CROP, left : left + CROP] - low) / ((high - low) or 1.0)

@@ -1,0 +1,33 @@
+"""The files that an evaluation leaves: scores, their distribution, examples and error maps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from dgno.data.pairs import PairFiles
+from dgno.evaluation.compare import Method, Score, write_csv
+from dgno.evaluation.plots import box_plots, choose_examples, draw_examples, error_maps
+from dgno.evaluation.protocols import DGNO, Protocol
+
+
+def write_report(
+    folder: Path,
+    pairs: Sequence[PairFiles],
+    scores: Sequence[Score],
+    methods: Mapping[str, Method],
+    protocol: Protocol = DGNO,
+) -> tuple[str, ...]:
+    """Write scores.csv, scores.png, examples.png and, of several methods, errors.png; gives their names.
+
+    The folder is made if it is missing; files of these names are replaced.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    write_csv(folder / "scores.csv", scores, protocol)
+    box_plots(folder / "scores.png", scores)
+    chosen = choose_examples(pairs, scores, methods, protocol)
+    draw_examples(folder / "examples.png", chosen, protocol)
+    if len(methods) < 2:
+        return "scores.csv", "scores.png", "examples.png"
+    error_maps(folder / "errors.png", chosen, protocol)
+    return "scores.csv", "scores.png", "examples.png", "errors.png"
