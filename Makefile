@@ -5,16 +5,13 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 SOURCES := pyproject.toml setup.py constraints.txt $(wildcard src/dgno/kernels/*.[ch])
 
-.PHONY: demo test test-slow check bench clean
+.PHONY: demo test check bench clean
 
 demo: .venv/core
 	$(BIN)/python examples/demo.py demo
 
 test: check
-	$(BIN)/python -m pytest -m "not slow"
-
-test-slow: .venv/dev
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest
 
 check: .venv/dev
 	$(BIN)/ruff check .
