@@ -97,7 +97,8 @@ def test_the_manifest_tells_what_is_in_the_files(sources: Sequence[Path], tmp_pa
 
 
 def _typed(line: dict[str, str]) -> dict[str, Any]:
-    kinds = {"name": str, "source": str, "field": str, "boundary": str, "seed": int, "noise_seed": int}
+    texts = ("name", "source", "field", "boundary", "reading", "psf")
+    kinds = dict.fromkeys(texts, str) | {"seed": int, "noise_seed": int}
     return {key: kinds.get(key, float)(value) for key, value in line.items()}
 
 

@@ -12,7 +12,8 @@ import torch
 from dgno.errors import ConfigError
 from dgno.optics.fields import FIELDS
 from dgno.optics.noise import poisson_gaussian
-from dgno.optics.simulate import BlurRange, Exposure, common_levels, draw_exposure
+from dgno.optics.psf import gaussian, standard_deviation
+from dgno.optics.simulate import FAMILIES, BlurRange, Exposure, common_levels, draw_exposure
 
 
 @pytest.mark.parametrize("kind", FIELDS)
@@ -88,6 +89,37 @@ def test_no_blur_leaves_the_noise_alone(kind: str) -> None:
     torch.testing.assert_close(exposure.of(scene), scene, atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_the_whole_range_is_spanned_where_asked_for(seed: int) -> None:
+    """As in the paper's controlled experiment; else a part of it."""
+    ranges = BlurRange(sigma=(0.6, 13.0), fields=("smooth", "tilted"), whole_range=True)
+    whole, part = (
+        draw_exposure((40, 50), r, np.random.default_rng(seed)).sigma for r in (ranges, BlurRange(sigma=(0.6, 13.0)))
+    )
+    assert (float(whole.min()), float(whole.max())) == (pytest.approx(0.6), pytest.approx(13.0))
+    assert part.max() <= 3 * part.min() * (1 + 1e-5)
+
+
+def test_both_families_have_the_variance_they_are_told() -> None:
+    """sigma^2 + 1/12, integrated over the pixels; a Gaussian is higher in its middle than a disk."""
+    sigma = torch.full((9, 9), 3.0)
+    disk, bell = (Exposure(sigma, 0.25, 1e3, 0.0, 0, psf=psf).blur().mean_psf().numpy() for psf in FAMILIES)
+    for psf in (disk, bell):
+        assert standard_deviation(psf) ** 2 == pytest.approx(9 + 1 / 12, rel=0.01)
+    assert bell.max() > 1.5 * disk.max()
+    expected = gaussian(3.0, integrated=True)
+    levels = common_levels(3.0, 3.0)
+    assert levels[0] < 3.0 < levels[-1]
+    middle = slice(len(bell) // 2 - 12, len(bell) // 2 + 13)
+    np.testing.assert_allclose(bell[middle, middle], expected, atol=2e-4)
+
+
+def test_light_without_noise() -> None:
+    scene = torch.rand(1, 30, 30, generator=torch.Generator().manual_seed(0))
+    exposure = Exposure(torch.full((30, 30), 2.0), 0.25, math.inf, 0.0, 0)
+    assert torch.equal(exposure.of(scene), exposure.blur().apply(scene))
+
+
 @pytest.mark.parametrize(("wrong", "message"), [
     ({"sigma": (4.0, 0.6)}, "sigma is (4.0, 0.6), wanted (smallest, largest)"),
     ({"sigma": (-1.0, 2.0)}, "sigma is (-1.0, 2.0)"),
@@ -98,6 +130,7 @@ def test_no_blur_leaves_the_noise_alone(kind: str) -> None:
     ({"spread": math.inf}, "spread is inf"),
     ({"photons": (0.0, 10.0)}, "photons is (0.0, 10.0)"),
     ({"read_noise": (-0.1, 0.1)}, "read_noise is (-0.1, 0.1)"),
+    ({"psf": "disc"}, "psf is 'disc', did you mean 'disk'?"),
     ({"softness": (0.5, 0.1)}, "softness is (0.5, 0.1)"),
 ])  # fmt: skip
 def test_ranges_from_which_nothing_can_be_drawn_are_refused(wrong: dict[str, Any], message: str) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import BinaryIO
@@ -26,15 +26,23 @@ from dgno.checks import refuse_choice
 from dgno.errors import ConfigError, OutputCollision, OutputError, OutputExists
 from dgno.io.atomic import write_atomically
 from dgno.io.image import read_image, write_image
+from dgno.metrics import psnr
 from dgno.optics.simulate import BlurRange, Exposure, draw_exposure
 
+Scene = Float[Tensor, "c h w"]
 MANIFEST = "manifest.csv"
 SCALES = ("auto", "range", "percentile")
 
 
 @dataclass(frozen=True)
 class ManifestLine:
-    """What made one pair: sigmas in px, noise at full scale; the kind of the map, the scene beyond its border."""
+    """What made one pair, and what came of it.
+
+    sigma_min, sigma_mean, sigma_max : px
+    photons, read_noise : at full scale; photons are infinite where they make no noise
+    field, boundary, reading, psf : see `dgno.optics.simulate.Exposure`
+    blurred_psnr : of the blurred image against the sharp one, dB for values in [0, 1]; infinite if they are equal
+    """
 
     name: str
     source: str
@@ -48,6 +56,18 @@ class ManifestLine:
     noise_seed: int
     field: str
     boundary: str
+    reading: str
+    psf: str
+    blurred_psnr: float
+
+
+@dataclass(frozen=True)
+class NamedScene:
+    """A sharp scene in [0, 1], the name of its pair, and the file that it is from, if it is from one."""
+
+    name: str
+    scene: Scene
+    source: Path | None = None
 
 
 def write_pairs(
@@ -71,29 +91,57 @@ def write_pairs(
     """
     if problems := refuse_choice("scale", scale, SCALES):
         raise ConfigError(problems[0])
-    if (out / MANIFEST).exists() and not overwrite:
-        hint = "choose another folder, or say --overwrite"
-        raise OutputExists("the folder holds pairs already", path=out / MANIFEST, hint=hint)
-    if not sources:
-        raise ConfigError("no sharp images", hint="give at least one")
-    names = _unique_names(sources)
+    refuse_written(out, overwrite=overwrite)
+    names = unique_names(sources)
+
+    def scenes() -> Iterator[NamedScene]:
+        for i, (source, name) in enumerate(zip(sources, names, strict=True)):
+            yield from file_scenes(source, name, scale)
+            progress((i + 1) / len(sources))
+
+    def draw(named: NamedScene, i: int) -> Exposure:
+        shape = (named.scene.shape[1], named.scene.shape[2])
+        return draw_exposure(shape, ranges, np.random.default_rng([seed, i]))
+
+    return write_scenes(scenes(), out, draw, seed=seed, overwrite=overwrite)
+
+
+def write_scenes(
+    scenes: Iterable[NamedScene],
+    out: Path,
+    draw: Callable[[NamedScene, int], Exposure],
+    *,
+    seed: int,
+    overwrite: bool = False,
+) -> list[ManifestLine]:
+    """Expose scene i as `draw(scene, i)` says, and write pairs, truth and manifest below `out`.
+
+    Raises OutputCollision (two scenes of one name), OutputExists.
+    """
     lines: list[ManifestLine] = []
-    for i, (source, name) in enumerate(zip(sources, names, strict=True)):
-        for scene, plane_name in _scenes(read_image(source), name, scale):
-            exposure = draw_exposure(
-                (scene.shape[1], scene.shape[2]), ranges, np.random.default_rng([seed, len(lines)])
-            )
-            if any(line.name.casefold() == plane_name.casefold() for line in lines):
-                why = f"a plane of {source} and an image before it would share the name {plane_name!r}"
-                raise OutputCollision("two inputs would get one output", why=why, hint="rename one, or give them apart")
-            _write(out, plane_name, scene, exposure, overwrite=overwrite, source=source)
-            lines.append(_line(plane_name, source, seed, exposure))
-        progress((i + 1) / len(sources))
+    for named in scenes:
+        exposure = draw(named, len(lines))
+        if any(line.name.casefold() == named.name.casefold() for line in lines):
+            why = f"a plane of {named.source} and an image before it would share the name {named.name!r}"
+            raise OutputCollision("two inputs would get one output", why=why, hint="rename one, or give them apart")
+        blurred = exposure.of(named.scene)
+        _write(out, named, exposure, blurred, overwrite=overwrite)
+        lines.append(_line(named, seed, exposure, psnr(blurred.clamp(0, 1), named.scene)))
     _write_manifest(out / MANIFEST, lines)
     return lines
 
 
-def _unique_names(sources: Sequence[Path]) -> list[str]:
+def refuse_written(out: Path, *, overwrite: bool) -> None:
+    """Refuse a folder that holds pairs already, unless they may be replaced: OutputExists."""
+    if (out / MANIFEST).exists() and not overwrite:
+        hint = "choose another folder, or say --overwrite"
+        raise OutputExists("the folder holds pairs already", path=out / MANIFEST, hint=hint)
+
+
+def unique_names(sources: Sequence[Path]) -> list[str]:
+    """The stems of files. Raises OutputCollision for two of one, also in another case, and ConfigError for none."""
+    if not sources:
+        raise ConfigError("no sharp images", hint="give at least one")
     first: dict[str, Path] = {}
     for source in sources:
         if source.stem.casefold() in first:
@@ -103,26 +151,27 @@ def _unique_names(sources: Sequence[Path]) -> list[str]:
     return [source.stem for source in sources]
 
 
-def _scenes(image: Image, name: str, scale: str) -> Iterator[tuple[Float[Tensor, "c h w"], str]]:
+def file_scenes(source: Path, name: str, scale: str) -> Iterator[NamedScene]:
+    """The planes of a file, brought to [0, 1] by `scale`, see `write_pairs`."""
+    image = read_image(source)
     planes = list(image.planes())
     by_range = scale == "range" or (scale == "auto" and image.is_colour)
     for i, plane in enumerate(planes):
         affine = range_affine(image) if by_range else percentile_affine(image, channel=image.channel_of(i))
-        yield to_tensor(plane, affine)[0].clamp(0, 1), name if len(planes) == 1 else f"{name}_p{i:04d}"
+        plane_name = name if len(planes) == 1 else f"{name}_p{i:04d}"
+        yield NamedScene(plane_name, to_tensor(plane, affine)[0].clamp(0, 1), source)
 
 
-def _write(
-    out: Path, name: str, scene: Float[Tensor, "c h w"], exposure: Exposure, *, overwrite: bool, source: Path
-) -> None:
+def _write(out: Path, named: NamedScene, exposure: Exposure, blurred: Scene, *, overwrite: bool) -> None:
     psf = exposure.blur().mean_psf().float()
-    parts = {"sharp": scene, "blurred": exposure.of(scene), "sigma": exposure.sigma[None], "psf": psf[None]}
+    parts = {"sharp": named.scene, "blurred": blurred, "sigma": exposure.sigma[None], "psf": psf[None]}
     for folder, values in parts.items():
         (out / folder).mkdir(parents=True, exist_ok=True)
-        path = out / folder / f"{name}.tif"
-        write_image(path, _as_image(values), overwrite=overwrite, inputs=[source])
+        path = out / folder / f"{named.name}.tif"
+        write_image(path, _as_image(values), overwrite=overwrite, inputs=[named.source] if named.source else [])
 
 
-def _as_image(values: Float[Tensor, "c h w"]) -> Image:
+def _as_image(values: Scene) -> Image:
     pixels = from_tensor(values[None])
     if pixels.shape[-1] == 1:
         return Image(np.ascontiguousarray(pixels[..., 0]), "YX")
@@ -146,12 +195,12 @@ def _write_manifest(path: Path, lines: Sequence[ManifestLine]) -> None:
     write_atomically(path, write, check)
 
 
-def _line(name: str, source: Path, seed: int, exposure: Exposure) -> ManifestLine:
+def _line(named: NamedScene, seed: int, exposure: Exposure, blurred_psnr: float) -> ManifestLine:
     sigma = exposure.sigma
     smallest, mean, largest = (round(float(f(sigma)), 4) for f in (torch.min, torch.mean, torch.max))
     return ManifestLine(
-        name=name,
-        source=source.name,
+        name=named.name,
+        source=named.source.name if named.source else "",
         seed=seed,
         sigma_min=smallest,
         sigma_mean=mean,
@@ -162,4 +211,7 @@ def _line(name: str, source: Path, seed: int, exposure: Exposure) -> ManifestLin
         noise_seed=exposure.noise_seed,
         field=exposure.field,
         boundary=exposure.boundary,
+        reading=exposure.reading,
+        psf=exposure.psf,
+        blurred_psnr=round(blurred_psnr, 3),
     )

@@ -34,10 +34,19 @@ def tilted(shape: Shape, low: float, high: float, rng: np.random.Generator) -> F
 
 def smooth(shape: Shape, low: float, high: float, rng: np.random.Generator) -> Field:
     """Filtered noise with a correlation length of a sixth to a third of the image, stretched to [low, high]."""
-    length = max(shape) * rng.uniform(1 / 6, 1 / 3)
-    margin = int(2 * length)
+    return correlated(shape, low, high, rng, length=max(shape) * rng.uniform(1 / 6, 1 / 3), reach=2)
+
+
+def correlated(
+    shape: Shape, low: float, high: float, rng: np.random.Generator, *, length: float, reach: float = 4
+) -> Field:
+    """White noise filtered by a Gaussian of this standard deviation in px, stretched to [low, high].
+
+    reach : where the Gaussian is cut, in standard deviations; a short one leaves faint stripes along the axes
+    """
+    margin = int(reach * length)
     noise = rng.standard_normal((shape[0] + 2 * margin, shape[1] + 2 * margin), dtype=np.float32)
-    inside = gaussian_filter(noise, length, truncate=2)[margin : margin + shape[0], margin : margin + shape[1]]
+    inside = gaussian_filter(noise, length, truncate=reach)[margin : margin + shape[0], margin : margin + shape[1]]
     return _rescaled(inside, low, high)
 
 
