@@ -22,35 +22,59 @@ TINY = DGNOConfig(width=8, heads=2, blocks=(1, 1, 1, 1))
 CLASSES, STATES = 64, 8  # of the routing and of the scan
 
 
+def block_by_hand(c: DGNOConfig, d: int) -> float:
+    """Multiply-accumulates a pixel of one block in convolutions and linear maps, of those that see every pixel."""
+    hidden = int(2.66 * d)
+    feed_forward = d * 2 * hidden + 9 * 2 * hidden + hidden * d
+    if c.lifting == "nafnet":
+        return d * 2 * d + 9 * 2 * d + d * d + d * 2 * d + d * d  # in, 3 x 3 per channel, out; expand, contract
+    if c.lifting == "restormer":
+        return d * 3 * d + 9 * 3 * d + d * d + feed_forward
+    routing = d * (d // 3) + (d // 3) * CLASSES
+    return routing + d * 2 * d + 9 * 2 * d + 2 * d * d + feed_forward  # in, positional 3 x 3 per channel, out
+
+
+def blocks_of(c: DGNOConfig, scale: int) -> int:
+    """Of a scale, in the lifting and, in a plain U-Net, behind it."""
+    return c.blocks[scale] + (c.iterations if c.scope == "blocks" and scale < 3 else 0)
+
+
 def layers_by_hand(c: DGNOConfig) -> float:
     """Multiply-accumulates a full-scale pixel in convolutions and linear maps, read off the paper's drawing."""
     total = 9 * c.channels * c.width  # the embedding
     for scale in range(4):
         d, share = c.width * 2**scale, 1 / 4**scale
-        hidden = int(2.66 * d)
-        routing = d * (d // 3) + (d // 3) * CLASSES
-        scan = d * 2 * d + 9 * 2 * d + 2 * d * d  # in, positional 3 x 3 per channel, out
-        feed_forward = d * 2 * hidden + 9 * 2 * hidden + hidden * d
-        total += share * c.blocks[scale] * (routing + scan + feed_forward)
+        total += share * blocks_of(c, scale) * block_by_hand(c, d)
         if scale < 3:
             total += share * 9 * d * d // 2  # down
             up = 9 * (2 * d) * (4 * d) / 4  # from the next scale, with a quarter of the pixels
             operator = 3 * d * d + 2 * d * d  # q, k, v; the two layers of the MLP
-            total += share * (up + 2 * d * d + c.iterations * operator + 9 * d * c.channels)
+            operators = 0 if c.scope == "blocks" else c.iterations * operator
+            total += share * (up + 2 * d * d + operators + 9 * d * c.channels)
         if scale in (1, 2):
             shallow = 9 * c.channels * d / 4 + d / 4 * d / 2 + 9 * (d / 2) ** 2 + d / 2 * d
             total += share * (shallow + 9 * 2 * d * d)
     return total
 
 
+def pooled_by_hand(c: DGNOConfig, side: int) -> float:
+    """The same for the linear map of NAFNet's channel attention: once a square, or once an image."""
+    if c.lifting != "nafnet":
+        return 0
+    squares = (side / c.scan_block) ** 2 if c.scan_block else 1
+    return squares * sum(blocks_of(c, scale) * (c.width * 2**scale) ** 2 for scale in range(4))
+
+
 def products_by_hand(c: DGNOConfig) -> float:
-    """The same for scans (projections; decay, input and output of 8 states) and operators (k^T v and q K)."""
+    """The same for scans (projections; decay, input and output of 8 states), attention (q^T k and v A) and operators
+    (k^T v and q K)."""
     total = 0.0
     for scale in range(4):
         d, share = c.width * 2**scale, 1 / 4**scale
         hidden, rank = 2 * d, math.ceil(2 * d / 16)
-        total += share * c.blocks[scale] * hidden * (rank + 2 * STATES + rank + 3 * STATES)
-        if scale < 3:
+        kinds = {"mamba": hidden * (rank + 2 * STATES + rank + 3 * STATES), "restormer": 2 * d * (d // 2**scale)}
+        total += share * blocks_of(c, scale) * kinds.get(c.lifting, 0)
+        if scale < 3 and c.scope != "blocks":
             total += share * c.iterations * 2 * d * (d // c.heads)
     return total
 
@@ -63,12 +87,17 @@ def products_by_hand(c: DGNOConfig) -> float:
         replace(TINY, channels=3, blocks=(1, 2, 3, 1), iterations=3, traces="face", flux="avg_jump"),
         replace(TINY, width=16, heads=4, scope="none"),
         replace(NETWORKS["nano-cell"], channels=3),
+        replace(TINY, lifting="nafnet"),
+        replace(TINY, lifting="nafnet", scan_block=32, scope="blocks", iterations=3),
+        replace(TINY, lifting="restormer", blocks=(1, 2, 1, 3)),
+        replace(TINY, lifting="restormer", scan_block=32, scope="blocks"),
+        replace(TINY, scope="blocks"),
     ],
-    ids=["tiny", "rgb face", "uncoupled", "nano"],
+    ids=["tiny", "rgb face", "uncoupled", "nano", "naf", "local naf U-Net", "restormer", "restormer U-Net", "U-Net"],
 )
 def test_multiply_accumulates_are_those_of_a_count_by_hand(config: DGNOConfig, side: int) -> None:
     layers, products = multiply_accumulates(build(config), side)
-    assert layers == round(side**2 * layers_by_hand(config))
+    assert layers == round(side**2 * layers_by_hand(config) + pooled_by_hand(config, side))
     assert products == round(side**2 * products_by_hand(config))
 
 
@@ -97,7 +126,8 @@ def test_every_preset_is_listed_with_its_size() -> None:
     for name, config in NETWORKS.items():
         with torch.device("meta"):
             assert rows[name]["parameters"] == parameters(build(config))
-        assert rows[name]["GMAC layers"] == pytest.approx(256**2 * layers_by_hand(config) / 1e9, abs=0.006)
+        layers = 256**2 * layers_by_hand(config) + pooled_by_hand(config, 256)
+        assert rows[name]["GMAC layers"] == pytest.approx(layers / 1e9, abs=0.006)
     assert rows["dgno-gg"]["flux"] == "none (GG)"
 
 

@@ -118,14 +118,15 @@ CHANGES: dict[str, list[tuple[DGNOConfig, object]]] = {
     "flux": [(SMALL, other) for other in CHOICES["flux"] if other != "jump"],
     "boundary": [(SMALL, "dirichlet"), (SMALL, "periodic"), (FACE, "dirichlet")],
     "convention": [(SMALL, "released"), (FACE, "released")],
-    "scope": [(SMALL, "none"), (SMALL, "global")],
+    "scope": [(SMALL, "none"), (SMALL, "global"), (SMALL, "blocks")],
     "element_size": [(SMALL, 4), (SMALL, 16)],
     "iterations": [(SMALL, 1), (SMALL, 3)],
     "tau": [(SMALL, 0.5), (FACE, 0.0)],
-    "scan_block": [(SMALL, 32)],
+    "scan_block": [(SMALL, 32), *((dataclasses.replace(SMALL, lifting=kind), 32) for kind in ("nafnet", "restormer"))],
     "shallow_norm": [(SMALL, "channel"), (SMALL, "none")],
     "prompt_sorted": [(SMALL, True), (dataclasses.replace(SMALL, scan_block=32), True)],
     "activation": [(SMALL, "relu")],
+    "lifting": [(SMALL, "nafnet"), (SMALL, "restormer"), (dataclasses.replace(SMALL, scope="blocks"), "nafnet")],
 }
 
 

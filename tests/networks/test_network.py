@@ -16,7 +16,12 @@ from dgno.networks.presets import build
 TINY = DGNOConfig(width=8, heads=2, blocks=(1, 1, 1, 1))
 LOCAL = replace(TINY, convention="paper", scan_block=32, shallow_norm="none", prompt_sorted=True)
 GLOBAL = replace(TINY, scope="global")
-EVERY_KIND = {"published": TINY, "ours": LOCAL, "GG": GLOBAL, "LG": replace(TINY, scope="none")}
+LIFTINGS = {
+    f"{kind} {scope}": replace(base, lifting=kind, scope=scope)
+    for kind, base in (("mamba", TINY), ("nafnet", LOCAL), ("restormer", LOCAL))
+    for scope in ("elements", "blocks")
+}
+EVERY_KIND = LIFTINGS | {"ours": LOCAL, "GG": GLOBAL, "LG": replace(TINY, scope="none")}
 every_kind = pytest.mark.parametrize("config", EVERY_KIND.values(), ids=EVERY_KIND)
 
 
@@ -153,7 +158,7 @@ def test_the_multiple_of_pixels(element_size: int, block: int | None, multiple: 
 
 def test_every_kind_extends_images_alike() -> None:
     """Also GG, whose one element would need less: it is compared with the others on the same extended image."""
-    assert [make(config).multiple for config in EVERY_KIND.values()] == [32, 32, 32, 32]
+    assert [make(config).multiple for config in EVERY_KIND.values()] == [32] * len(EVERY_KIND)
 
 
 def test_padding_is_not_seen_at_multiples() -> None:

@@ -51,6 +51,47 @@ def test_rules_without_parameters(field: str, value: object) -> None:
     assert shapes(replace(NETWORKS["dgno-cell"], **{field: value})) == shapes(NETWORKS["dgno-cell"])
 
 
+def blocks_by_hand(config: DGNOConfig, counts: tuple[int, ...]) -> int:
+    """Parameters of so many blocks of the lifting's kind at full scale, half, ...: weights of linear maps, depth-wise
+    3 x 3 weights, and the vectors: biases, norms, scales, temperatures."""
+    total = 0
+    for scale, count in enumerate(counts):
+        d, heads = config.width * 2**scale, 2**scale
+        hidden = int(2.66 * d)
+        nafnet = 2 * d * d + 9 * 2 * d + d * d + d * d + 2 * d * d + d * d + (2 + 2 + 1 + 1 + 2 + 1) * d + 4 * d + 2 * d
+        restormer = 4 * d * d + 9 * 3 * d + 3 * hidden * d + 9 * 2 * hidden + 4 * d + heads
+        total += count * {"nafnet": nafnet, "restormer": restormer}[config.lifting]
+    return total
+
+
+@pytest.mark.parametrize("lifting", ["nafnet", "restormer"])
+@pytest.mark.parametrize("scope", ["elements", "blocks"])
+def test_other_liftings_have_the_parameters_of_their_blocks(lifting: str, scope: str) -> None:
+    """What is shared with the published network is as large as there; block and operator sizes come on top."""
+    mamba = NETWORKS["dgno-cell"]
+    parts = ("lifting.level", "lifting.latent", "operator_")
+    shared = sum(
+        math.prod(shape)
+        for name, shape in shapes(mamba).items()
+        if not name.startswith(parts) or name.split(".")[1] in ("up", "merge")
+    )
+    config = replace(mamba, lifting=lifting, scope=scope, blocks=(1, 2, 4, 3), iterations=3)
+    top = blocks_by_hand(config, (3, 3, 3))
+    if scope == "elements":  # q, k, v and the MLP with biases, weight and bias of two norms, tau
+        top = sum(3 * (5 * d * d + 5 * d + 4 * d + 1) for d in (48, 96, 192))
+    assert count(config) == shared + blocks_by_hand(config, config.blocks) + top
+
+
+@pytest.mark.parametrize("kind", ["naf", "restormer"])
+def test_liftings_are_compared_at_equal_size(kind: str) -> None:
+    """With operators within 2 % of the published lifting's parameters, as plain U-Nets within 10 %."""
+    names = {"naf": "nafnet"}
+    for size, unet in (("dgno", f"{kind}-unet"), ("nano", f"nano-{kind}-unet")):
+        wanted = count(NETWORKS[f"{size}-cell"])
+        assert count(NETWORKS[f"{size}-{names.get(kind, kind)}"]) == pytest.approx(wanted, rel=0.02)
+        assert count(NETWORKS[unet]) == pytest.approx(wanted, rel=0.1)
+
+
 @pytest.mark.parametrize("name, most", [("small", 2_200_000), ("nano", 1_050_000)])
 def test_our_networks_are_small(name: str, most: int) -> None:
     """About 2 M parameters at most for `small`, about 1 M for `nano`."""
@@ -58,7 +99,10 @@ def test_our_networks_are_small(name: str, most: int) -> None:
         assert count(NETWORKS[f"{name}-{variant}"]) <= most
 
 
-@pytest.mark.parametrize("name", [name for name in NETWORKS if not name.startswith("dgno-")])
+OURS = [name for name in NETWORKS if name.startswith(("small-", "nano-"))]
+
+
+@pytest.mark.parametrize("name", OURS)
 def test_our_networks_are_local(name: str) -> None:
     """Ours follow the paper, scan in blocks, use no statistics of the whole image, and re-order the prompt."""
     config = NETWORKS[name]
@@ -69,7 +113,7 @@ def test_our_networks_are_local(name: str) -> None:
     assert build(config).is_local
 
 
-@pytest.mark.parametrize("name", [name for name in NETWORKS if name.startswith("dgno-")])
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name not in OURS])
 def test_the_published_networks_are_global(name: str) -> None:
     """The published lifting is global: its scan and its instance norm span the image, so tiles are not exact."""
     config = NETWORKS[name]

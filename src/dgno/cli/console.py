@@ -36,12 +36,15 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, tit
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title or None, show_header=any(columns), box=None, pad_edge=False, title_justify="left")
+    table = Table(show_header=any(columns), box=None, pad_edge=False)
     for i, column in enumerate(columns):
-        numeric = bool(rows) and all(_is_number(row[i]) for row in rows)
+        values = [row[i] for row in rows if row[i] is not None]
+        numeric = bool(values) and all(map(_is_number, values))
         table.add_column(column, justify="right" if numeric else "left", no_wrap=not sys.stdout.isatty())
     for row in rows:
         table.add_row(*map(as_text, row))
+    if title:
+        print(title)  # by itself: the table would wrap it to its own width
     width = None if sys.stdout.isatty() else 1000  # nothing is cut off in a pipe
     Console(width=width, markup=False, highlight=False, no_color="NO_COLOR" in os.environ or None).print(table)
 

@@ -11,9 +11,23 @@ from torch import nn
 from dgno.networks.attentive_scan import AttentiveScan, SelectiveScan
 from dgno.networks.blocks import GatedFeedForward
 from dgno.networks.dgno import DGNO
+from dgno.networks.naf_block import SimplifiedChannelAttention
 from dgno.networks.presets import NETWORKS, build
+from dgno.networks.restormer_block import TransposedAttention
 from dgno.operators.dg import DGOperator
 from dgno.weights.store import embedded_names, find_weights, load_weights, parameters
+
+COUNTED = (
+    nn.Conv2d,
+    nn.Linear,
+    GatedFeedForward,
+    AttentiveScan,
+    SelectiveScan,
+    DGOperator,
+    TransposedAttention,
+    SimplifiedChannelAttention,
+)
+UNCOUPLED = {"none": "none (LG)", "global": "none (GG)", "blocks": "none (U-Net)"}
 
 
 def list_weights() -> list[dict[str, object]]:
@@ -37,21 +51,21 @@ def list_weights() -> list[dict[str, object]]:
 
 def list_networks() -> list[dict[str, object]]:
     """The network presets, for a table: parameters, and multiply-accumulates at 256 x 256 of the linear layers and
-    convolutions, and of the products of operators and scans."""
+    convolutions, and of the products of operators, scans and attention."""
     rows: list[dict[str, object]] = []
     for name, config in NETWORKS.items():
-        network = build(config)
-        linear, products = multiply_accumulates(network)
+        with torch.device("meta"):
+            network = build(config)
+        linear, products = multiply_accumulates(network.to_empty(device="cpu"))  # of any numbers
         rows.append(
             {
                 "name": name,
+                "lifting": config.lifting,
                 "traces": None if config.scope != "elements" else config.traces,
-                "flux": config.flux
-                if config.scope == "elements"
-                else {"none": "none (LG)", "global": "none (GG)"}[config.scope],
+                "flux": config.flux if config.scope == "elements" else UNCOUPLED[config.scope],
                 "width": config.width,
                 "blocks": list(config.blocks),
-                "heads": config.heads,
+                "heads": None if config.scope == "blocks" else config.heads,
                 "parameters": parameters(network),
                 "GMAC layers": round(linear / 1e9, 2),
                 "GMAC operators": round(products / 1e9, 2),
@@ -62,14 +76,14 @@ def list_networks() -> list[dict[str, object]]:
 
 def multiply_accumulates(network: DGNO, side: int = 256) -> tuple[int, int]:
     """Multiply-accumulates for one image of side x side px: in convolutions and linear layers; and in the projections
-    and recurrences of the scans and the products k^T v and q K of the operators.
+    and recurrences of the scans, the products k^T v and q K of the operators, and the two of the attention.
 
-    Counted on a small image: all of them are linear in pixels.
+    Counted on a small image: all of them are linear in pixels, but for the map of what was pooled over the whole image.
     """
-    layers = products = 0
+    layers = products = once = 0
 
     def count(module: nn.Module, inputs: object, output: torch.Tensor) -> None:
-        nonlocal layers, products
+        nonlocal layers, products, once
         if isinstance(module, SelectiveScan):
             _, _, hidden = output.shape
             projections = module.x_proj.weight.numel() + module.dt_proj.weight.numel()
@@ -79,16 +93,19 @@ def multiply_accumulates(network: DGNO, side: int = 256) -> tuple[int, int]:
         layers += pixels * sum(weight.numel() for weight in _weights_used(module))
         if isinstance(module, DGOperator):
             products += 2 * pixels * output.shape[1] * module.key_norm.weight.shape[-1]
+        if isinstance(module, TransposedAttention):
+            products += 2 * pixels * output.shape[1] ** 2 // module.heads
+        if isinstance(module, SimplifiedChannelAttention) and module.block is None:
+            once += module.weigh.weight.numel()
 
     small = network.multiple
-    counted = (nn.Conv2d, nn.Linear, GatedFeedForward, AttentiveScan, SelectiveScan, DGOperator)
-    handles = [m.register_forward_hook(count) for m in network.modules() if isinstance(m, counted)]
+    handles = [m.register_forward_hook(count) for m in network.modules() if isinstance(m, COUNTED)]
     with torch.no_grad():
         network.eval().at_all_scales(torch.zeros(1, network.channels, small, small))
     for handle in handles:
         handle.remove()
     scale = (side / small) ** 2
-    return round(layers * scale), round(products * scale)
+    return round((layers - once) * scale + once), round(products * scale)
 
 
 def _weights_used(module: nn.Module) -> list[torch.Tensor]:

@@ -13,10 +13,12 @@ CHOICES = {
     "flux": ("central", "jump", "avg_jump", "upwind", "upwind_frobenius"),
     "boundary": ("dirichlet", "neumann", "periodic"),
     "convention": ("paper", "released"),
-    "scope": ("elements", "none", "global"),
+    "scope": ("elements", "none", "global", "blocks"),
     "shallow_norm": ("instance", "channel", "none"),
     "activation": ("gelu", "relu"),
+    "lifting": ("mamba", "nafnet", "restormer"),
 }
+SINCE = {"lifting": 2}  # fields that headers of weights have from this schema on
 
 
 @dataclass(frozen=True)
@@ -30,14 +32,17 @@ class DGNOConfig:
     flux : "central", "jump", "avg_jump", "upwind" or "upwind_frobenius"
     boundary : "dirichlet", "neumann" or "periodic"
     convention : "paper" or "released"
-    scope : "elements"; "none" leaves elements uncoupled (LG); "global" makes the image one element (GG)
+    scope : "elements"; "none" leaves elements uncoupled (LG); "global" makes the image one element (GG); "blocks" has
+        no operators but blocks as in the lifting: a plain U-Net
     element_size : side of an element in pixels
-    iterations : T, operator layers at each scale
+    iterations : T, operator layers (or blocks) at each scale
     tau, tau_learnt : start value of the jump's weight; learnt or fixed
-    scan_block : side in pixels of the squares in which pixels are sorted and scanned; None: the whole image (published)
+    scan_block : side in pixels of the squares in which pixels are sorted and scanned, pooled (nafnet) or attended to
+        (restormer); None: the whole image (published)
     shallow_norm : "instance" (published), "channel" or "none"
-    prompt_sorted : put the prompt in scan order too; False is published
+    prompt_sorted : put the prompt in scan order too; False is published; only mamba has one
     activation : of the shallow features, "gelu" or "relu"
+    lifting : kind of the encoder's blocks, "mamba" (published), "nafnet" or "restormer"
     """
 
     channels: int = 1
@@ -57,6 +62,7 @@ class DGNOConfig:
     shallow_norm: str = "instance"
     prompt_sorted: bool = False
     activation: str = "gelu"
+    lifting: str = "mamba"
 
     def __post_init__(self) -> None:
         problems = [
@@ -88,6 +94,11 @@ class DGNOConfig:
             problems.append(f"scan_block is {self.scan_block!r}, wanted a multiple of 8, or None")
         if problems:
             raise ConfigError("the network cannot be built", why="; ".join(problems))
+
+    @property
+    def schema(self) -> int:
+        """Of the oldest header of weights that can name this network."""
+        return 2 if self.lifting != "mamba" or self.scope == "blocks" else 1
 
 
 def _is_count(value: object, lowest: int) -> bool:

@@ -1,6 +1,7 @@
 """The Discontinuous Galerkin Neural Operator for defocus deblurring (ICML 2026).
 
 lifting -> at quarter, half and full resolution: merge, T operator layers, projection to an image + the input itself.
+With blocks of the lifting's kind instead of operator layers it is a plain U-Net, the baseline of the paper's Table 6.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class DGNO(nn.Module):
     """Restores images in [0, 1] of any size.
 
     lifting : image -> features (e1, e2, e3, latent) of widths c, 2c, 4c, 8c
-    operators : makes the operator layers of a width
+    operators : makes the operator layers of scale 0, 1 or 2
     multiple : pixels; the input is extended to a multiple of it and the output cropped
     is_local : whether far pixels are without (measurable) influence, so that tiles give what the whole image gives
     halo : pixels of context that a tile needs for that; measured with trained weights and stored beside them
@@ -63,9 +64,9 @@ class DGNO(nn.Module):
         self.channels, self.multiple, self.is_local, self.halo = channels, multiple, is_local, 64
         self.bytes_per_pixel = 1024 + 64 * width
         self.lifting = lifting
-        self.operator_quarter = OperatorStage(4 * width, operators(4 * width))
-        self.operator_half = OperatorStage(2 * width, operators(2 * width))
-        self.operator_full = OperatorStage(width, operators(width))
+        self.operator_quarter = OperatorStage(4 * width, operators(2))
+        self.operator_half = OperatorStage(2 * width, operators(1))
+        self.operator_full = OperatorStage(width, operators(0))
         self.output_quarter = nn.Conv2d(4 * width, channels, 3, padding=1)
         self.output_half = nn.Conv2d(2 * width, channels, 3, padding=1)
         self.output_full = nn.Conv2d(width, channels, 3, padding=1, bias=False)

@@ -1,7 +1,8 @@
-"""The lifting: from an image to features at four scales (DGNO paper, section 3; Mamba-type encoder).
+"""The lifting: from an image to features at four scales (DGNO paper, section 3).
 
 Scale s has 2^s times the width and 1/2^s of the resolution. At half and quarter resolution, shallow features of the
-down-sampled image itself are merged in.
+down-sampled image itself are merged in. The blocks of the scales make the kind (Table 6): `MambaBlock` as published,
+`NAFBlock` or `RestormerBlock`.
 """
 
 from __future__ import annotations
@@ -12,15 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from dgno.networks.attentive_scan import PROMPT_RANK, STATES, AttentiveScan
-from dgno.networks.blocks import (
-    ChannelNorm,
-    Downsample,
-    GatedFeedForward,
-    Map,
-    channels_last,
-    every_other_pixel,
-)
+from dgno.networks.blocks import Downsample, Map, channels_last, every_other_pixel
 from dgno.operators.pointwise import Pointwise
 
 Scales = tuple[
@@ -30,21 +23,6 @@ Scales = tuple[
     Float[Tensor, "b 8*c h//8 w//8"],
 ]
 Norm = Callable[[int], nn.Module]
-
-
-class EncoderBlock(nn.Module):
-    """One encoder module, residual twice: x + scan(norm(x)), then x + feed_forward(norm(x))."""
-
-    def __init__(self, dim: int, *, block: int | None, prompt_sorted: bool) -> None:
-        super().__init__()
-        self.norm1, self.norm2 = ChannelNorm(dim), ChannelNorm(dim)
-        self.scan = AttentiveScan(dim, block=block, prompt_sorted=prompt_sorted)
-        self.prompt_basis = nn.Parameter(torch.empty(PROMPT_RANK, STATES).uniform_(-1 / STATES, 1 / STATES))
-        self.feed_forward = GatedFeedForward(dim)
-
-    def forward(self, x: Map) -> Map:
-        x = x + self.scan(self.norm1(x), self.prompt_basis)
-        return x + self.feed_forward(self.norm2(x))
 
 
 class ImageConvolution(nn.Conv2d):
@@ -93,31 +71,26 @@ def instance_norm(dim: int) -> nn.Module:
     return nn.InstanceNorm2d(dim, affine=True)
 
 
-class MambaLifting(nn.Module):
+class Lifting(nn.Module):
     """The encoder: image -> features of width c at H, 2c at H/2, 4c at H/4 and 8c at H/8.
 
-    blocks : encoder modules at each scale
-    scan_block : side in full-scale pixels of the squares inside which pixels are sorted and scanned; None: whole image
+    make_block : makes one block of scale 0, 1, 2 or 3; blocks : how many at each
     """
 
     def __init__(
         self,
         channels: int,
         width: int,
-        blocks: tuple[int, int, int, int],
         *,
-        scan_block: int | None,
-        prompt_sorted: bool,
+        make_block: Callable[[int], nn.Module],
+        blocks: tuple[int, int, int, int],
         activation: Callable[[], nn.Module] = nn.GELU,
         norm: Norm = instance_norm,
     ) -> None:
         super().__init__()
 
         def level(scale: int) -> nn.Sequential:
-            block = scan_block and scan_block // 2**scale
-            dim = width * 2**scale
-            parts = (EncoderBlock(dim, block=block, prompt_sorted=prompt_sorted) for _ in range(blocks[scale]))
-            return nn.Sequential(*parts)
+            return nn.Sequential(*(make_block(scale) for _ in range(blocks[scale])))
 
         self.embed = ImageConvolution(channels, width, bias=False)
         self.level1, self.level2, self.level3, self.latent = (level(scale) for scale in range(4))

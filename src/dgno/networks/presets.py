@@ -11,7 +11,10 @@ from torch import nn
 from dgno.networks.blocks import ChannelNorm, pad_multiple
 from dgno.networks.config import DGNOConfig
 from dgno.networks.dgno import DGNO
-from dgno.networks.lifting import ImageConvolution, MambaLifting, instance_norm
+from dgno.networks.lifting import ImageConvolution, Lifting, instance_norm
+from dgno.networks.mamba_block import MambaBlock
+from dgno.networks.naf_block import NAFBlock
+from dgno.networks.restormer_block import RestormerBlock
 from dgno.operators.assembly import PaperAssembly, ReleasedAssembly
 from dgno.operators.boundary import Boundary, Dirichlet, Neumann, Periodic
 from dgno.operators.dg import DGOperator
@@ -33,6 +36,15 @@ NETWORKS: dict[str, DGNOConfig] = {
     "small-cell": _small(traces="cell", flux="jump", boundary="neumann"),
     "nano-face": _nano(traces="face", flux="avg_jump", boundary="dirichlet"),
     "nano-cell": _nano(traces="cell", flux="jump", boundary="neumann"),
+    # Table 6: other liftings, with operators and as plain U-Nets; about as many parameters as the networks above
+    "dgno-nafnet": DGNOConfig(lifting="nafnet", blocks=(2, 4, 8, 5)),
+    "dgno-restormer": DGNOConfig(lifting="restormer", blocks=(2, 4, 7, 2)),
+    "naf-unet": DGNOConfig(lifting="nafnet", blocks=(2, 4, 8, 5), scope="blocks"),
+    "restormer-unet": DGNOConfig(lifting="restormer", blocks=(2, 4, 7, 2), scope="blocks"),
+    "nano-nafnet": _nano(lifting="nafnet", blocks=(2, 4, 4, 2)),
+    "nano-restormer": _nano(lifting="restormer", blocks=(1, 2, 3, 1)),
+    "nano-naf-unet": _nano(lifting="nafnet", blocks=(2, 4, 4, 2), scope="blocks"),
+    "nano-restormer-unet": _nano(lifting="restormer", blocks=(1, 2, 3, 1), scope="blocks"),
 }
 
 _TRACES = {"cell": cell_traces, "face": face_traces}
@@ -68,20 +80,35 @@ def make_operator(config: DGNOConfig, dim: int) -> DGOperator:
     return DGOperator(dim, config.heads, element_size=config.element_size, integral=integral, assembly=assembly)
 
 
+def make_block(config: DGNOConfig, scale: int) -> nn.Module:
+    """One block of the lifting's kind for scale 0, 1, 2 or 3; Restormer's heads have as many channels at all scales."""
+    dim, block = config.width * 2**scale, config.scan_block and config.scan_block // 2**scale
+    kinds: dict[str, Callable[[], nn.Module]] = {
+        "mamba": partial(MambaBlock, dim, block=block, prompt_sorted=config.prompt_sorted),
+        "nafnet": partial(NAFBlock, dim, block=block),
+        "restormer": partial(RestormerBlock, dim, heads=2**scale, block=block),
+    }
+    return kinds[config.lifting]()
+
+
+def make_layer(config: DGNOConfig, scale: int) -> nn.Module:
+    """What merged features of scale 0, 1 or 2 go through: an operator layer, or a block in a plain U-Net."""
+    return make_block(config, scale) if config.scope == "blocks" else make_operator(config, config.width * 2**scale)
+
+
 def build(config: DGNOConfig) -> DGNO:
     """The network of a config, with fresh parameters from torch's global generator."""
-    lifting = MambaLifting(
+    lifting = Lifting(
         config.channels,
         config.width,
-        config.blocks,
-        scan_block=config.scan_block,
-        prompt_sorted=config.prompt_sorted,
+        make_block=partial(make_block, config),
+        blocks=config.blocks,
         activation=_ACTIVATIONS[config.activation],
         norm=_NORMS[config.shallow_norm],
     )
 
-    def operators(dim: int) -> nn.Sequential:
-        return nn.Sequential(*(make_operator(config, dim) for _ in range(config.iterations)))
+    def operators(scale: int) -> nn.Sequential:
+        return nn.Sequential(*(make_layer(config, scale) for _ in range(config.iterations)))
 
     network = DGNO(
         config.channels,

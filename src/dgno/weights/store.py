@@ -2,7 +2,7 @@
 
 The header (the file's metadata) has
     format    "dgno-weights"
-    schema    of the header, a number
+    schema    of the header, a number: the lowest that can say the card
     card      JSON: the network's configuration, normalisation, halo, and facts about the training
     sha256    over the card and all tensors, so that damage is found
 """
@@ -26,11 +26,11 @@ from torch import Tensor
 
 from dgno.errors import CheckpointMismatch, ConfigError, CorruptCheckpoint, UnknownWeights
 from dgno.io.atomic import write_atomically
-from dgno.networks.config import DGNOConfig
+from dgno.networks.config import SINCE, DGNOConfig
 from dgno.networks.dgno import DGNO
 from dgno.networks.presets import build
 
-FORMAT, SCHEMA = "dgno-weights", 1
+FORMAT, SCHEMA = "dgno-weights", 2
 NORMALIZATIONS = ("range", "percentile", "minmax")
 EMBEDDED = Path(__file__).parent / "embedded"
 LARGEST_FILE = 8 * 2**30  # bytes
@@ -62,7 +62,10 @@ class Card:
             raise ConfigError("image is text and training a table")
 
     def to_json(self) -> str:
-        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+        """The card in the words of its schema, which older versions can read."""
+        facts, schema = dataclasses.asdict(self), self.network.schema
+        facts["network"] = {key: value for key, value in facts["network"].items() if SINCE.get(key, 1) <= schema}
+        return json.dumps(facts, sort_keys=True)
 
 
 def embedded_names() -> list[str]:
@@ -88,7 +91,8 @@ def find_weights(name: str | Path) -> Path:
 def save_weights(path: Path, tensors: Mapping[str, Tensor], card: Card) -> Path:
     """Write weights; the file appears under its name only when it is whole."""
     kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    header = {"format": FORMAT, "schema": str(SCHEMA), "card": card.to_json(), "sha256": digest(card, kept)}
+    header = {"format": FORMAT, "schema": str(card.network.schema), "card": card.to_json()}
+    header["sha256"] = digest(header["card"], kept)
     data = _ordered(save(kept, metadata=header))
 
     def write(file: BinaryIO) -> None:
@@ -140,7 +144,7 @@ def read_weights(path: Path) -> tuple[Card, dict[str, Tensor]]:
         hint = "get the file again; a .pth file is converted by `dgno import-weights`"
         raise CorruptCheckpoint("not a whole safetensors file", path=path, why=str(error), hint=hint) from error
     card = _read_card(header, path)
-    if header.get("sha256") != digest(card, tensors):
+    if header.get("sha256") != digest(header["card"], tensors):
         raise CorruptCheckpoint(
             "the file is damaged", path=path, why="its hash is not the stored one", hint="get it again"
         )
@@ -183,9 +187,9 @@ def check_fit(network: DGNO, tensors: Mapping[str, Tensor], *, path: Path | None
     return dict(tensors)
 
 
-def digest(card: Card, tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 over the card and every tensor's name, dtype, shape and bytes."""
-    sha = hashlib.sha256(card.to_json().encode())
+def digest(card: str, tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over the card as the header has it and every tensor's name, dtype, shape and bytes."""
+    sha = hashlib.sha256(card.encode())
     for name in sorted(tensors):
         tensor = tensors[name].contiguous()
         sha.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
