@@ -60,7 +60,7 @@ def test_memory_layout_does_not_matter(config: DGNOConfig) -> None:
 @every_kind
 @pytest.mark.parametrize("scan_block", [16, None], ids=["squares", "whole"])
 def test_every_parameter_is_learnt(config: DGNOConfig, scan_block: int | None) -> None:
-    """From the first step on, but inside NAFNet's blocks: as they start as the identity, their two scales come first."""
+    """From the first step on, but inside NAFNet's blocks, which start as the identity: there two scales come first."""
     torch.manual_seed(0)
     network = build(replace(config, scan_block=scan_block)).train()
     sum(y.square().mean() for y in network.at_all_scales(torch.rand(1, 1, 32, 32))).backward()
