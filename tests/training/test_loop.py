@@ -250,7 +250,9 @@ def test_few_images_can_be_trained_on(config: TrainConfig, count: int) -> None:
     train(replace(config, validate_every=4), remark=remarks.append)
     validated = [entry["step"] for entry in log_of(config.out) if "psnr_restored" in entry]
     assert validated == ([4, 8, 9] if count > 1 else [])
-    assert remarks == ([] if count > 1 else ["no validation: every source is a single file, so none can be held out"])
+    assert remarks == (
+        [] if count > 1 else ["no validation: every source is a single file or group, so none can be held out"]
+    )
 
 
 def test_everything_lies_on_the_device_that_was_asked_for(config: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -151,13 +151,29 @@ def test_a_network_may_be_a_preset_with_changes(run_folder: Path) -> None:
         load_config(file)
 
 
-@pytest.mark.parametrize("path", sorted(DOCUMENTED.glob("*.toml")), ids=lambda path: path.stem)
-def test_the_configurations_of_the_embedded_weights_are_valid(path: Path) -> None:
+@pytest.mark.parametrize("name", embedded_names())
+def test_the_configurations_of_the_embedded_weights_are_valid(name: str) -> None:
     """And they describe the networks that the weights hold."""
-    config = load_config(path)
-    card, _ = read_weights(find_weights(path.stem))
+    config = load_config(DOCUMENTED / f"{name}.toml")
+    card, _ = read_weights(find_weights(name))
     assert (card.network, card.image, card.normalization) == (config.network, config.image, config.normalization)
 
 
-def test_every_embedded_weights_has_its_configuration() -> None:
-    assert {path.stem for path in DOCUMENTED.glob("*.toml")} == set(embedded_names())
+@pytest.mark.parametrize(("name", "layout", "channels", "scale"), [
+    ("bbbc006-w1", "bbbc006", 1, "minmax"), ("bbbc006-w2", "bbbc006", 1, "minmax"),
+    ("3dhistech", "3dhistech", 3, "range"), ("dpdd", "dpdd", 3, "range"),
+])  # fmt: skip
+def test_the_recipes_of_the_paper(name: str, layout: str, channels: int, scale: str) -> None:
+    """AdamW 3e-4 to 1e-6, weight decay 1e-4, crops of 256 px, batch 8, the un-normalised Fourier transform."""
+    config = load_config(DOCUMENTED / f"{name}.toml")
+    assert config.pairs is not None
+    assert (config.pairs.layout, config.network.channels, config.pairs.scale) == (layout, channels, scale)
+    assert (config.learning_rate, config.final_learning_rate, config.weight_decay) == (3e-4, 1e-6, 1e-4)
+    assert config.stages == (Stage(300_000, 256, 8),)
+    assert (config.fft_norm, config.ema, config.network.width) == ("backward", 0.0, 48)
+    assert config.network.blocks == NETWORKS["dgno-cell"].blocks
+
+
+def test_every_documented_configuration_is_one_of_these() -> None:
+    recipes = {"bbbc006-w1", "bbbc006-w2", "3dhistech", "dpdd"}
+    assert {path.stem for path in DOCUMENTED.glob("*.toml")} == {*embedded_names(), *recipes}

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dgno.checks import refuse_choice, refuse_count, refuse_number
+from dgno.data.recorded import PairSource
 from dgno.data.scenes import Augmentation, Source
 from dgno.errors import ConfigError
 from dgno.networks.blocks import pad_multiple
@@ -42,11 +43,12 @@ class Stage:
 class TrainConfig:
     """One training run.
 
-    data : folder that the globs of `sources` start from
+    data : folder that the globs of `sources` start from, or the folder (or manifest) of the recorded pairs
     out : folder for checkpoints, log and weights
     network : the network to train
     init : start from these weights instead of fresh ones: a file, the name of weights that come with the package, or
         the folder of a checkpoint of another run
+    sources, pairs : sharp images, blurred on the fly; or recorded pairs. One of the two
     image, normalization : what the weights are for, and how images come to [0, 1]; see `weights.store.Card`
     stages : crop and batch, by step, crops in multiples of the network's; the last `until` is the number of steps
     learning_rate, final_learning_rate, warmup : cosine from the first to the second, after linear warm-up steps
@@ -58,7 +60,8 @@ class TrainConfig:
 
     data: Path
     out: Path
-    sources: tuple[Source, ...]
+    sources: tuple[Source, ...] = ()
+    pairs: PairSource | None = None
     network: DGNOConfig = field(default_factory=DGNOConfig)
     init: Path | None = None
     image: str = ""
@@ -88,11 +91,20 @@ class TrainConfig:
         problems += refuse_number("ema", self.ema, 0, 1 - 1e-9)
         for name, lowest in {"warmup": 0, "seed": 0, "checkpoint_every": 1, "validate_every": 1}.items():
             problems += refuse_count(name, getattr(self, name), lowest)
-        if not any(source.weight for source in self.sources):
-            problems.append("sources has no source with a weight above 0")
-        problems += self._problems_of_stages()
+        problems += self._problems_of_data() + self._problems_of_stages()
         if problems:
             raise ConfigError("the run cannot be trained", why="; ".join(problems))
+
+    def _problems_of_data(self) -> list[str]:
+        if self.pairs is None:
+            good = any(source.weight for source in self.sources)
+            return [] if good else ["sources has no source with a weight above 0, and there is no table [pairs]"]
+        if self.sources:
+            return ["there are both sources and pairs, wanted one of them"]
+        if self.pairs.scale != self.normalization:
+            came = f"pairs.scale is {self.pairs.scale!r} and normalization {self.normalization!r}"
+            return [f"{came}, wanted one of both: weights are used as they were trained"]
+        return []
 
     def _problems_of_stages(self) -> list[str]:
         if not self.stages:
@@ -120,8 +132,8 @@ class TrainConfig:
 def load_config(path: Path) -> TrainConfig:
     """Read a TOML file; every unknown key, missing key, wrong type and impossible value is named, all at once.
 
-    Relative paths in it (`data`, `out`, `init`) start at its own folder. In [network], `preset` takes the fields of a
-    network of `dgno models`, which the others change.
+    Relative paths in it (`data`, `out`, `init`, `pairs.split_file`) start at its own folder. In [network], `preset`
+    takes the fields of a network of `dgno models`, which the others change.
     """
     try:
         table = tomllib.loads(path.read_text())
@@ -137,7 +149,11 @@ def load_config(path: Path) -> TrainConfig:
     init = config.init
     if init is not None and str(init) not in embedded_names():
         init = path.parent / init
-    return dataclasses.replace(config, data=path.parent / config.data, out=path.parent / config.out, init=init)
+    pairs = config.pairs
+    if pairs is not None and pairs.split_file is not None:
+        pairs = dataclasses.replace(pairs, split_file=path.parent / pairs.split_file)
+    data, out = path.parent / config.data, path.parent / config.out
+    return dataclasses.replace(config, data=data, out=out, init=init, pairs=pairs)
 
 
 def _with_preset(network: dict[str, Any], problems: list[str]) -> dict[str, Any]:
