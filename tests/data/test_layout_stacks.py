@@ -79,7 +79,7 @@ def test_whole_shifts_move_pixels_and_nothing_else(by: tuple[float, float]) -> N
 def test_a_stack_in_one_file(tmp_path: Path, sharp: int | None) -> None:
     """The sharp plane by measure or by number; every other plane lies on it after its shift."""
     tifffile.imwrite(tmp_path / "cell.tif", through_focus(3, drift=(0.7, -0.45)), metadata=None)
-    records = read_z_stack(tmp_path, sharp=sharp, step=0.5)
+    records = read_z_stack(tmp_path, sharp_plane=sharp, step=0.5)
     assert [record.z for record in records] == [0, 1, 2, 4]
     assert [record.defocus for record in records] == [-1.5, -1.0, -0.5, 0.5]
     assert {record.target_plane for record in records} == {3}
@@ -146,7 +146,7 @@ def test_what_is_no_stack_is_told(tmp_path: Path) -> None:
 def test_a_number_that_no_plane_has(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "cell.tif", through_focus(1, 3), photometric="minisblack", metadata=None)
     with pytest.raises(ConfigError, match="the stack has no plane 9"):
-        read_z_stack(tmp_path, sharp=9)
+        read_z_stack(tmp_path, sharp_plane=9)
 
 
 def test_real_stacks(shared_data: Path, tmp_path: Path) -> None:

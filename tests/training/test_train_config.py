@@ -124,11 +124,27 @@ def test_relative_paths_start_at_the_configuration(run_folder: Path) -> None:
     assert with_init("fluorescence-nano").init == Path("fluorescence-nano")
 
 
-@pytest.mark.parametrize("text", ["seed = ", "a = 1\na = 2", "\x00"])
+@pytest.mark.parametrize("text", [
+    "seed = ", "a = 1\na = 2", "\x00", "a = " + "[" * 5000 + "]" * 5000, "a = " + "{a = " * 5000 + "1" + "}" * 5000,
+    "seed = " + "1" * 5000,
+], ids=["no value", "twice", "binary", "deep arrays", "deep tables", "long number"])  # fmt: skip
 def test_broken_toml(tmp_path: Path, text: str) -> None:
     (tmp_path / "c.toml").write_text(text)
     with pytest.raises(ConfigError, match="cannot read the configuration"):
         load_config(tmp_path / "c.toml")
+
+
+def test_a_configuration_is_of_bounded_length(tmp_path: Path) -> None:
+    """One of 1 MiB is read; what is wrong in it is shown in part."""
+    file = tmp_path / "c.toml"
+    file.write_text('seed = "' + "x" * (2**20 - 9) + '"')
+    assert file.stat().st_size == 2**20
+    with pytest.raises(ConfigError, match=r"seed is 'xxx.*, wanted int") as caught:
+        load_config(file)
+    assert len(str(caught.value)) < 1000
+    file.write_text(file.read_text() + "\n")
+    with pytest.raises(ConfigError, match=r"too long for a configuration.*more than 1048576 bytes"):
+        load_config(file)
 
 
 def test_the_learning_rate_rises_and_falls(run_folder: Path) -> None:
@@ -151,13 +167,29 @@ def test_a_network_may_be_a_preset_with_changes(run_folder: Path) -> None:
         load_config(file)
 
 
-@pytest.mark.parametrize("path", sorted(DOCUMENTED.glob("*.toml")), ids=lambda path: path.stem)
-def test_the_configurations_of_the_embedded_weights_are_valid(path: Path) -> None:
+@pytest.mark.parametrize("name", embedded_names())
+def test_the_configurations_of_the_embedded_weights_are_valid(name: str) -> None:
     """And they describe the networks that the weights hold."""
-    config = load_config(path)
-    card, _ = read_weights(find_weights(path.stem))
+    config = load_config(DOCUMENTED / f"{name}.toml")
+    card, _ = read_weights(find_weights(name))
     assert (card.network, card.image, card.normalization) == (config.network, config.image, config.normalization)
 
 
-def test_every_embedded_weights_has_its_configuration() -> None:
-    assert {path.stem for path in DOCUMENTED.glob("*.toml")} == set(embedded_names())
+@pytest.mark.parametrize(("name", "layout", "channels", "scale"), [
+    ("bbbc006-w1", "bbbc006", 1, "minmax"), ("bbbc006-w2", "bbbc006", 1, "minmax"),
+    ("3dhistech", "3dhistech", 3, "range"), ("dpdd", "dpdd", 3, "range"),
+])  # fmt: skip
+def test_the_recipes_of_the_paper(name: str, layout: str, channels: int, scale: str) -> None:
+    """AdamW 3e-4 to 1e-6, weight decay 1e-4, crops of 256 px, batch 8, the un-normalised Fourier transform."""
+    config = load_config(DOCUMENTED / f"{name}.toml")
+    assert config.pairs is not None
+    assert (config.pairs.layout, config.network.channels, config.pairs.scale) == (layout, channels, scale)
+    assert (config.learning_rate, config.final_learning_rate, config.weight_decay) == (3e-4, 1e-6, 1e-4)
+    assert config.stages == (Stage(300_000, 256, 8),)
+    assert (config.fft_norm, config.ema, config.network.width) == ("backward", 0.0, 48)
+    assert config.network.blocks == NETWORKS["dgno-cell"].blocks
+
+
+def test_every_documented_configuration_is_one_of_these() -> None:
+    recipes = {"bbbc006-w1", "bbbc006-w2", "3dhistech", "dpdd"}
+    assert {path.stem for path in DOCUMENTED.glob("*.toml")} == {*embedded_names(), *recipes}

@@ -32,6 +32,7 @@ class Record:
     z : the number of the input's plane
     defocus : um from the target's plane to the input's, negative below
     mask : the image that says which pixels count
+    psf : the true mean PSF, where the pair was simulated
     input_plane, target_plane : planes of a file that holds several; None: its first
     shift : (row, column) in px that moves the input onto the target
     meta : everything else, as text
@@ -50,11 +51,13 @@ class Record:
     target_plane: int | None = None
     shift: tuple[float, float] = (0.0, 0.0)
     meta: Mapping[str, str] = field(default_factory=dict)
+    psf: Path | None = None
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The files of the pair, each once: input, target, mask."""
-        return tuple(dict.fromkeys(path for path in (self.input, self.target, self.mask) if path is not None))
+        """The files of the pair, each once: input, target, mask, PSF."""
+        named = (self.input, self.target, self.mask, self.psf)
+        return tuple(dict.fromkeys(path for path in named if path is not None))
 
 
 def images_in(folder: Path) -> list[Path]:

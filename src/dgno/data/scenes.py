@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from dgno.errors import ConfigError
 from dgno.io.image import read_image
 from dgno.optics.simulate import BlurRange, draw_exposure
 
+Item = TypeVar("Item")
 Scene = Float[np.ndarray, "h w c"]
 MARGIN = 32  # px around a crop that the blur may reach
 CANDIDATES = 3  # random places looked at for every crop; the one with the most structure is taken
@@ -92,9 +94,9 @@ class SimulatedPairs:
     ) -> None:
         self.blur, self.augmentation, self.channels = blur, augmentation, channels
         found = data_files(root, sources)
-        held_out = {file for files in found for file in _held_out(files)}  # whichever source shows them
+        apart = {file for files in found for file in held_out(files)}  # whichever source shows them
         self.scenes = [
-            [_to_unit(file, source, channels) for file in files if (file in held_out) == validation]
+            [_to_unit(file, source, channels) for file in files if (file in apart) == validation]
             for source, files in zip(sources, found, strict=True)
         ]
         self.weights = [source.weight if scenes else 0.0 for source, scenes in zip(sources, self.scenes, strict=True)]
@@ -160,8 +162,8 @@ def data_files(root: Path, sources: Sequence[Source]) -> list[list[Path]]:
     return found
 
 
-def _held_out(files: Sequence[Path]) -> Sequence[Path]:
-    """The files of a source that serve validation; a single file serves training."""
+def held_out(files: Sequence[Item]) -> Sequence[Item]:
+    """The files of a source, or the groups of a set, that serve validation; a single one serves training."""
     return files[HELD_OUT - 1 :: HELD_OUT] or files[1:][-1:]
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dgno.checks import refuse_choice, refuse_count, refuse_number
+from dgno.data.recorded import PairSource
 from dgno.data.scenes import Augmentation, Source
 from dgno.errors import ConfigError
 from dgno.networks.blocks import pad_multiple
@@ -20,6 +21,8 @@ from dgno.networks.presets import NETWORKS
 from dgno.optics.simulate import BlurRange
 from dgno.weights.store import NORMALIZATIONS, embedded_names
 
+LARGEST = 2**20  # bytes of a configuration
+SHOWN = 80  # characters of a wrong value
 FFT_NORMS = ("ortho", "backward")
 PRECISIONS = ("fp32", "bf16")
 
@@ -42,11 +45,12 @@ class Stage:
 class TrainConfig:
     """One training run.
 
-    data : folder that the globs of `sources` start from
+    data : folder that the globs of `sources` start from, or the folder (or manifest) of the recorded pairs
     out : folder for checkpoints, log and weights
     network : the network to train
     init : start from these weights instead of fresh ones: a file, the name of weights that come with the package, or
         the folder of a checkpoint of another run
+    sources, pairs : sharp images, blurred on the fly; or recorded pairs. One of the two
     image, normalization : what the weights are for, and how images come to [0, 1]; see `weights.store.Card`
     stages : crop and batch, by step, crops in multiples of the network's; the last `until` is the number of steps
     learning_rate, final_learning_rate, warmup : cosine from the first to the second, after linear warm-up steps
@@ -58,7 +62,8 @@ class TrainConfig:
 
     data: Path
     out: Path
-    sources: tuple[Source, ...]
+    sources: tuple[Source, ...] = ()
+    pairs: PairSource | None = None
     network: DGNOConfig = field(default_factory=DGNOConfig)
     init: Path | None = None
     image: str = ""
@@ -88,11 +93,20 @@ class TrainConfig:
         problems += refuse_number("ema", self.ema, 0, 1 - 1e-9)
         for name, lowest in {"warmup": 0, "seed": 0, "checkpoint_every": 1, "validate_every": 1}.items():
             problems += refuse_count(name, getattr(self, name), lowest)
-        if not any(source.weight for source in self.sources):
-            problems.append("sources has no source with a weight above 0")
-        problems += self._problems_of_stages()
+        problems += self._problems_of_data() + self._problems_of_stages()
         if problems:
             raise ConfigError("the run cannot be trained", why="; ".join(problems))
+
+    def _problems_of_data(self) -> list[str]:
+        if self.pairs is None:
+            good = any(source.weight for source in self.sources)
+            return [] if good else ["sources has no source with a weight above 0, and there is no table [pairs]"]
+        if self.sources:
+            return ["there are both sources and pairs, wanted one of them"]
+        if self.pairs.scale != self.normalization:
+            came = f"pairs.scale is {self.pairs.scale!r} and normalization {self.normalization!r}"
+            return [f"{came}, wanted one of both: weights are used as they were trained"]
+        return []
 
     def _problems_of_stages(self) -> list[str]:
         if not self.stages:
@@ -120,13 +134,10 @@ class TrainConfig:
 def load_config(path: Path) -> TrainConfig:
     """Read a TOML file; every unknown key, missing key, wrong type and impossible value is named, all at once.
 
-    Relative paths in it (`data`, `out`, `init`) start at its own folder. In [network], `preset` takes the fields of a
-    network of `dgno models`, which the others change.
+    Relative paths in it (`data`, `out`, `init`, `pairs.split_file`) start at its own folder. In [network], `preset`
+    takes the fields of a network of `dgno models`, which the others change.
     """
-    try:
-        table = tomllib.loads(path.read_text())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError("cannot read the configuration", path=path, why=str(error)) from error
+    table = _table(path)
     problems: list[str] = []
     if isinstance(network := table.get("network"), dict):
         table["network"] = _with_preset(network, problems)
@@ -137,7 +148,25 @@ def load_config(path: Path) -> TrainConfig:
     init = config.init
     if init is not None and str(init) not in embedded_names():
         init = path.parent / init
-    return dataclasses.replace(config, data=path.parent / config.data, out=path.parent / config.out, init=init)
+    pairs = config.pairs
+    if pairs is not None and pairs.split_file is not None:
+        pairs = dataclasses.replace(pairs, split_file=path.parent / pairs.split_file)
+    data, out = path.parent / config.data, path.parent / config.out
+    return dataclasses.replace(config, data=data, out=out, init=init, pairs=pairs)
+
+
+def _table(path: Path) -> dict[str, Any]:
+    """The contents of a TOML file; its size and depth are bounded."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(LARGEST + 1)
+        if len(data) > LARGEST:
+            raise ConfigError("too long for a configuration", path=path, why=f"more than {LARGEST} bytes")
+        return tomllib.loads(data.decode())
+    except RecursionError as error:
+        raise ConfigError("cannot read the configuration", path=path, why="it is nested too deeply") from error
+    except (OSError, ValueError) as error:  # ValueError: no UTF-8, no TOML, a number of thousands of digits
+        raise ConfigError("cannot read the configuration", path=path, why=str(error)[:200]) from error
 
 
 def _with_preset(network: dict[str, Any], problems: list[str]) -> dict[str, Any]:
@@ -176,13 +205,13 @@ def _read(kind: Any, value: Any, where: str, problems: list[str]) -> Any:
         and (kind is bool or not isinstance(value, bool))
     ):
         return value
-    problems.append(f"{where} is {value!r}, wanted {getattr(kind, '__name__', kind)}")
+    problems.append(f"{where} is {repr(value)[:SHOWN]}, wanted {getattr(kind, '__name__', kind)}")
     return None
 
 
 def _read_record(kind: Any, value: Any, where: str, problems: list[str]) -> Any:
     if not isinstance(value, dict):
-        problems.append(f"{where} is {value!r}, wanted a table")
+        problems.append(f"{where} is {repr(value)[:SHOWN]}, wanted a table")
         return None
     known, types_ = {f.name: f for f in dataclasses.fields(kind)}, typing.get_type_hints(kind)
     prefix = f"{where}." if where else ""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
-import json
 import math
 import os
 import time
@@ -15,11 +14,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from dgno.data.scenes import SimulatedPairs, data_files
 from dgno.errors import CheckpointMismatch, ConfigError, ResumeError, TrainingDiverged, printable
 from dgno.metrics import psnr
 from dgno.networks.presets import build
+from dgno.training.batches import Batches, Listed, find_data
 from dgno.training.config import TrainConfig
+from dgno.training.log import append, truncate, writing
 from dgno.training.losses import FFT_WEIGHT, multi_scale_loss
 from dgno.training.parallel import Ranks
 from dgno.training.state import CPU, TrainState, checkpoint_tensors, newest_whole
@@ -49,21 +49,25 @@ def train(
     report : called with every entry of the log
     remark : called with what the user should know, once each
 
-    Raises ConfigError, CheckpointError (`config.init`), ResumeError, TrainingDiverged.
+    Raises ConfigError, CheckpointError (`config.init`), OutputError,
+    ResumeError, TrainingDiverged.
     """
     if not max_minutes >= 0:
         raise ConfigError(f"max_minutes is {max_minutes}", hint="give a number of minutes of at least 0")
     for stage in config.stages:
         ranks.slots(stage.batch)
-    digests = _digests(config)
+    listed, open_data = find_data(config)
+    digests = _digests(config, listed)
     checkpoints, log = config.out / "checkpoints", config.out / "log.jsonl"
     state = _begin(config, digests, resume=resume, device=device)
-    config.out.mkdir(parents=True, exist_ok=True)
+    ranks.wait()  # so that none looks for checkpoints while another writes one
+    with writing(config.out):
+        config.out.mkdir(parents=True, exist_ok=True)
     if ranks.is_first:
-        _truncate(log, state.step)
-    pairs, held_out = (_pairs(config, validation) for validation in (False, True))
+        truncate(log, state.step)
+    pairs, held_out = (open_data(validation) for validation in (False, True))
     if held_out.is_empty:
-        remark("no validation: every source is a single file, so none can be held out")
+        remark("no validation: every source is a single file or group, so none can be held out")
     started = time.monotonic()
 
     while state.step < config.steps and ranks.agree(time.monotonic() - started < 60 * max_minutes):
@@ -73,7 +77,7 @@ def train(
             continue
         if is_due and not held_out.is_empty:
             entry |= validate(state, config, held_out, device=device)
-        _append(log, entry | {"minutes": (time.monotonic() - started) / 60})
+        append(log, entry | {"minutes": (time.monotonic() - started) / 60})
         report(entry)
         if state.step % config.checkpoint_every == 0 and not state.skipped:  # one with a finite loss is kept
             state.save(checkpoints, digests)
@@ -89,7 +93,7 @@ def train(
 
 
 def take_step(
-    state: TrainState, config: TrainConfig, pairs: SimulatedPairs, *, ranks: Ranks, device: torch.device
+    state: TrainState, config: TrainConfig, pairs: Batches, *, ranks: Ranks, device: torch.device
 ) -> dict[str, float]:
     """One step: batch, loss, gradient, parameters, running average. Returns its entry for the log."""
     stage = config.stage(state.step)
@@ -123,13 +127,12 @@ def _begin(config: TrainConfig, digests: dict[str, str], *, resume: bool, device
     return TrainState.start(config, _initial(config), device=device)
 
 
-def _digests(config: TrainConfig) -> dict[str, str]:
+def _digests(config: TrainConfig, listed: Listed) -> dict[str, str]:
     """What a checkpoint belongs to: the configuration, and names and sizes of the data files. Folders may be moved."""
     init = config.init and Path(config.init.name)
-    settings = dataclasses.replace(config, out=Path(), data=Path(), init=init)
-    found = data_files(config.data, config.sources)
-    files = [[(file.relative_to(config.data).as_posix(), file.stat().st_size) for file in group] for group in found]
-    return {CONFIGURATION: _sha256(repr(settings)), DATA: _sha256(repr(files))}
+    pairs = config.pairs and dataclasses.replace(config.pairs, split_file=None)  # what it says is in the list
+    settings = dataclasses.replace(config, out=Path(), data=Path(), init=init, pairs=pairs)
+    return {CONFIGURATION: _sha256(repr(settings)), DATA: _sha256(repr(listed))}
 
 
 def _sha256(text: str) -> str:
@@ -191,7 +194,7 @@ def _diverged(state: TrainState, config: TrainConfig) -> TrainingDiverged:
 
 @torch.no_grad()
 def validate(
-    state: TrainState, config: TrainConfig, held_out: SimulatedPairs, *, device: torch.device = CPU
+    state: TrainState, config: TrainConfig, held_out: Batches, *, device: torch.device = CPU
 ) -> dict[str, float]:
     """PSNR of blurred and restored crops that no training step sees."""
     network = build(config.network).to(device)
@@ -204,25 +207,3 @@ def validate(
         before.append(psnr(blurred.clamp(0, 1), sharp))
         after.append(psnr(network(blurred).clamp(0, 1), sharp))
     return {"psnr_blurred": sum(before) / len(before), "psnr_restored": sum(after) / len(after)}
-
-
-def _pairs(config: TrainConfig, validation: bool) -> SimulatedPairs:
-    return SimulatedPairs(
-        config.data,
-        config.sources,
-        channels=config.network.channels,
-        blur=config.blur,
-        augmentation=config.augmentation,
-        validation=validation,
-    )
-
-
-def _append(log: Path, entry: dict[str, float]) -> None:
-    with log.open("a") as file:
-        file.write(json.dumps(entry) + "\n")
-
-
-def _truncate(log: Path, step: int) -> None:
-    """Drop the entries that lie after the checkpoint: their steps will be taken again."""
-    lines = log.read_text().splitlines(keepends=True) if log.exists() else []
-    log.write_text("".join(line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step))

@@ -5,6 +5,7 @@ A reader goes by names and opens no image, but for z-stacks; `data.inspection` l
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,9 +34,14 @@ class Layout:
     published : how many pairs each split has where the data set is complete
     """
 
-    read: Callable[[Path], list[Record]]
+    read: Callable[..., list[Record]]
     samples: int | None = None
     published: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """What may be given to `read` by keyword."""
+        return tuple(inspect.signature(self.read).parameters)[1:]
 
 
 def _dbmid_pairs(split: str) -> int:

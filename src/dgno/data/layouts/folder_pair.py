@@ -23,7 +23,7 @@ from dgno.data.records import (
 )
 from dgno.errors import ConfigError
 
-MASKS = ("mask", "masks")
+MASKS, PSFS = ("mask", "masks"), ("psf",)
 
 
 def read_folder_pair(
@@ -40,7 +40,8 @@ def read_folder_pair(
     records: list[Record] = []
     for split, place in split_folders(folder).items():
         blurred, sharp = wanted_subfolder(place, BLURRED), wanted_subfolder(place, SHARP)
-        records += _joined(blurred, sharp, subfolder(place, MASKS), split, patterns, per_target)
+        beside = subfolder(place, MASKS), subfolder(place, PSFS)
+        records += _joined(blurred, sharp, split, patterns=patterns, per_target=per_target, beside=beside)
     return records
 
 
@@ -48,7 +49,7 @@ def pair_folders(
     blurred: Path, sharp: Path, *, key: str | None = None, group: str | None = None, per_target: int | None = 1
 ) -> list[Record]:
     """The same for any two folders, wherever they lie."""
-    return _joined(blurred, sharp, None, "", (_compiled(key), _compiled(group)), per_target)
+    return _joined(blurred, sharp, "", patterns=(_compiled(key), _compiled(group)), per_target=per_target)
 
 
 def read_histech(folder: Path, *, group: str | None = None) -> list[Record]:
@@ -64,28 +65,32 @@ def read_histech(folder: Path, *, group: str | None = None) -> list[Record]:
 def read_realdof(folder: Path) -> list[Record]:
     """RealDOF: RGB scenes for testing only, {source,target}/*, every scene a group."""
     blurred, sharp = wanted_subfolder(folder, ("source",)), wanted_subfolder(folder, ("target",))
-    return _joined(blurred, sharp, None, "test", (None, None), 1)
+    return _joined(blurred, sharp, "test")
 
 
 Patterns = tuple[re.Pattern[str] | None, re.Pattern[str] | None]
 
 
 def _joined(
-    blurred: Path, sharp: Path, masks: Path | None, split: str, patterns: Patterns, per_target: int | None
-) -> list[Record]:
+    blurred: Path, sharp: Path, split: str, *, patterns: Patterns = (None, None), per_target: int | None = 1,
+    beside: tuple[Path | None, Path | None] = (None, None),
+) -> list[Record]:  # fmt: skip
+    """beside : the folders of masks and of PSFs"""
     key, group = patterns
     inputs, targets = by_key(images_in(blurred), key), by_key(images_in(sharp), key)
     if per_target == 1:
         _refuse_twins(inputs, targets)
-    mask = {name: paths[0] for name, paths in by_key(images_in(masks), key).items()} if masks else {}
+    masks, psfs = (
+        {name: paths[0] for name, paths in by_key(images_in(folder), key).items()} if folder else {}
+        for folder in beside
+    )
     records = []
     for name, image, target in matched(inputs, targets, per_target=per_target):
         unique = name if len(inputs[name]) == 1 else f"{name}/{image.stem}"
         belongs = key_of(target, group) if group else name
         where = f"{split}/{belongs}" if split and not group else belongs
-        records.append(
-            Record(f"{split}/{unique}" if split else unique, image, target, where, split, mask=mask.get(name))
-        )
+        unique = f"{split}/{unique}" if split else unique
+        records.append(Record(unique, image, target, where, split, mask=masks.get(name), psf=psfs.get(name)))
     return records
 
 

@@ -40,12 +40,12 @@ class _Stack:
 
 
 def read_z_stack(
-    folder: Path, *, sharp: int | None = None, measure: str = "tenengrad", step: float | None = None,
+    folder: Path, *, sharp_plane: int | None = None, measure: str = "tenengrad", step: float | None = None,
     register: bool = True,
 ) -> list[Record]:  # fmt: skip
     """A pair of every plane of every stack with the sharp plane of its stack.
 
-    sharp : the number z of the sharp plane; None: the sharpest by `measure`
+    sharp_plane : the number z of the sharp plane; None: the sharpest by `measure`
     measure : "tenengrad", "laplacian" or "variance"
     step : um between planes, which makes `defocus` known
     register : find the shift of every plane onto the sharp one, by sub-pixel phase correlation
@@ -56,7 +56,9 @@ def read_z_stack(
     records: list[Record] = []
     for split, place in split_folders(folder).items():
         for stack in _stacks(place):
-            best = _index(stack, sharp) if sharp is not None else sharpest(_Planes(stack), MEASURES[measure])
+            best = (
+                _index(stack, sharp_plane) if sharp_plane is not None else sharpest(_Planes(stack), MEASURES[measure])
+            )
             records += _records(stack, best, split, step, register=register)
     return records
 
