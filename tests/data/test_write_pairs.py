@@ -14,7 +14,7 @@ import tifffile
 import torch
 
 from dgno.arrays import Image
-from dgno.data.pairs import find_pairs
+from dgno.data.layouts.folder_pair import read_folder_pair
 from dgno.data.simulated import ManifestLine, write_pairs
 from dgno.errors import ConfigError, MissingInput, OutputCollision, OutputExists, WouldOverwriteInput
 from dgno.io.image import read_image, write_image
@@ -129,11 +129,11 @@ def test_pair_i_is_drawn_from_the_seed_and_i(sources: Sequence[Path], tmp_path: 
 def test_what_is_written_is_a_set_of_pairs(sources: Sequence[Path], tmp_path: Path) -> None:
     """Blurred is less contrasted than sharp and close to it; every pair has its PSF; all is float32 in [0, 1]."""
     write_pairs(sources, tmp_path / "out", RANGES)
-    pairs = find_pairs(tmp_path / "out")
-    assert sorted(pair.name for pair in pairs) == sorted(source.stem for source in sources)
+    pairs = read_folder_pair(tmp_path / "out")
+    assert sorted(pair.key for pair in pairs) == sorted(source.stem for source in sources)
     for pair in pairs:
-        blurred, sharp = read_image(pair.blurred), read_image(pair.sharp)
-        assert blurred.axes == sharp.axes == ("YXS" if pair.name == "he" else "YX")
+        blurred, sharp = read_image(pair.input), read_image(pair.target)
+        assert blurred.axes == sharp.axes == ("YXS" if pair.key == "he" else "YX")
         assert blurred.pixels.shape == sharp.pixels.shape
         assert blurred.pixels.dtype == sharp.pixels.dtype == np.float32
         assert 0 <= sharp.pixels.min() < sharp.pixels.max() <= 1

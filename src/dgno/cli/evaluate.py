@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dgno.cli.console import print_json, print_table, progress_bar, say
 from dgno.cli.options import Debug, Device, Json, Quiet, Threads
 
+if TYPE_CHECKING:
+    from dgno.data.records import Record
+
 
 def evaluate(
-    data: Annotated[Path, typer.Argument(help="Folder with blurred/ and sharp/.", show_default=False)],
+    data: Annotated[Path, typer.Argument(help="Folder of pairs or data set, or its manifest.", show_default=False)],
     weights: Annotated[list[str] | None, typer.Option(help="Weights by name or path; may be repeated.")] = None,
     method: Annotated[list[str] | None, typer.Option(help="wiener or richardson-lucy, with the true mean PSF.")] = None,
     external: Annotated[
@@ -21,6 +24,14 @@ def evaluate(
     ] = None,
     external_minutes: Annotated[float, typer.Option(help="Time limit of each external command.", min=0.0)] = 60.0,
     protocol: Annotated[str, typer.Option(help="How images are compared; see docs/protocols.md.")] = "dgno",
+    measure: Annotated[list[str] | None, typer.Option(help="More measures, or all; may be repeated.")] = None,
+    lpips: Annotated[Path | None, typer.Option(help="TorchScript file of LPIPS's backbone; see docs.")] = None,
+    layout: Annotated[
+        str, typer.Option(help="How the data lie on disk: auto, or a name; a wrong one lists them.")
+    ] = "auto",
+    channel: Annotated[str, typer.Option(help="Only this channel of the data set.")] = "",
+    planes: Annotated[str, typer.Option(help="Numbers of the blurred planes, e.g. 1,5,13.")] = "",
+    split: Annotated[str, typer.Option(help="test, val, train or all; auto: test if the data set has it.")] = "auto",
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for scores.csv and plots.")] = None,
     device: Device = "auto",
     threads: Threads = None,
@@ -34,24 +45,46 @@ def evaluate(
     """
     from dataclasses import asdict
 
-    from dgno.data.pairs import find_pairs
-    from dgno.evaluation import compare, methods, report
+    from dgno.evaluation import compare, measures, methods, report, summaries
     from dgno.evaluation.protocols import protocol_named
 
     if threads:
         import torch
 
         torch.set_num_threads(threads)
-    by, pairs = protocol_named(protocol), find_pairs(data)
+    by = protocol_named(protocol)
+    wanted = measures.chosen_measures(measure or [], by, lpips=lpips)
+    part, records = _records(data, split, layout=layout, channel=channel, planes=planes)
     chosen = methods.by_name(weights or [], method or [], device=device)
-    chosen = methods.with_external(chosen, external or [], pairs, minutes=external_minutes)
+    chosen = methods.with_external(chosen, external or [], records, minutes=external_minutes)
     with progress_bar("evaluating", quiet=quiet) as progress:
-        scores = compare.compare(pairs, chosen, protocol=by, progress=progress)
-    summary = compare.summarise(scores)
-    written = report.write_report(out, pairs, scores, chosen, by) if out else ()
+        scores = compare.compare(records, chosen, protocol=by, measures=wanted, progress=progress)
+    summary = summaries.summarise(scores)
+    written = report.write_report(out, records, scores, chosen, by) if out else ()
     if json:
-        print_json({"protocol": by.name, "summary": [asdict(line) for line in summary]})
+        print_json({"protocol": by.name, "split": part, "summary": [asdict(line) for line in summary]})
         return
-    print_table(compare.COLUMNS, [compare.table_row(line) for line in summary], title=f"{data}, protocol {by.name}")
+    place = f"{data}, split {part}" if part else str(data)
+    print_table(*summaries.table(summary), title=f"{place}, protocol {by.name}")
+    for remark in summaries.skipped(summary):
+        say(remark, quiet=quiet)
     if out:
         say(f"{out}: {', '.join(written)}", quiet=quiet)
+
+
+def _records(data: Path, split: str, *, layout: str, channel: str, planes: str) -> tuple[str, list[Record]]:
+    """The split that is compared, "" for everything, and its pairs."""
+    from dgno.data.reading import Reading
+    from dgno.errors import ConfigError
+
+    try:
+        numbers = tuple(int(word) for word in planes.split(",")) if planes else ()
+    except ValueError as error:
+        raise ConfigError(f"--planes {planes!r}", hint="give whole numbers with commas: --planes 1,5,13") from error
+    reading = Reading(layout=layout, channel=channel, planes=numbers)
+    if split != "auto":
+        part = "" if split == "all" else split
+        return part, reading.records(data, part)
+    records = reading.records(data)
+    test = [record for record in records if record.split == "test"]
+    return ("test", test) if test else ("", records)

@@ -8,7 +8,6 @@ flipped copy, as JPEG of quality 60 and with other brightness, gamma and contras
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +19,8 @@ from dgno.data.fingerprints import Fingerprint, fingerprint, similarity, turns
 from dgno.data.loading import plane_of
 from dgno.data.records import Record
 from dgno.errors import ConfigError, printable
+from dgno.io.checksum import file_sha256
 from dgno.io.image import read_image
-from dgno.io.opening import naming
 
 ALIKE = 0.7  # of the fine grids: one scene
 CANDIDATE = 0.5  # of the coarse grids: worth a look at the fine ones
@@ -36,7 +35,7 @@ class Seen:
     """What an image is recognised by: the SHA-256 of its file, and its fingerprint."""
 
     digest: str
-    print: Fingerprint
+    fingerprint: Fingerprint
 
 
 @dataclass(frozen=True)
@@ -98,13 +97,7 @@ def look_at_all(records: Iterable[Record]) -> dict[Place, Seen]:
 
 def look_at(path: Path, plane: int | None) -> Seen:
     """What one image is recognised by."""
-    return Seen(digest(path), fingerprint(plane_of(read_image(path), plane, path)))
-
-
-def digest(path: Path) -> str:
-    """The SHA-256 of a file."""
-    with naming(path), path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return Seen(file_sha256(path), fingerprint(plane_of(read_image(path), plane, path)))
 
 
 def places_of(record: Record) -> tuple[Place, ...]:
@@ -135,10 +128,10 @@ def _copies(known: Sequence[Place], splits: Mapping[Place, Sequence[str]], seen:
 def _near(
     known: Sequence[Place], splits: Mapping[Place, Sequence[str]], seen: Mapping[Place, Seen], alike: float
 ) -> list[Leak]:
-    structured = [place for place in known if not seen[place].print.is_flat]
+    structured = [place for place in known if not seen[place].fingerprint.is_flat]
     if not structured:
         return []
-    coarse = np.stack([seen[place].print.coarse for place in structured])
+    coarse = np.stack([seen[place].fingerprint.coarse for place in structured])
     flat = coarse.reshape(len(coarse), -1)
     order = {name: i for i, name in enumerate(sorted({s for place in structured for s in splits[place]}))}
     codes = np.array([sum(1 << order[s] for s in splits[place]) for place in structured])
@@ -152,7 +145,7 @@ def _near(
             a, b = structured[start + int(i)], structured[int(j)]
             pair = _two_splits(splits[a], splits[b])
             if start + i < j and pair and a[0].resolve() != b[0].resolve():
-                likeness = similarity(seen[a].print, seen[b].print)
+                likeness = similarity(seen[a].fingerprint, seen[b].fingerprint)
                 if likeness > alike:
                     leaks.append(Leak("near duplicate", (str(a[0]), str(b[0])), pair, likeness))
     return leaks

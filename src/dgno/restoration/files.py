@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import time
@@ -15,6 +14,7 @@ import torch
 
 from dgno.arrays import Image
 from dgno.errors import InputChanged, ResumeError, printable
+from dgno.io.checksum import file_sha256
 from dgno.io.image import check_output, read_images, write_images
 from dgno.io.limits import Limits
 from dgno.io.opening import os_error
@@ -203,8 +203,3 @@ def fingerprint(path: Path) -> tuple[int, int, int]:
     except OSError as error:
         raise os_error(error, path) from error
     return facts.st_ino, facts.st_size, facts.st_mtime_ns
-
-
-def file_sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

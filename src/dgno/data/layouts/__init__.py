@@ -18,8 +18,7 @@ from dgno.data.layouts.folder_pair import pair_folders, read_folder_pair, read_h
 from dgno.data.layouts.manifest import is_manifest, read_manifest
 from dgno.data.layouts.self_blur import read_self_blur
 from dgno.data.layouts.z_stack import read_z_stack
-from dgno.data.pairs import BLURRED, SHARP
-from dgno.data.records import Record, entries, split_folders, subfolder
+from dgno.data.records import BLURRED, SHARP, Record, entries, split_folders, subfolder
 from dgno.errors import ConfigError
 
 __all__ = ["LAYOUTS", "Layout", "guess_layout", "pair_folders", "read_layout"]

@@ -12,8 +12,17 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from dgno.data.pairs import BLURRED, SHARP
-from dgno.data.records import NO_SET, Record, entries, images_in, split_folders, subfolder, wanted_subfolder
+from dgno.data.records import (
+    BLURRED,
+    NO_SET,
+    SHARP,
+    Record,
+    entries,
+    images_in,
+    split_folders,
+    subfolder,
+    wanted_subfolder,
+)
 from dgno.errors import ConfigError
 
 STEP = 2.0  # um between planes
