@@ -15,7 +15,7 @@ import torch
 from scipy.ndimage import label
 
 from dgno.data.controlled import SETS, SIDE, write_set
-from dgno.data.pairs import find_pairs
+from dgno.data.reading import Reading
 from dgno.data.shapes import draw_shapes
 from dgno.errors import ConfigError, OutputExists
 from dgno.metrics import psnr
@@ -70,7 +70,11 @@ def test_the_manifest_tells_psf_and_difficulty(written: tuple[str, Path]) -> Non
     _, out = written
     with (out / "manifest.csv").open(newline="") as file:
         lines = list(csv.DictReader(file))
-    assert [line["name"] for line in lines] == [pair.name for pair in find_pairs(out)] == ["0000", "0001"]
+    assert (
+        [line["name"] for line in lines]
+        == [record.key for record in Reading(layout="folder-pair").records(out)]
+        == ["0000", "0001"]
+    )
     for line in lines:
         assert (line["psf"], line["reading"], line["boundary"]) == ("gaussian", "gather", "reflect")
         assert (line["photons"], line["read_noise"]) == ("inf", "0.0")

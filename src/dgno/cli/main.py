@@ -15,7 +15,7 @@ from types import FrameType
 import typer
 
 from dgno import __version__
-from dgno.cli import check_data, doctor, evaluate, import_weights, models, restore, simulate, train
+from dgno.cli import bench, check_data, doctor, evaluate, import_weights, models, restore, simulate, train
 from dgno.cli.console import print_json
 from dgno.errors import DgnoError
 
@@ -33,6 +33,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "train": train.train,
     "check-data": check_data.check_data,
     "evaluate": evaluate.evaluate,
+    "bench": bench.bench,
     "models": models.models,
     "import-weights": import_weights.import_weights,
     "doctor": doctor.doctor,
