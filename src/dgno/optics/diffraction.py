@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64
 
+from dgno.checks import refuse_number
 from dgno.errors import ConfigError
 from dgno.optics.psf import PSF
 
@@ -29,19 +30,25 @@ class Microscope:
     wavelength : um
     pixel_size : um, in the plane of the specimen
     refractive_index : of the medium between specimen and objective
+    apodisation : the pupil's amplitude goes with cos(angle of the ray)^(2 apodisation); -1/4 for a lens that keeps
+        sine condition and energy and collects light from a point, 1/4 for one that illuminates, 0 for an even pupil
     """
 
     numerical_aperture: float
     wavelength: float
     pixel_size: float
     refractive_index: float = 1.0
+    apodisation: float = 0.0
 
     def __post_init__(self) -> None:
-        if min(self.numerical_aperture, self.wavelength, self.pixel_size) <= 0:
-            raise ConfigError(f"aperture, wavelength and pixel size must be positive, got {self}")
+        lengths = (self.numerical_aperture, self.wavelength, self.pixel_size, self.refractive_index)
+        if not all(0 < length < math.inf for length in lengths):
+            raise ConfigError(f"aperture, wavelength, pixel size and index must be positive and finite, got {self}")
         if self.numerical_aperture >= self.refractive_index:
             why = f"NA {self.numerical_aperture} with index {self.refractive_index}"
             raise ConfigError("the numerical aperture must be below the refractive index", why=why)
+        if problems := refuse_number("apodisation", self.apodisation, -1, 1):
+            raise ConfigError("no such pupil", why=problems[0])
 
     @property
     def supersampling(self) -> int:
@@ -54,19 +61,22 @@ class Microscope:
         return abs(defocus) * tangent
 
 
-def defocused(microscope: Microscope, defocus: float) -> PSF:
+def defocused(microscope: Microscope, defocus: float, *, shift: tuple[float, float] = (0.0, 0.0)) -> PSF:
     """Image of a point source `defocus` um out of focus, integrated over the camera's pixels.
 
+    shift : (rows, columns) in um by which the image lies off the middle pixel
+
     h = |F^-1{P exp(i phi)}|^2 with the pupil P = 1 for nu <= NA / wavelength and
-    phi = 2 pi defocus (sqrt((n / wavelength)^2 - nu^2) - n / wavelength).
+    phi = 2 pi (defocus (sqrt((n / wavelength)^2 - nu^2) - n / wavelength) - shift . nu).
     """
     fine = microscope.pixel_size / microscope.supersampling
     airy = 0.61 * microscope.wavelength / microscope.numerical_aperture
-    side = grid_side(2 * (2 * microscope.geometric_radius(defocus) + 8 * airy) / fine)
+    reach = microscope.geometric_radius(defocus) + math.hypot(*shift)
+    side = grid_side(2 * (2 * reach + 8 * airy) / fine)
     nu_y, nu_x = frequencies(side, fine)
     index = microscope.refractive_index / microscope.wavelength
-    phase = 2 * np.pi * defocus * (np.sqrt((index**2 - nu_y**2 - nu_x**2).clip(0)) - index)
-    return image_of_pupil(microscope, phase)
+    path = defocus * (np.sqrt((index**2 - nu_y**2 - nu_x**2).clip(0)) - index)
+    return image_of_pupil(microscope, 2 * np.pi * (path - shift[0] * nu_y - shift[1] * nu_x))
 
 
 def image_of_pupil(microscope: Microscope, phase: Samples) -> PSF:
@@ -81,8 +91,10 @@ def image_of_pupil(microscope: Microscope, phase: Samples) -> PSF:
     n, s, pixel = len(phase), microscope.supersampling, microscope.pixel_size
     nu_y, nu_x = frequencies(n, pixel / s)
     transmission = _aperture(microscope, nu_y, nu_x)
-    intensity = np.abs(np.fft.ifft2(transmission * np.exp(1j * phase))) ** 2
-    lost = (transmission * (1 - transmission)).sum() / (transmission**2).sum()
+    cosine = np.sqrt((1 - (nu_y**2 + nu_x**2) * (microscope.wavelength / microscope.refractive_index) ** 2).clip(1e-12))
+    amplitude = cosine ** (2 * microscope.apodisation)
+    intensity = np.abs(np.fft.ifft2(transmission * amplitude * np.exp(1j * phase))) ** 2
+    lost = (transmission * (1 - transmission) * amplitude**2).sum() / ((transmission * amplitude) ** 2).sum()
     otf = np.fft.fft2(intensity) * (1 + lost * _box(nu_y, nu_x, n // 2 * pixel / s)) * _box(nu_y, nu_x, pixel)
     light = np.fft.ifft2(otf).real.clip(0)
     half = (n - 1) // 2 // s
