@@ -106,6 +106,24 @@ FIELDS = {
 }
 
 
+PIECEWISE = ("voronoi", "blocks", "folded", "mixture")  # kinds with edges
+
+
+def draw_field(
+    kind: str, shape: Shape, extent: tuple[float, float], rng: np.random.Generator, *, edge_softness: float = 0.0
+) -> Field:
+    """A map of one of the kinds of `FIELDS`.
+
+    extent : (low, high)
+    edge_softness : of the steps of piecewise kinds, the standard deviation in px of a Gaussian; 0 leaves them hard
+    """
+    field = FIELDS[kind](shape, *extent, rng)
+    if edge_softness == 0 or kind not in PIECEWISE:
+        return field
+    soft = gaussian_filter(field.double().numpy(), edge_softness)
+    return torch.from_numpy(soft.clip(*extent)).float()
+
+
 def masked(labels: Integer[np.ndarray, "h w"], strengths: Mapping[int, float]) -> Field:
     """One strength for each label of an image, such as nuclei and what lies between them.
 
