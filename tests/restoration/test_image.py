@@ -72,9 +72,9 @@ def test_percentiles_are_those_of_the_whole_image_not_of_a_tile() -> None:
     np.testing.assert_allclose(tiled.pixels, whole.pixels, rtol=1e-5)
 
 
-def test_channels_that_are_not_asked_for_stay() -> None:
+def test_planes_that_are_not_asked_for_stay() -> None:
     image = Image(picture(np.uint8, (3, 40, 50)), "CYX", (0.0, 255.0))
-    restored = restore_image(image, Restorer(), channels={1})
+    restored = restore_image(image, Restorer(), planes={1})
     changed = [bool((restored.pixels[c] != image.pixels[c]).any()) for c in range(3)]
     assert changed == [False, True, False]
 
