@@ -1,0 +1,65 @@
+"""RELIABILITY 3C, C07 and C12: names of outputs, and of the parts that become them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from output_cases import GRAY, names
+
+from dgno.errors import (
+    OutputExists,
+    OutputFormat,
+    OutputName,
+)
+from dgno.io.atomic import temporary_name
+from dgno.io.image import check_output, read_image, write_image
+
+NAMES = [
+    "with space.png",
+    "quo'te\".png",
+    "new\nline.png",
+    "-leading.png",
+    "100%.png",
+    "😀.png",
+    "شعاع.png",
+    "e\u0301.png",
+    "x" * 251 + ".png",
+    "é" * 125 + ".png",
+    "CON.png",
+    os.fsdecode(b"\xff\xfe.png"),
+    ".hidden.png",
+]
+
+
+@pytest.mark.parametrize("name", NAMES, ids=ascii)
+def test_c07_names_of_all_kinds(tmp_path, name):
+    write_image(tmp_path / name, GRAY)
+    np.testing.assert_array_equal(read_image(tmp_path / name).pixels, GRAY.pixels)
+    assert names(tmp_path) == [name]
+    with pytest.raises(OutputExists) as caught:
+        write_image(tmp_path / name, GRAY)
+    assert "\n" not in str(caught.value) and str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("name", ["x" * 252 + ".png", "é" * 126 + ".png", "a\0.png", ".", ".."])
+def test_c07_impossible_names(tmp_path, name):
+    with pytest.raises((OutputName, OutputFormat)):
+        check_output(tmp_path / name, images=[GRAY])
+    with pytest.raises(OutputName):
+        check_output(Path("/".join(["x" * 250] * 17)) / "a.png", images=[GRAY])
+
+
+@pytest.mark.parametrize("name", NAMES, ids=ascii)
+def test_c07_temporary_names_fit(name):
+    temporary = temporary_name(Path("/folder") / name)
+    assert temporary.name.startswith(".") and temporary.name.endswith(".dgno-part")
+    assert len(os.fsencode(temporary.name)) <= 255
+
+
+def test_c12_a_part_left_by_a_crash_does_not_disturb(tmp_path):
+    temporary_name(tmp_path / "out.png").write_bytes(b"half a file")
+    write_image(tmp_path / "out.png", GRAY)
+    assert names(tmp_path) == ["out.png"]
