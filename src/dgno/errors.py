@@ -71,6 +71,10 @@ class DgnoError(Exception):
         return {"code": self.code, "path": path, "message": message, "hint": self.hint}
 
 
+class DgnoWarning(UserWarning):
+    """Something odd that does not stop the work; the command line prints it as `dgno: warning: ...`."""
+
+
 def printable(path: str | os.PathLike[str]) -> str:
     """A path on one line of any terminal: control characters and undecodable bytes are written as escapes."""
     text = os.fspath(path)

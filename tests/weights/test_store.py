@@ -63,17 +63,6 @@ def test_a_failed_save_leaves_what_was_there(file: Path) -> None:
     assert list(file.parent.iterdir()) == [file]
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64], ids=str)
-def test_other_float_types_load_as_float32(dtype: torch.dtype, tmp_path: Path) -> None:
-    """Weights stored in half, brain or double precision become float32, within the precision of what was stored."""
-    network = tiny_network()
-    stored = {name: tensor.to(dtype) for name, tensor in network.state_dict().items()}
-    loaded, _ = load_weights(save_weights(tmp_path / "w.safetensors", stored, CARD))
-    for name, tensor in loaded.state_dict().items():
-        assert tensor.dtype == torch.float32
-        assert torch.equal(tensor, stored[name].float())
-
-
 def test_names_find_embedded_weights(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A name without path is that of weights in the package; a path wins over a name."""
     monkeypatch.setattr(store, "EMBEDDED", file.parent)
