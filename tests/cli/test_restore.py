@@ -201,3 +201,22 @@ def test_labels_are_refused_whatever_happens_to_nan(cli: Cli, tmp_path: Path, we
         arguments = ("--weights", weights[1], "--nonfinite", mode)
         result = cli("restore", tmp_path / "labels.tif", "-o", tmp_path / "o.tif", *arguments)
         assert (result.status, "labels" in result.err) == (3, True), result.err
+
+
+@pytest.mark.parametrize("fault", ["NaN", "labels", "gray for colour weights", "beyond float32", "no such page"])
+def test_every_error_of_an_image_names_its_file(cli: Cli, tmp_path: Path, weights: dict[int, Path], fault: str) -> None:
+    """Also those that are found in its pixels."""
+    pixels, more = photograph((40, 50)).astype(np.float64), ["--weights", weights[1]]
+    if fault == "labels":
+        pixels = np.kron(np.arange(1, 17).reshape(4, 4), np.ones((10, 12))).astype(np.uint8)
+    elif fault == "gray for colour weights":
+        more[1] = weights[3]
+    elif fault == "no such page":
+        more += ["--pages", 1]
+    else:
+        pixels[3, 4] = np.nan if fault == "NaN" else 1e300
+    tifffile.imwrite(tmp_path / "in.tif", pixels)
+    result = cli("restore", tmp_path / "in.tif", "-o", tmp_path / "out.tif", *more, "--json")
+    assert result.status in (2, 3, 5)
+    assert f"({tmp_path / 'in.tif'})" in result.err
+    assert result.json["path"] == str(tmp_path / "in.tif")

@@ -82,7 +82,7 @@ def test_a_label_page_may_stand_beside_the_image(cli: Cli, tmp_path: Path, weigh
 
 
 @pytest.mark.parametrize(("arguments", "said"), [
-    (("--pages", "5"), "page 5 of a file with 5; pages count from 0 to 4"),
+    (("--pages", "5"), "pages count from 0 to 4"),
     (("--pages", "0-5"), "page 5 of a file with 5"),
     (("--pages", "first"), "pages 'first'; say all, or numbers"),
     (("--channels", "7"), "channel 7 of an image with 1"),

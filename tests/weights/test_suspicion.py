@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from checkpoints import tiny_network
+from checkpoints import TINY, released_checkpoint, tiny_network
 from torch import Tensor
 from weight_files import CARD
 
 from dgno.errors import CheckpointError, CheckpointMismatch, CorruptCheckpoint, DgnoWarning
 from dgno.networks.dgno import DGNO
+from dgno.weights.imported import import_checkpoint
+from dgno.weights.official import Choices
 from dgno.weights.store import embedded_names, load_weights, save_weights
 
 ONE = "output_full.weight"
@@ -79,6 +81,26 @@ def test_what_float32_cannot_hold_is_refused(
     with pytest.raises(error) as caught:
         loaded(tmp_path, change)
     assert caught.value.path == tmp_path / "w.safetensors"
+
+
+IMPORTED = {
+    "float64": (torch.Tensor.double, DgnoWarning, "float64"),
+    "zero": (torch.zeros_like, DgnoWarning, "all weights are zero"),
+    "NaN": (lambda tensor: tensor * torch.nan, CorruptCheckpoint, "NaN, infinite or beyond float32"),
+    "int8": (lambda tensor: tensor.to(torch.int8), CheckpointMismatch, "no floating-point numbers"),
+}
+
+
+@pytest.mark.parametrize("kind", IMPORTED)
+def test_importing_a_checkpoint_tells_the_same(tmp_path: Path, kind: str) -> None:
+    """About the checkpoint, before anything is written where it is refused."""
+    change, expected, said = IMPORTED[kind]
+    params = {name: change(tensor) for name, tensor in released_checkpoint(TINY).items()}
+    torch.save({"params": params}, tmp_path / "net.pth")
+    told = pytest.warns if expected is DgnoWarning else pytest.raises
+    with told(expected, match=rf"net\.pth.*{said}|{said}.*net\.pth"):  # type: ignore[operator]
+        import_checkpoint(tmp_path / "net.pth", tmp_path / "w.safetensors", Choices("jump", "neumann"))
+    assert (tmp_path / "w.safetensors").exists() == (expected is DgnoWarning)
 
 
 @pytest.mark.parametrize("name", embedded_names())

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from dgno.arrays import Image
-from dgno.errors import InputChanged, ResumeError, printable
+from dgno.errors import InputChanged, ResumeError, about, printable
 from dgno.io.image import check_output, read_images, write_images
 from dgno.io.limits import Limits
 from dgno.io.opening import os_error
@@ -54,7 +54,8 @@ def restore_files(
     outcomes: list[Outcome] = []
 
     def work(job: Job) -> Outcome:
-        return bench.restore(job, progress=lambda share: progress((position[job] + share) / len(jobs)))
+        with about(job.source):
+            return bench.restore(job, progress=lambda share: progress((position[job] + share) / len(jobs)))
 
     def keep(outcome: Outcome) -> None:
         outcomes.append(outcome)

@@ -113,7 +113,8 @@ def _ordered(data: bytes) -> bytes:
 def load_weights(name: str | Path) -> tuple[DGNO, Card]:
     """The network, in eval mode, and the card of weights given by name or by path.
 
-    Tensors of another floating dtype are cast to float32; see `as_float32` for what is warned of. Raises UnknownWeights, CorruptCheckpoint, CheckpointMismatch.
+    Tensors of another floating dtype are cast to float32; see `as_float32` for what is warned of. Raises
+    UnknownWeights, CorruptCheckpoint, CheckpointMismatch.
     """
     path = find_weights(name)
     card, tensors = read_weights(path)

@@ -27,7 +27,9 @@ def as_float32(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
     cast = {name: tensor.float() for name, tensor in tensors.items()}
     beyond = [name for name, tensor in cast.items() if not tensor.isfinite().all()]
     if beyond:
-        raise CorruptCheckpoint("the weights hold values beyond float32", path=path, why=f"in {beyond[0]}")
+        raise CorruptCheckpoint(
+            "the weights hold values that are NaN, infinite or beyond float32", path=path, why=f"in {beyond[0]}"
+        )
     for remark in _remarks(tensors, cast):
         warnings.warn(f"{printable(path)}: {remark}", DgnoWarning, stacklevel=3)
     return cast
