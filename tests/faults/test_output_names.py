@@ -10,11 +10,12 @@ import pytest
 from output_cases import GRAY, names
 
 from dgno.errors import (
+    OutputError,
     OutputExists,
     OutputFormat,
     OutputName,
 )
-from dgno.io.atomic import temporary_name
+from dgno.io.atomic import temporary_name, write_atomically
 from dgno.io.image import check_output, read_image, write_image
 
 NAMES = [
@@ -63,3 +64,20 @@ def test_c12_a_part_left_by_a_crash_does_not_disturb(tmp_path):
     temporary_name(tmp_path / "out.png").write_bytes(b"half a file")
     write_image(tmp_path / "out.png", GRAY)
     assert names(tmp_path) == ["out.png"]
+
+
+def test_a_link_laid_under_the_temporary_name_is_not_written_through(tmp_path, monkeypatch):
+    """Somebody who may write into the folder lays it just before the file is opened."""
+    victim, real = tmp_path / "victim", os.open
+    victim.write_bytes(b"precious")
+
+    def racing(path, flags, *rest):
+        if flags & os.O_CREAT:
+            Path(path).symlink_to(victim)
+        return real(path, flags, *rest)
+
+    monkeypatch.setattr(os, "open", racing)
+    with pytest.raises(OutputError):
+        write_atomically(tmp_path / "out.bin", lambda file: file.write(b"other"), lambda path: None)
+    assert victim.read_bytes() == b"precious"
+    assert names(tmp_path) == ["victim"]

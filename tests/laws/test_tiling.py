@@ -39,7 +39,9 @@ def test_weights_of_all_tiles_sum_to_one(length: int, tiling: dict[str, int]) ->
 def test_every_kept_pixel_has_its_context(length: int, tiling: dict[str, int]) -> None:
     """Reads begin at multiples, stay inside, and reach `overlap` beyond what is kept, less the faded margin."""
     context = tiling["overlap"] - tiling["blend"]
-    for cut in plan_cuts(length, **tiling):
+    cuts = plan_cuts(length, **tiling)
+    assert all(cut.read.stop < length for cut in cuts[:-1])  # no tile more than needed
+    for cut in cuts:
         assert cut.read.start % tiling["multiple"] == 0
         assert cut.read.stop <= length
         assert cut.read.length <= tiling["tile_size"] or cut.read == (0, length)
