@@ -93,6 +93,27 @@ def test_a_colour_restorer_takes_gray_only_when_told() -> None:
     np.testing.assert_allclose(restored.pixels, restore_image(image, Restorer()).pixels, atol=1)  # 25.5 is a tie
 
 
+@pytest.mark.parametrize(("is_local", "largest_step"), [(False, 1 / 16), (True, 1.0)])
+def test_tiles_of_a_restorer_that_is_not_local_fade_into_each_other(is_local: bool, largest_step: float) -> None:
+    """Every tile gets brighter by one step than the last; half the context, on both sides, is where they fade."""
+
+    class Steps:
+        halo, calls = 16, 0
+
+        def __init__(self) -> None:
+            self.is_local = is_local
+
+        def __call__(self, x: Tensor) -> Tensor:
+            self.calls += 1
+            return x + self.calls
+
+    image = Image(np.tile(np.linspace(0, 1e-3, 200, dtype=np.float32), (20, 1)), "YX", (0.0, 1.0))
+    restored = restore_image(image, Steps(), tile_size=64)
+    steps = np.diff((restored.pixels - image.pixels)[0])
+    assert restored.pixels.max() > 5
+    assert steps.max() == pytest.approx(largest_step, abs=1e-5)
+
+
 def test_two_runs_are_bitwise_equal_and_the_input_is_untouched() -> None:
     image = Image(picture(np.float32), "YX", (0.0, 200.0))
     before = image.pixels.copy()
