@@ -20,13 +20,13 @@ from dgno.optics.out_of_focus import DefocusOptics
 from dgno.optics.psf import standard_deviation
 from dgno.optics.simulate import BlurRange
 from dgno.restorable import check_restorable
+from dgno.restoration import TILE_SIZE
 from dgno.restoration.from_weights import default_weights, make_restorer
 from dgno.restoration.image import restore_image
 from dgno.restoration.nonfinite import fill, mark
 from dgno.weights.store import load_weights
 
 Pixels = Num[np.ndarray, "h w"] | Num[np.ndarray, "h w c"]
-TILE_SIZE = 1024  # px
 
 
 def load(name: str | Path) -> DGNO:

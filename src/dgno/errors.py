@@ -44,8 +44,9 @@ what came, what was wanted, and what to do.
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
 
@@ -69,6 +70,20 @@ class DgnoError(Exception):
         message = f"{self.what}: {self.why}" if self.why else self.what
         path = None if self.path is None else printable(self.path)
         return {"code": self.code, "path": path, "message": message, "hint": self.hint}
+
+
+@contextlib.contextmanager
+def about(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Errors of ours from inside that name no file are about this one."""
+    try:
+        yield
+    except DgnoError as error:
+        error.path = path if error.path is None else error.path
+        raise
+
+
+class DgnoWarning(UserWarning):
+    """Something odd that does not stop the work; the command line prints it as `dgno: warning: ...`."""
 
 
 def printable(path: str | os.PathLike[str]) -> str:
