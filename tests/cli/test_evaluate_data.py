@@ -79,7 +79,7 @@ def test_all_measures_need_images_that_are_large_enough(cli: Cli, tmp_path: Path
     (("--measure", "ms-ssim"), "at least 176 x 176 px"),
     (("--measure", "edgepsnr"), "did you mean 'edge-psnr'"),
     (("--measure", "lpips"), "--lpips FILE"),
-    (("--planes", "1;2"), "whole numbers with commas"),
+    (("--planes", "1;2"), "numbers with commas"),
     (("--layout", "bbbc"), "did you mean 'bbbc006'"),
     (("--channel", "w1"), "no channel 'w1'"),
     (("--split", "val"), "val"),
@@ -134,3 +134,22 @@ def test_planes_are_chosen(cli: Cli, tmp_path: Path) -> None:
     }
     assert [line["n"] for line in found.values()] == [2, 2, 4]
     assert found["1"]["psnr"] < found["1,13"]["psnr"] < found["13"]["psnr"]
+
+
+def test_a_set_without_splits_is_divided_on_demand(cli: Cli, tmp_path: Path) -> None:
+    """By its groups, one in five for testing; by a list, those that it names; else everything is compared."""
+    for i in range(10):
+        write(tmp_path / "set" / "sharp" / f"{i}.tif", i + 1)
+        write(tmp_path / "set" / "blurred" / f"{i}.tif", i + 1, 2.0)
+    (tmp_path / "list.csv").write_text(
+        "group,split\n" + "".join(f"{i},{'test' if i < 3 else 'train'}\n" for i in range(10))
+    )
+    for arguments, n, split in (
+        ((), 10, ""),
+        (("--seed", "3"), 2, "test"),
+        (("--split", "train"), 8, "train"),
+        (("--split-file", tmp_path / "list.csv"), 3, "test"),
+    ):
+        result = cli("evaluate", tmp_path / "set", *arguments, "--json")
+        assert result.status == 0, result.err
+        assert (result.json["summary"][0]["n"], result.json["split"]) == (n, split)
