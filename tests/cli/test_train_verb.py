@@ -59,4 +59,5 @@ def test_train_shows_how_far_it_is(cli: Cli, run_folder: Path, monkeypatch: pyte
     lines = result.err.splitlines()
     assert lines[0].startswith("step 9  ")
     assert "psnr_restored" in lines[0]
-    assert "9 of 9 steps, no usable halo" in lines[-1]
+    assert "9 of 9 steps, no usable halo" in lines[-2]
+    assert lines[-1].startswith("dgno restore IMAGE -o RESTORED --weights")

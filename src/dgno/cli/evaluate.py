@@ -8,9 +8,24 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dgno.cli.console import print_json, print_table, progress_bar, say
-from dgno.cli.options import Debug, Device, Json, Quiet, Threads
+from dgno.cli.options import (
+    Channel,
+    Debug,
+    Device,
+    Json,
+    Layout,
+    Planes,
+    Quiet,
+    Seed,
+    SharpPlane,
+    SplitBy,
+    SplitFile,
+    Threads,
+    make_reading,
+)
 
 if TYPE_CHECKING:
+    from dgno.data.reading import Reading
     from dgno.data.records import Record
 
 
@@ -25,13 +40,15 @@ def evaluate(
     external_minutes: Annotated[float, typer.Option(help="Time limit of each external command.", min=0.0)] = 60.0,
     protocol: Annotated[str, typer.Option(help="How images are compared; see docs/protocols.md.")] = "dgno",
     measure: Annotated[list[str] | None, typer.Option(help="More measures, or all; may be repeated.")] = None,
-    lpips: Annotated[Path | None, typer.Option(help="TorchScript file of LPIPS's backbone; see docs.")] = None,
-    layout: Annotated[
-        str, typer.Option(help="How the data lie on disk: auto, or a name; a wrong one lists them.")
-    ] = "auto",
-    channel: Annotated[str, typer.Option(help="Only this channel of the data set.")] = "",
-    planes: Annotated[str, typer.Option(help="Numbers of the blurred planes, e.g. 1,5,13.")] = "",
-    split: Annotated[str, typer.Option(help="test, val, train or all; auto: test if the data set has it.")] = "auto",
+    lpips: Annotated[Path | None, typer.Option(help="LPIPS's backbone, TorchScript; see docs/evaluating.md.")] = None,
+    layout: Layout = "auto",
+    channel: Channel = "",
+    planes: Planes = "",
+    sharp_plane: SharpPlane = None,
+    split: Annotated[str, typer.Option(help="test, val, train or all; auto: test where there is one.")] = "auto",
+    split_file: SplitFile = None,
+    split_by: SplitBy = None,
+    seed: Seed = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for scores.csv and plots.")] = None,
     device: Device = "auto",
     threads: Threads = None,
@@ -40,6 +57,9 @@ def evaluate(
     debug: Debug = False,
 ) -> None:
     """Compare restorers on blurred and sharp images: mean PSNR and SSIM by a named protocol.
+
+    Of a data set with splits, its test split. With --split-file, --split-by or --seed it is divided as `dgno train`
+    would do.
 
     Example: dgno evaluate pairs --weights fluorescence-nano --method wiener -o report
     """
@@ -54,7 +74,11 @@ def evaluate(
         torch.set_num_threads(threads)
     by = protocol_named(protocol)
     wanted = measures.chosen_measures(measure or [], by, lpips=lpips)
-    part, records = _records(data, split, layout=layout, channel=channel, planes=planes)
+    reading = make_reading(
+        layout, channel=channel, planes=planes, sharp_plane=sharp_plane, split_file=split_file, split_by=split_by,
+        seed=seed,
+    )  # fmt: skip
+    part, records = _records(reading, data, split, is_divided=split_by is not None or seed is not None)
     chosen = methods.by_name(weights or [], method or [], device=device)
     chosen = methods.with_external(chosen, external or [], records, minutes=external_minutes)
     with progress_bar("evaluating", quiet=quiet) as progress:
@@ -72,19 +96,12 @@ def evaluate(
         say(f"{out}: {', '.join(written)}", quiet=quiet)
 
 
-def _records(data: Path, split: str, *, layout: str, channel: str, planes: str) -> tuple[str, list[Record]]:
+def _records(reading: Reading, data: Path, split: str, *, is_divided: bool) -> tuple[str, list[Record]]:
     """The split that is compared, "" for everything, and its pairs."""
-    from dgno.data.reading import Reading
-    from dgno.errors import ConfigError
-
-    try:
-        numbers = tuple(int(word) for word in planes.split(",")) if planes else ()
-    except ValueError as error:
-        raise ConfigError(f"--planes {planes!r}", hint="give whole numbers with commas: --planes 1,5,13") from error
-    reading = Reading(layout=layout, channel=channel, planes=numbers)
+    if split == "all":
+        return "", reading.records(data)
     if split != "auto":
-        part = "" if split == "all" else split
-        return part, reading.records(data, part)
-    records = reading.records(data)
+        return split, reading.records(data, split)
+    records = reading.divided(data) if is_divided else reading.records(data)
     test = [record for record in records if record.split == "test"]
     return ("test", test) if test else ("", records)

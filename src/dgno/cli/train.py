@@ -14,7 +14,13 @@ from dgno.cli.options import Debug, Device, Json, Quiet, Threads
 
 
 def train(
-    config: Annotated[Path, typer.Argument(help="What to train, in TOML.", show_default=False)],
+    config: Annotated[
+        Path, typer.Argument(help="What to train, in TOML; or a folder of sharp images.", show_default=False)
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="With a folder: where the network goes, and train.toml.")
+    ] = None,
+    show: Annotated[bool, typer.Option("--show", help="With a folder: print the TOML and do nothing.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint.")] = False,
     max_minutes: Annotated[
         float | None, typer.Option(help="Stop after so long, ready to be resumed; 0 takes no step.", min=0.0)
@@ -28,7 +34,10 @@ def train(
 ) -> None:
     """Train as a configuration says; its log, checkpoints and weights go to the folder that it names.
 
-    Example: dgno train nano.toml --resume --max-minutes 60
+    A folder of sharp images is enough: the configuration is written then, and goes on from the weights in the package.
+
+    Example: dgno train sharp/ -o mine --max-minutes 60
+    Go on: dgno train mine/train.toml --resume
     Several GPUs: torchrun --nproc-per-node 4 -m dgno train nano.toml
     """
     import torch
@@ -40,9 +49,14 @@ def train(
     from dgno.training.loop import train as run
     from dgno.training.parallel import join, leave, own_device
     from dgno.training.scalars import scalar_writer
+    from dgno.training.starting import starting_config
 
+    if show:
+        print(starting_config(config, out or Path(f"{config.name}-run"), place=Path("train.toml")), end="")
+        return
     if threads:
         torch.set_num_threads(threads)
+    config = _configuration(config, out, resume=resume)
     read, place = load_config(config), own_device(choose_device(device))
     ranks = join(place)
     quiet = quiet or json or not ranks.is_first
@@ -85,3 +99,22 @@ def train(
     without = "no usable halo: tiles are faded into each other, and large images differ a little from whole ones"
     context = f"halo {halo} px" if halo else without
     say(f"{weights}: {steps} of {read.steps} steps" + (f", {context}" if finished else ""), quiet=quiet)
+    go_on = "" if finished else f"dgno train {config} --resume goes on; "
+    say(f"{go_on}dgno restore IMAGE -o RESTORED --weights {weights} uses them", quiet=quiet)
+
+
+def _configuration(path: Path, out: Path | None, *, resume: bool) -> Path:
+    """The file to train from; for a folder of images it is written, unless a run that was begun goes on."""
+    from dgno.errors import ConfigError
+    from dgno.training.starting import NAME, write_starting_config
+
+    if not path.is_dir():
+        if out is not None:
+            hint = "change `out` in it; --out is for a folder of sharp images"
+            raise ConfigError("the configuration says where the run goes", path=path, hint=hint)
+        return path
+    if out is None:
+        raise ConfigError(
+            "a folder of sharp images without a place for the network", path=path, hint="give --out FOLDER"
+        )
+    return out / NAME if resume and (out / NAME).is_file() else write_starting_config(path, out)

@@ -140,8 +140,11 @@ class SimulatedPairs:
 
 
 def data_files(root: Path, sources: Sequence[Source]) -> list[list[Path]]:
-    """The files of every source, in order. Raises ConfigError for a source without any."""
-    found = [sorted(path for path in root.glob(source.files) if path.is_file()) for source in sources]
+    """The files of every source, in order, without hidden ones. Raises ConfigError for a source without any."""
+    found = [
+        sorted(path for path in root.glob(source.files) if path.is_file() and not path.name.startswith("."))
+        for source in sources
+    ]
     for source, files in zip(sources, found, strict=True):
         if not files:
             raise ConfigError(f"no images match {source.files!r} below {root}", hint="correct `data` or `files`")

@@ -59,8 +59,9 @@ def of_rectangle(name: str, measure: Callable[[Tensor, Tensor, float], float]) -
 
 
 def _band(pair: Prepared, *, radius: int, inside: bool) -> Bool[Tensor, "h w"]:
-    band = edge_band(pair.sharp, radius, data_range=pair.peak)
-    band = band if inside else ~band
+    if radius not in pair.bands:
+        pair.bands[radius] = edge_band(pair.sharp, radius, data_range=pair.peak)
+    band = pair.bands[radius] if inside else ~pair.bands[radius]
     return band if pair.counted is None else band & pair.counted
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -105,12 +105,14 @@ class Prepared:
 
     peak : data_range of the measures
     counted : where pixels count; None: everywhere
+    bands : of edges by radius, as measures find them
     """
 
     restored: Cut
     sharp: Cut
     peak: float = 1.0
     counted: Bool[Tensor, "h2 w2"] | None = None
+    bands: dict[int, Bool[Tensor, "h2 w2"]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
