@@ -2,6 +2,7 @@
 
     DgnoError                       code           exit
     ├── ConfigError                 E-CONFIG          2   an option, a config file or an argument is wrong
+    │   └── DataLeak                E-LEAK                something stands in two splits of a data set
     ├── InputError                                    3   an input cannot be used
     │   ├── MissingInput            E-IN-MISSING          nothing is there
     │   ├── NotAFile                E-IN-NOTFILE          a pipe, device or folder where a file was wanted
@@ -94,6 +95,10 @@ def printable(path: str | os.PathLike[str]) -> str:
 
 class ConfigError(DgnoError):
     code, exit_status = "E-CONFIG", 2
+
+
+class DataLeak(ConfigError):
+    code = "E-LEAK"
 
 
 class InputError(DgnoError):
