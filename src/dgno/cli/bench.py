@@ -18,7 +18,7 @@ def bench(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for data, trainings and tables.")] = Path("bench"),
     seeds: Annotated[int, typer.Option(help="Trainings of every row.", min=1)] = 3,
     steps: Annotated[int | None, typer.Option(help="Of every training; default as the profile has it.", min=1)] = None,
-    lpips: Annotated[Path | None, typer.Option(help="TorchScript backbone, to measure LPIPS too.")] = None,
+    lpips: Annotated[Path | None, typer.Option(help="Weights, to measure LPIPS too; see docs/evaluating.md.")] = None,
     device: Device = "auto",
     threads: Threads = None,
     json: Json = False,

@@ -40,9 +40,9 @@ def not_measured(outcome: Outcome) -> float:
     return math.nan
 
 
-def lpips_of(backbone: Path) -> Callable[[Outcome], float]:
-    """LPIPS with a backbone, see `evaluation.backbone`."""
-    return partial(measure_of, measure=of_rectangle("lpips", load_lpips(backbone)))
+def lpips_of(weights: Path) -> Callable[[Outcome], float]:
+    """LPIPS with weights from a file, see `evaluation.backbone`."""
+    return partial(measure_of, measure=of_rectangle("lpips", load_lpips(weights)))
 
 
 def average_precision_of(outcome: Outcome, thresholds: Sequence[float]) -> float:

@@ -50,7 +50,7 @@ class Bench:
     published : folder of the published data sets; None: small ones are generated
     seeds : of the trainings; also how many of them a row has
     steps : of every training, instead of what the profile says
-    lpips : backbone of LPIPS, without which that column is quoted alone
+    lpips : weights of LPIPS, without which that column is quoted alone
     """
 
     profile: Profile
