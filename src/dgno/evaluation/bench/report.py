@@ -54,9 +54,10 @@ def _experiments(
         part = f"-{i + 1}" if len(experiments) > 1 else ""
         share_of = functools.partial(part_of, progress, i, len(experiments))
         results = bench.run(experiment, share_of, remark)
-        tables.append(make_table(experiment, bench.profile, results, protocol=DATASETS[experiment.test].protocol.name))
+        table = make_table(experiment, bench.profile, results, protocol=DATASETS[experiment.test].protocol.name)
+        tables.append(table)
         write_csv(folder / f"table{part}.csv", results)
-        draw_table(folder / f"table{part}.png", experiment, results)
+        draw_table(folder / f"table{part}.png", experiment, results, title=table.title)
         written += [f"table{part}.csv", f"table{part}.png"]
         if experiment.maps:
             draw_maps(folder / f"maps{part}.png", experiment, bench)
@@ -64,7 +65,7 @@ def _experiments(
     return tables, written
 
 
-def draw_table(path: Path, experiment: Experiment, results: Sequence[Result]) -> None:
+def draw_table(path: Path, experiment: Experiment, results: Sequence[Result], *, title: str) -> None:
     """Every column as a row of dots: ours with the standard deviation over the seeds, and the paper's."""
     figure = Figure(figsize=(3.2 + 2.6 * len(experiment.columns), 1.2 + 0.28 * len(results)), layout="constrained")
     axes = figure.subplots(1, len(experiment.columns), squeeze=False, sharey=True)[0]
@@ -73,7 +74,7 @@ def draw_table(path: Path, experiment: Experiment, results: Sequence[Result]) ->
     axes[0].set_yticks(range(len(results)), [result.row.name for result in results])
     axes[0].invert_yaxis()
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
-    figure.suptitle(experiment.title, fontsize=10)
+    figure.suptitle(title, fontsize=10)
     figure.savefig(path, dpi=120)
 
 

@@ -91,7 +91,7 @@ def speed_table(
         ("", "px", "GB paper", "GB ours", "images/s paper", "images/s ours", "comparable?"),
         tuple(lines),
         (
-            "A full run: no: the paper states neither device nor batch nor precision; 63 GB exceed the card it names.",
+            "Comparable? no: the paper states neither device nor batch nor precision; 63 GB exceed the card it names.",
             f"Ours: median of {repeats} images after warm-up. Restormer is a net of its type in our size.",
             "SwinIR: a peer's network that is not built here.",
             "MPT: a peer's network that is not built here.",

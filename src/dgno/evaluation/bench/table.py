@@ -51,13 +51,14 @@ def make_table(experiment: Experiment, profile: Profile, results: Sequence[Resul
     marked = {column.title: clearly_best(column.title, results) for column in experiment.columns}
     header = ["", *_cost_titles(results)]
     for column in experiment.columns:
-        header += [f"{column.title} paper", f"{column.title} ours"]
+        header += _titles(column.title, results)
     lines = []
     for result in results:
         line = [result.row.name, *_cost(result, results)]
         for column in experiment.columns:
-            published = result.row.published.get(column.title)
-            line.append(NO_NUMBER if published is None else f"{published:.{column.digits}f}")
+            if len(_titles(column.title, results)) > 1:
+                published = result.row.published.get(column.title)
+                line.append(NO_NUMBER if published is None else f"{published:.{column.digits}f}")
             line.append(_ours(result, column, is_best=result is marked[column.title]))
         lines.append((*line, _comparable(result, experiment, profile)))
     return Table(
@@ -97,10 +98,14 @@ def _ours(result: Result, column: Column, *, is_best: bool) -> str:
 
 
 def _cost_titles(results: Sequence[Result]) -> list[str]:
-    """Parameters and multiply-accumulates; with the paper's beside them where it prints any."""
-    printed = any(MILLIONS in result.row.published for result in results)
-    whose = (" paper", " ours") if printed else ("",)
-    return [name + of for name in (MILLIONS, BILLIONS) for of in whose]
+    """Parameters and multiply-accumulates."""
+    return [title for name in (MILLIONS, BILLIONS) for title in _titles(name, results)]
+
+
+def _titles(name: str, results: Sequence[Result]) -> list[str]:
+    """A measure; with the paper's beside ours where it prints any."""
+    printed = any(name in result.row.published for result in results)
+    return [f"{name} paper", f"{name} ours"] if printed else [name]
 
 
 def _cost(result: Result, results: Sequence[Result]) -> list[str]:
@@ -127,9 +132,9 @@ def _notes(experiment: Experiment, profile: Profile, results: Sequence[Result]) 
     images = max((count for r in results for count in r.images.values()), default=0)
     notes = [
         f"Comparable? {profile.note}." if profile.note else "",
-        f"A full run: {experiment.comparable}.",
-        f"Ours: mean over {images} images, ± standard deviation over {seeds} seeds. The best trained row is marked "
-        f"if it leads by over {CLEAR:g} standard deviations of the difference.",
+        f"Comparable in a full run? {experiment.comparable}.",
+        f"Ours: mean over the images ({images}), ± standard deviation over the seeds ({seeds}). The best trained "
+        f"row is marked if it leads by over {CLEAR:g} standard deviations of the difference.",
         "M and GMAC: parameters, and multiply-accumulates at 256 x 256 px, of the network at full size.",
     ]
     notes += [f"{r.row.name}: {r.row.why_not}." for r in results if r.row.why_not]
