@@ -80,8 +80,16 @@ def test_planes_that_are_not_asked_for_stay() -> None:
 
 
 def test_a_gray_restorer_takes_colours_one_by_one() -> None:
+    """Each becomes what it would become as a gray image."""
+
+    class Mirror(Restorer):
+        def __call__(self, x: Tensor) -> Tensor:
+            assert x.shape[1] == 1
+            return x.flip(-1)
+
     image = Image(picture(np.uint8, (40, 50, 3)), "YXS", (0.0, 255.0))
-    restored = restore_image(image, Restorer(channels=1))
+    restored = restore_image(image, Mirror(channels=1))
+    np.testing.assert_array_equal(restored.pixels, image.pixels[:, ::-1])
     assert any("each colour" in note for note in restored.notes)
 
 
@@ -91,6 +99,17 @@ def test_a_colour_restorer_takes_gray_only_when_told() -> None:
         restore_image(image, Restorer(channels=3))
     restored = restore_image(image, Restorer(channels=3), replicate=True)
     np.testing.assert_allclose(restored.pixels, restore_image(image, Restorer()).pixels, atol=1)  # 25.5 is a tie
+
+
+def test_a_gray_image_becomes_the_mean_of_what_a_colour_restorer_makes_of_it() -> None:
+    class Tint(Restorer):
+        def __call__(self, x: Tensor) -> Tensor:
+            assert all(torch.equal(x[:, 0], x[:, i]) for i in (1, 2))
+            return x + torch.tensor([0.1, 0.2, 0.6])[:, None, None]
+
+    image = Image(picture(np.float32), "YX", (0.0, 255.0))
+    restored = restore_image(image, Tint(channels=3), replicate=True)
+    np.testing.assert_allclose(restored.pixels, image.pixels + 0.3 * 255, rtol=1e-5)
 
 
 @pytest.mark.parametrize(("is_local", "largest_step"), [(False, 1 / 16), (True, 1.0)])
