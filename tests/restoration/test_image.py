@@ -197,3 +197,20 @@ def test_filled_pixels_are_marked_again_and_do_not_spread(mode: str) -> None:
     np.testing.assert_array_equal(restored.pixels[~bad], whole.pixels[~bad])
     expected = holed[bad] if mode == "inpaint" else np.full(2, 5.0)
     np.testing.assert_array_equal(restored.pixels[bad], expected)
+
+
+def test_holes_are_filled_with_the_nearest_finite_value_of_their_channel() -> None:
+    """Compared with a search over all pixels; a plane without any finite value becomes 0."""
+    rng = np.random.default_rng(0)
+    pixels = rng.random((2, 12, 14, 3)).astype(np.float32)
+    pixels[0][rng.random((12, 14, 3)) < 0.3] = np.nan
+    pixels[1, ..., 2] = np.inf
+    filled, bad = fill(Image(pixels, "ZYXS"), "inpaint")
+    np.testing.assert_array_equal(bad, ~np.isfinite(pixels))
+    np.testing.assert_array_equal(filled.pixels[~bad], pixels[~bad])
+    assert (filled.pixels[1, ..., 2] == 0).all()
+    for row, column, c in np.argwhere(bad[0]):
+        rows, columns = np.nonzero(~bad[0, ..., c])
+        squares = (rows - row) ** 2 + (columns - column) ** 2
+        nearest = squares == squares.min()
+        assert filled.pixels[0, row, column, c] in pixels[0, rows[nearest], columns[nearest], c]
