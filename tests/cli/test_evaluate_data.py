@@ -50,11 +50,11 @@ def test_measures_stand_in_table_csv_json_and_picture(cli: Cli, pairs: Path, tmp
     assert list(rows[0]) == ["image", "method", "psnr", "ssim", "edge-psnr", "mae", "seconds_per_megapixel", "protocol"]
     assert [row["edge-psnr"] == "" for row in rows] == [True, False, False]
     (line,) = cli(*arguments, "--json").json["summary"]
-    assert line["more"]["edge-psnr"]["skipped"] == 1
+    assert line["measures"]["edge-psnr"]["skipped"] == 1
     values = [float(row["edge-psnr"]) for row in rows[1:]]
-    assert line["more"]["edge-psnr"]["mean"] == pytest.approx(np.mean(values))
-    assert min(values) < line["more"]["edge-psnr"]["pooled"] < max(values)
-    assert line["more"]["mae"]["pooled"] is None
+    assert line["measures"]["edge-psnr"]["mean"] == pytest.approx(np.mean(values))
+    assert min(values) < line["measures"]["edge-psnr"]["pooled"] < max(values)
+    assert line["measures"]["mae"]["pooled"] is None
     box_plots(tmp_path / "two.png", [Score(str(i), "blurred", 30.0 + i, 0.9, 1.0) for i in range(3)])
     assert imread(tmp_path / "two.png").shape[0] < picture.shape[0]
 
@@ -64,7 +64,7 @@ def test_a_measure_that_no_image_has_is_null(cli: Cli, pairs: Path) -> None:
         for name in "12":
             (pairs / folder / f"{name}.tif").unlink()
     result = cli("evaluate", pairs, "--measure", "edge-psnr", "--json")
-    assert result.json["summary"][0]["more"]["edge-psnr"] == {
+    assert result.json["summary"][0]["measures"]["edge-psnr"] == {
         "mean": None, "sd": None, "n": 0, "skipped": 1, "pooled": None,
     }  # fmt: skip
 
@@ -74,7 +74,7 @@ def test_all_measures_need_images_that_are_large_enough(cli: Cli, tmp_path: Path
         write(tmp_path / folder / "1.tif", 1, blur, (180, 192))
     result = cli("evaluate", tmp_path, "--measure", "all", "--json")
     assert result.status == 0, result.err
-    assert list(result.json["summary"][0]["more"]) == list(MEASURES)
+    assert list(result.json["summary"][0]["measures"]) == list(MEASURES)
 
 
 @pytest.mark.parametrize(("arguments", "said"), [
