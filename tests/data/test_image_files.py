@@ -113,7 +113,7 @@ def test_a_second_run_does_not_replace_the_manifest(tmp_path: Path) -> None:
 def test_the_manifest_tells_the_kind_of_the_field(tmp_path: Path) -> None:
     numbered_files(tmp_path, 1)
     (line,) = write_pairs([tmp_path / "000.tif"], tmp_path / "out", BlurRange(fields=("voronoi",)))
-    assert (line.field, line.boundary) == ("voronoi", "reflect")
+    assert (line.facts["field"], line.facts["boundary"]) == ("voronoi", "reflect")
     with (tmp_path / "out" / "manifest.csv").open(newline="") as file:
         (written,) = csv.DictReader(file)
     assert (written["field"], written["boundary"]) == ("voronoi", "reflect")

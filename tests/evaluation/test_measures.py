@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,11 +12,13 @@ import pytest
 import tifffile
 import torch
 from pair_maker import MakePairs
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from dgno.arrays import Image
 from dgno.data.records import Record
 from dgno.errors import ConfigError, MissingInput
+from dgno.evaluation.backbone import wanted_tensors
 from dgno.evaluation.compare import Score, compare, prepared_planes, unchanged
 from dgno.evaluation.measures import ALL, LPIPS, MEASURES, chosen_measures
 from dgno.evaluation.protocols import DGNO, PROTOCOLS, Prepared
@@ -167,58 +169,71 @@ def test_names() -> None:
     assert list(chosen_measures([ALL], DGNO)) == list(MEASURES)
     with pytest.raises(ConfigError, match="measure is 'ms-sim', did you mean 'ms-ssim'"):
         chosen_measures(["ms-sim"], DGNO)
-    with pytest.raises(ConfigError, match="LPIPS needs a backbone; give its TorchScript file"):
+    with pytest.raises(ConfigError, match="LPIPS needs its weights; give their file"):
         chosen_measures([LPIPS], DGNO)
 
 
-class Backbone(torch.nn.Module):
-    """Two layers, and their weights."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.first, self.second = torch.nn.Conv2d(3, 4, 3), torch.nn.Conv2d(4, 5, 3, stride=2)
-        self.register_buffer("linear0", torch.rand(4))
-        self.register_buffer("linear1", torch.rand(5))
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        y = self.first(x).relu()
-        return y, self.second(y).relu()
-
-
-def saved(module: torch.nn.Module, path: Path) -> Path:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # TorchScript is deprecated
-        torch.jit.save(torch.jit.trace(module, torch.rand(1, 3, 32, 32)), str(path))
+def weights_file(path: Path, **changed: Tensor | None) -> Path:
+    """Random weights of LPIPS, those of some names changed or, for None, left out."""
+    torch.manual_seed(0)
+    tensors = {name: torch.rand(shape) - 0.3 for name, shape in wanted_tensors().items()}
+    tensors |= {name: tensor for name, tensor in changed.items() if tensor is not None}
+    save_file({name: t for name, t in tensors.items() if name not in changed or changed[name] is not None}, path)
     return path
 
 
-@pytest.mark.parametrize("shape", [(33, 40), (30, 37, 3)], ids=["gray", "colour"])
-def test_lpips_takes_a_backbone_of_the_user(tmp_path: Path, shape: tuple[int, ...]) -> None:
-    """The number is that of the module itself; "all" has it if the file is given."""
-    module = Backbone().eval()
-    wanted = chosen_measures([ALL], DGNO, lpips=saved(module, tmp_path / "alex.pt"))
+def alexnet(path: Path) -> tuple[Callable[[Tensor], list[Tensor]], list[Tensor]]:
+    """Maps and linear weights from the file, by modules that follow the published table of layers."""
+    tensors = load_file(path)
+    pool, relu = torch.nn.MaxPool2d(3, 2), torch.nn.ReLU()
+    convolutions = [
+        torch.nn.Conv2d(3, 64, 11, stride=4, padding=2),
+        torch.nn.Conv2d(64, 192, 5, padding=2),
+        torch.nn.Conv2d(192, 384, 3, padding=1),
+        torch.nn.Conv2d(384, 256, 3, padding=1),
+        torch.nn.Conv2d(256, 256, 3, padding=1),
+    ]
+    for i, (convolution, place) in enumerate(zip(convolutions, (0, 3, 6, 8, 10), strict=True), start=1):
+        names = ("weight", "bias")
+        convolution.load_state_dict({name: tensors[f"net.slice{i}.{place}.{name}"] for name in names})
+
+    def maps(x: Tensor) -> list[Tensor]:
+        found = []
+        for i, convolution in enumerate(convolutions):
+            x = relu(convolution(pool(x) if i in (1, 2) else x))
+            found.append(x)
+        return found
+
+    return maps, [tensors[f"lin{i}.model.1.weight"].flatten() for i in range(5)]
+
+
+@pytest.mark.parametrize("shape", [(33, 40), (64, 37, 3)], ids=["gray", "colour"])
+def test_lpips_takes_weights_of_the_user(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    """The number is that of AlexNet built of modules; "all" has it if the file is given."""
+    file = weights_file(tmp_path / "alex.safetensors")
+    wanted = chosen_measures([ALL], DGNO, lpips=file)
     assert list(wanted) == [*MEASURES, LPIPS]
     (plane,) = prepared_planes(*pair_of(*shape), DGNO)
-    expected = lpips(plane.restored.float(), plane.sharp.float(), module, [module.linear0, module.linear1])
-    assert wanted[LPIPS].of(plane) == pytest.approx(expected, rel=1e-5)
+    expected = lpips(plane.restored.float(), plane.sharp.float(), *alexnet(file))
     assert expected > 0
+    assert wanted[LPIPS].of(plane) == pytest.approx(expected, rel=1e-5)
     assert wanted[LPIPS].of(replace(plane, restored=plane.sharp)) == 0
 
 
-def test_backbones_that_do_not_work(tmp_path: Path) -> None:
+def test_weights_of_lpips_that_do_not_work(tmp_path: Path) -> None:
     with pytest.raises(MissingInput):
-        chosen_measures([LPIPS], DGNO, lpips=tmp_path / "none.pt")
-    (tmp_path / "bad.pt").write_bytes(b"nonsense")
-    with pytest.raises(ConfigError, match=r"cannot be read .*bad\.pt"):
-        chosen_measures([LPIPS], DGNO, lpips=tmp_path / "bad.pt")
-    with pytest.raises(ConfigError, match=r"no linear weights .*linear0"):
-        chosen_measures([LPIPS], DGNO, lpips=saved(torch.nn.Conv2d(3, 4, 3), tmp_path / "plain.pt"))
-    module = Backbone()
-    module.linear1 = torch.rand(7)
-    measure = chosen_measures([LPIPS], DGNO, lpips=saved(module, tmp_path / "other.pt"))[LPIPS]
-    with pytest.raises(ConfigError, match="layers of"):
-        measure.of(Prepared(torch.rand(1, 1, 32, 32), torch.rand(1, 1, 32, 32)))
+        chosen_measures([LPIPS], DGNO, lpips=tmp_path / "none.safetensors")
+    (tmp_path / "bad.safetensors").write_bytes(b"nonsense")
+    with pytest.raises(ConfigError, match=r"no safetensors .*bad\.safetensors"):
+        chosen_measures([LPIPS], DGNO, lpips=tmp_path / "bad.safetensors")
+    for changed in (None, torch.rand(3)):
+        file = weights_file(tmp_path / "other.safetensors", **{"lin3.model.1.weight": changed})
+        with pytest.raises(ConfigError, match=r"1 tensors are missing .* lin3\.model\.1\.weight \(1, 256, 1, 1\)"):
+            chosen_measures([LPIPS], DGNO, lpips=file)
+    measure = chosen_measures([LPIPS], DGNO, lpips=weights_file(tmp_path / "good.safetensors"))[LPIPS]
+    with pytest.raises(ConfigError, match="30 x 32 px, wanted at least 31"):
+        measure.of(Prepared(torch.rand(1, 1, 30, 32), torch.rand(1, 1, 30, 32)))
+    assert measure.of(Prepared(torch.rand(1, 1, 31, 31), torch.rand(1, 1, 31, 31))) is not None
 
 
 def test_a_perfect_image_has_no_deviation_of_its_measures() -> None:

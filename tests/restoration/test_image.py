@@ -72,9 +72,9 @@ def test_percentiles_are_those_of_the_whole_image_not_of_a_tile() -> None:
     np.testing.assert_allclose(tiled.pixels, whole.pixels, rtol=1e-5)
 
 
-def test_channels_that_are_not_asked_for_stay() -> None:
+def test_planes_that_are_not_asked_for_stay() -> None:
     image = Image(picture(np.uint8, (3, 40, 50)), "CYX", (0.0, 255.0))
-    restored = restore_image(image, Restorer(), channels={1})
+    restored = restore_image(image, Restorer(), planes={1})
     changed = [bool((restored.pixels[c] != image.pixels[c]).any()) for c in range(3)]
     assert changed == [False, True, False]
 
@@ -91,6 +91,27 @@ def test_a_colour_restorer_takes_gray_only_when_told() -> None:
         restore_image(image, Restorer(channels=3))
     restored = restore_image(image, Restorer(channels=3), replicate=True)
     np.testing.assert_allclose(restored.pixels, restore_image(image, Restorer()).pixels, atol=1)  # 25.5 is a tie
+
+
+@pytest.mark.parametrize(("is_local", "largest_step"), [(False, 1 / 16), (True, 1.0)])
+def test_tiles_of_a_restorer_that_is_not_local_fade_into_each_other(is_local: bool, largest_step: float) -> None:
+    """Every tile gets brighter by one step than the last; half the context, on both sides, is where they fade."""
+
+    class Steps:
+        halo, calls = 16, 0
+
+        def __init__(self) -> None:
+            self.is_local = is_local
+
+        def __call__(self, x: Tensor) -> Tensor:
+            self.calls += 1
+            return x + self.calls
+
+    image = Image(np.tile(np.linspace(0, 1e-3, 200, dtype=np.float32), (20, 1)), "YX", (0.0, 1.0))
+    restored = restore_image(image, Steps(), tile_size=64)
+    steps = np.diff((restored.pixels - image.pixels)[0])
+    assert restored.pixels.max() > 5
+    assert steps.max() == pytest.approx(largest_step, abs=1e-5)
 
 
 def test_two_runs_are_bitwise_equal_and_the_input_is_untouched() -> None:

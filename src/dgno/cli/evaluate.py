@@ -41,7 +41,7 @@ def evaluate(
     external_minutes: Annotated[float, typer.Option(help="Time limit of each external command.", min=0.0)] = 60.0,
     protocol: Annotated[str, typer.Option(help="How images are compared; see docs/protocols.md.")] = "dgno",
     measure: Annotated[list[str] | None, typer.Option(help="More measures, or all; may be repeated.")] = None,
-    lpips: Annotated[Path | None, typer.Option(help="LPIPS's backbone, TorchScript; see docs/evaluating.md.")] = None,
+    lpips: Annotated[Path | None, typer.Option(help="Weights of LPIPS; see docs/evaluating.md.")] = None,
     layout: Layout = "auto",
     channel: Channel = "",
     planes: Planes = "",

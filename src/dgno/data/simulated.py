@@ -2,8 +2,8 @@
 
 DIR/sharp/NAME.tif      the scene, float32 in [0, 1]
 DIR/blurred/NAME.tif    its image
-DIR/sigma/NAME.tif      the blur at every pixel, px
 DIR/psf/NAME.tif        the mean PSF
+DIR/sigma/NAME.tif      the blur at every pixel, px; or, for other optics, z/ (um) and motion/ (length in px, degrees)
 DIR/manifest.csv        one line a pair: all that was drawn
 """
 
@@ -11,22 +11,21 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from dgno.arrays import Image, from_tensor, percentile_affine, range_affine, to_tensor
 from dgno.checks import refuse_choice
 from dgno.errors import ConfigError, OutputCollision, OutputError, OutputExists
 from dgno.io.atomic import write_atomically
 from dgno.io.image import read_image, write_image
-from dgno.optics.simulate import BlurRange, Exposure, draw_exposure
+from dgno.metrics import psnr
+from dgno.optics.exposure import Exposure, ExposureRange, Fact, Scene
 
 MANIFEST = "manifest.csv"
 SCALES = ("auto", "range", "percentile")
@@ -34,26 +33,35 @@ SCALES = ("auto", "range", "percentile")
 
 @dataclass(frozen=True)
 class ManifestLine:
-    """What made one pair: sigmas in px, noise at full scale; the kind of the map, the scene beyond its border."""
+    """What made one pair, and what came of it.
+
+    seed : of the whole set
+    facts : optics, camera and noise, as of `dgno.optics.exposure.Exposure.facts`
+    bank_error : largest error of interpolated PSFs at 64 random pixels, full scale 1; see `dgno.optics.bank_error`
+    blurred_psnr : of the blurred image against the sharp one, dB for values in [0, 1]; infinite if they are equal
+    """
 
     name: str
     source: str
     seed: int
-    sigma_min: float
-    sigma_mean: float
-    sigma_max: float
-    softness: float
-    photons: float
-    read_noise: float
-    noise_seed: int
-    field: str
-    boundary: str
+    facts: Mapping[str, Fact]
+    bank_error: float
+    blurred_psnr: float
+
+
+@dataclass(frozen=True)
+class NamedScene:
+    """A sharp scene in [0, 1], the name of its pair, and the file that it is from, if it is from one."""
+
+    name: str
+    scene: Scene
+    source: Path | None = None
 
 
 def write_pairs(
     sources: Sequence[Path],
     out: Path,
-    ranges: BlurRange,
+    ranges: ExposureRange,
     *,
     seed: int = 0,
     scale: str = "auto",
@@ -71,29 +79,56 @@ def write_pairs(
     """
     if problems := refuse_choice("scale", scale, SCALES):
         raise ConfigError(problems[0])
-    if (out / MANIFEST).exists() and not overwrite:
-        hint = "choose another folder, or say --overwrite"
-        raise OutputExists("the folder holds pairs already", path=out / MANIFEST, hint=hint)
-    if not sources:
-        raise ConfigError("no sharp images", hint="give at least one")
-    names = _unique_names(sources)
+    refuse_written(out, overwrite=overwrite)
+    names = unique_names(sources)
+
+    def scenes() -> Iterator[NamedScene]:
+        for i, (source, name) in enumerate(zip(sources, names, strict=True)):
+            yield from file_scenes(source, name, scale)
+            progress((i + 1) / len(sources))
+
+    def draw(named: NamedScene, i: int) -> Exposure:
+        return ranges.draw((named.scene.shape[1], named.scene.shape[2]), np.random.default_rng([seed, i]))
+
+    return write_scenes(scenes(), out, draw, seed=seed, overwrite=overwrite)
+
+
+def write_scenes(
+    scenes: Iterable[NamedScene],
+    out: Path,
+    draw: Callable[[NamedScene, int], Exposure],
+    *,
+    seed: int,
+    overwrite: bool = False,
+) -> list[ManifestLine]:
+    """Expose scene i as `draw(scene, i)` says, and write pairs, truth and manifest below `out`.
+
+    Raises OutputCollision (two scenes of one name), OutputExists.
+    """
     lines: list[ManifestLine] = []
-    for i, (source, name) in enumerate(zip(sources, names, strict=True)):
-        for scene, plane_name in _scenes(read_image(source), name, scale):
-            exposure = draw_exposure(
-                (scene.shape[1], scene.shape[2]), ranges, np.random.default_rng([seed, len(lines)])
-            )
-            if any(line.name.casefold() == plane_name.casefold() for line in lines):
-                why = f"a plane of {source} and an image before it would share the name {plane_name!r}"
-                raise OutputCollision("two inputs would get one output", why=why, hint="rename one, or give them apart")
-            _write(out, plane_name, scene, exposure, overwrite=overwrite, source=source)
-            lines.append(_line(plane_name, source, seed, exposure))
-        progress((i + 1) / len(sources))
+    for named in scenes:
+        exposure = draw(named, len(lines))
+        if any(line.name.casefold() == named.name.casefold() for line in lines):
+            why = f"a plane of {named.source} and an image before it would share the name {named.name!r}"
+            raise OutputCollision("two inputs would get one output", why=why, hint="rename one, or give them apart")
+        blurred = exposure.of(named.scene)
+        _write(out, named, exposure, blurred, overwrite=overwrite)
+        lines.append(_line(named, seed, exposure, psnr(blurred.clamp(0, 1), named.scene)))
     _write_manifest(out / MANIFEST, lines)
     return lines
 
 
-def _unique_names(sources: Sequence[Path]) -> list[str]:
+def refuse_written(out: Path, *, overwrite: bool) -> None:
+    """Refuse a folder that holds pairs already, unless they may be replaced: OutputExists."""
+    if (out / MANIFEST).exists() and not overwrite:
+        hint = "choose another folder, or say --overwrite"
+        raise OutputExists("the folder holds pairs already", path=out / MANIFEST, hint=hint)
+
+
+def unique_names(sources: Sequence[Path]) -> list[str]:
+    """The stems of files. Raises OutputCollision for two of one, also in another case, and ConfigError for none."""
+    if not sources:
+        raise ConfigError("no sharp images", hint="give at least one")
     first: dict[str, Path] = {}
     for source in sources:
         if source.stem.casefold() in first:
@@ -103,37 +138,41 @@ def _unique_names(sources: Sequence[Path]) -> list[str]:
     return [source.stem for source in sources]
 
 
-def _scenes(image: Image, name: str, scale: str) -> Iterator[tuple[Float[Tensor, "c h w"], str]]:
+def file_scenes(source: Path, name: str, scale: str) -> Iterator[NamedScene]:
+    """The planes of a file, brought to [0, 1] by `scale`, see `write_pairs`."""
+    image = read_image(source)
     planes = list(image.planes())
     by_range = scale == "range" or (scale == "auto" and image.is_colour)
     for i, plane in enumerate(planes):
         affine = range_affine(image) if by_range else percentile_affine(image, channel=image.channel_of(i))
-        yield to_tensor(plane, affine)[0].clamp(0, 1), name if len(planes) == 1 else f"{name}_p{i:04d}"
+        plane_name = name if len(planes) == 1 else f"{name}_p{i:04d}"
+        yield NamedScene(plane_name, to_tensor(plane, affine)[0].clamp(0, 1), source)
 
 
-def _write(
-    out: Path, name: str, scene: Float[Tensor, "c h w"], exposure: Exposure, *, overwrite: bool, source: Path
-) -> None:
-    psf = exposure.blur().mean_psf().float()
-    parts = {"sharp": scene, "blurred": exposure.of(scene), "sigma": exposure.sigma[None], "psf": psf[None]}
+def _write(out: Path, named: NamedScene, exposure: Exposure, blurred: Scene, *, overwrite: bool) -> None:
+    psf = torch.from_numpy(exposure.optics.mean_psf(named.scene.shape[0])).float()
+    parts = {"sharp": named.scene, "blurred": blurred, "psf": psf[None], **exposure.optics.maps()}
     for folder, values in parts.items():
         (out / folder).mkdir(parents=True, exist_ok=True)
-        path = out / folder / f"{name}.tif"
-        write_image(path, _as_image(values), overwrite=overwrite, inputs=[source])
+        path = out / folder / f"{named.name}.tif"
+        write_image(path, _as_image(values), overwrite=overwrite, inputs=[named.source] if named.source else [])
 
 
-def _as_image(values: Float[Tensor, "c h w"]) -> Image:
+def _as_image(values: Scene) -> Image:
     pixels = from_tensor(values[None])
     if pixels.shape[-1] == 1:
         return Image(np.ascontiguousarray(pixels[..., 0]), "YX")
+    if pixels.shape[-1] == 2:
+        return Image(np.ascontiguousarray(pixels.transpose(2, 0, 1)), "CYX")
     return Image(np.ascontiguousarray(pixels), "YXS")
 
 
 def _write_manifest(path: Path, lines: Sequence[ManifestLine]) -> None:
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, [field.name for field in fields(ManifestLine)])
+    rows = [_row(line) for line in lines]
+    writer = csv.DictWriter(text, list(dict.fromkeys(column for row in rows for column in row)))
     writer.writeheader()
-    writer.writerows(asdict(line) for line in lines)
+    writer.writerows(rows)
     data = text.getvalue().encode(errors="surrogateescape")
 
     def write(file: BinaryIO) -> None:
@@ -146,20 +185,16 @@ def _write_manifest(path: Path, lines: Sequence[ManifestLine]) -> None:
     write_atomically(path, write, check)
 
 
-def _line(name: str, source: Path, seed: int, exposure: Exposure) -> ManifestLine:
-    sigma = exposure.sigma
-    smallest, mean, largest = (round(float(f(sigma)), 4) for f in (torch.min, torch.mean, torch.max))
-    return ManifestLine(
-        name=name,
-        source=source.name,
-        seed=seed,
-        sigma_min=smallest,
-        sigma_mean=mean,
-        sigma_max=largest,
-        softness=exposure.softness,
-        photons=round(exposure.photons, 2),
-        read_noise=round(exposure.read_noise, 6),
-        noise_seed=exposure.noise_seed,
-        field=exposure.field,
-        boundary=exposure.boundary,
-    )
+def _row(line: ManifestLine) -> dict[str, Fact]:
+    result = {"bank_error": line.bank_error, "blurred_psnr": line.blurred_psnr}
+    return {"name": line.name, "source": line.source, "seed": line.seed, **line.facts, **result}
+
+
+def _line(named: NamedScene, seed: int, exposure: Exposure, blurred_psnr: float) -> ManifestLine:
+    facts = {
+        key: round(value, 6) if isinstance(value, float) else value
+        for key, value in exposure.facts(named.scene.shape[0]).items()
+    }
+    source = named.source.name if named.source else ""
+    error = float(f"{exposure.bank_error(named.scene, np.random.default_rng(seed)):.3g}")
+    return ManifestLine(named.name, source, seed, facts, bank_error=error, blurred_psnr=round(blurred_psnr, 3))

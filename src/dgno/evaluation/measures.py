@@ -99,14 +99,14 @@ MEASURES: dict[str, Measure] = {
 def chosen_measures(names: Sequence[str], protocol: Protocol, *, lpips: Path | None = None) -> dict[str, Measure]:
     """The measures of these names behind those that the protocol is published with; "all": all.
 
-    lpips : file of the backbone, without which there is no LPIPS; see `backbone.load_lpips`
+    lpips : file of weights, without which there is no LPIPS; see `backbone`
     Raises ConfigError for unknown names and for LPIPS without its file.
     """
     known: Mapping[str, Measure] = MEASURES
     if lpips is not None:
         known = MEASURES | {LPIPS: of_rectangle(LPIPS, load_lpips(lpips))}
     elif LPIPS in names:
-        raise ConfigError("LPIPS needs a backbone", hint="give its TorchScript file: --lpips FILE")
+        raise ConfigError("LPIPS needs its weights", hint="give their file: --lpips FILE, see docs/evaluating.md")
     for name in names:
         if wrong := refuse_choice("measure", name, (*known, ALL)):
             raise ConfigError(wrong[0])

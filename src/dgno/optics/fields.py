@@ -34,10 +34,19 @@ def tilted(shape: Shape, low: float, high: float, rng: np.random.Generator) -> F
 
 def smooth(shape: Shape, low: float, high: float, rng: np.random.Generator) -> Field:
     """Filtered noise with a correlation length of a sixth to a third of the image, stretched to [low, high]."""
-    length = max(shape) * rng.uniform(1 / 6, 1 / 3)
-    margin = int(2 * length)
+    return correlated(shape, low, high, rng, length=max(shape) * rng.uniform(1 / 6, 1 / 3), reach=2)
+
+
+def correlated(
+    shape: Shape, low: float, high: float, rng: np.random.Generator, *, length: float, reach: float = 4
+) -> Field:
+    """White noise filtered by a Gaussian of this standard deviation in px, stretched to [low, high].
+
+    reach : where the Gaussian is cut, in standard deviations; a short one leaves faint stripes along the axes
+    """
+    margin = int(reach * length)
     noise = rng.standard_normal((shape[0] + 2 * margin, shape[1] + 2 * margin), dtype=np.float32)
-    inside = gaussian_filter(noise, length, truncate=2)[margin : margin + shape[0], margin : margin + shape[1]]
+    inside = gaussian_filter(noise, length, truncate=reach)[margin : margin + shape[0], margin : margin + shape[1]]
     return _rescaled(inside, low, high)
 
 
@@ -95,6 +104,24 @@ FIELDS = {
     "mixture": mixture,
     "radial": radial,
 }
+
+
+PIECEWISE = ("voronoi", "blocks", "folded", "mixture")  # kinds with edges
+
+
+def draw_field(
+    kind: str, shape: Shape, extent: tuple[float, float], rng: np.random.Generator, *, edge_softness: float = 0.0
+) -> Field:
+    """A map of one of the kinds of `FIELDS`.
+
+    extent : (low, high)
+    edge_softness : of the steps of piecewise kinds, the standard deviation in px of a Gaussian; 0 leaves them hard
+    """
+    field = FIELDS[kind](shape, *extent, rng)
+    if edge_softness == 0 or kind not in PIECEWISE:
+        return field
+    soft = gaussian_filter(field.double().numpy(), edge_softness)
+    return torch.from_numpy(soft.clip(*extent)).float()
 
 
 def masked(labels: Integer[np.ndarray, "h w"], strengths: Mapping[int, float]) -> Field:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -13,10 +15,10 @@ def poisson_gaussian(
     """Photon noise and read noise; the mean stays x and the variance is x / photons + read_noise^2.
 
     x : intensities, 1 at full scale; negative values count as 0 photons
-    photons : detected at intensity 1
+    photons : detected at intensity 1; infinite for light without photon noise
     read_noise : standard deviation in units of intensity
     """
     x = x.contiguous()  # noise is drawn in the order of memory, and must not depend on it
-    counts = torch.poisson(x.clamp_min(0) * photons, generator=generator)
+    light = x if math.isinf(photons) else torch.poisson(x.clamp_min(0) * photons, generator=generator) / photons
     noise = torch.empty_like(x).normal_(generator=generator)
-    return counts / photons + read_noise * noise
+    return light + read_noise * noise
