@@ -27,6 +27,7 @@ from dgno.cli.options import (
 if TYPE_CHECKING:
     from dgno.data.reading import Reading
     from dgno.data.records import Record
+    from dgno.evaluation.summaries import Summary
 
 
 def evaluate(
@@ -63,8 +64,6 @@ def evaluate(
 
     Example: dgno evaluate pairs --weights fluorescence-nano --method wiener -o report
     """
-    from dataclasses import asdict
-
     from dgno.evaluation import compare, measures, methods, report, summaries
     from dgno.evaluation.protocols import protocol_named
 
@@ -85,15 +84,22 @@ def evaluate(
         scores = compare.compare(records, chosen, protocol=by, measures=wanted, progress=progress)
     summary = summaries.summarise(scores)
     written = report.write_report(out, records, scores, chosen, by) if out else ()
-    if json:
-        print_json({"protocol": by.name, "split": part, "summary": [asdict(line) for line in summary]})
-        return
-    place = f"{data}, split {part}" if part else str(data)
-    print_table(*summaries.table(summary), title=f"{place}, protocol {by.name}")
-    for remark in summaries.skipped(summary):
-        say(remark, quiet=quiet)
-    if out:
+    _print(summary, by.name, f"{data}, split {part}" if part else str(data), split=part, json=json, quiet=quiet)
+    if out and not json:
         say(f"{out}: {', '.join(written)}", quiet=quiet)
+
+
+def _print(summary: list[Summary], protocol: str, place: str, *, split: str, json: bool, quiet: bool) -> None:
+    from dataclasses import asdict
+
+    from dgno.evaluation.summaries import skipped, table
+
+    if json:
+        print_json({"protocol": protocol, "split": split, "summary": [asdict(line) for line in summary]})
+        return
+    print_table(*table(summary), title=f"{place}, protocol {protocol}")
+    for remark in skipped(summary):
+        say(remark, quiet=quiet)
 
 
 def _records(reading: Reading, data: Path, split: str, *, is_divided: bool) -> tuple[str, list[Record]]:

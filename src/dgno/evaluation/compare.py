@@ -26,7 +26,7 @@ Squares = tuple[float, int]  # sum of squared errors in units of the range, and 
 class Score:
     """One image by one method: PSNR in dB and SSIM by some protocol, and seconds per megapixel.
 
-    more : other measures by name; None where one is not defined
+    measures : others by name; None where one is not defined
     squares : of measures that are pooled over images
     """
 
@@ -35,7 +35,7 @@ class Score:
     psnr: float
     ssim: float
     seconds_per_megapixel: float
-    more: Mapping[str, float | None] = field(default_factory=dict)
+    measures: Mapping[str, float | None] = field(default_factory=dict)
     squares: Mapping[str, Squares] = field(default_factory=dict)
 
 

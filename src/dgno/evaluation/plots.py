@@ -27,8 +27,8 @@ def box_plots(path: Path, scores: Sequence[Score]) -> None:
         "PSNR, dB": [[min(s.psnr, PERFECT) for s in scores if s.method == m] for m in methods],
         "SSIM": [[s.ssim for s in scores if s.method == m] for m in methods],
     }
-    for name in scores[0].more:
-        found = [[s.more[name] for s in scores if s.method == m] for m in methods]
+    for name in scores[0].measures:
+        found = [[s.measures[name] for s in scores if s.method == m] for m in methods]
         values[name] = [[min(value, PERFECT) for value in group if value is not None] for group in found]
     rows = -(-len(values) // 2)
     figure = Figure(figsize=(4 + 1.2 * len(methods), 4 * rows), layout="tight")
