@@ -11,13 +11,14 @@ import pytest
 from safetensors.torch import load_file
 
 from dgno.errors import NoSpace, OutputNotWritable, ResumeError
-from dgno.training.config import TrainConfig, load_config
+from dgno.training.config import Stage, TrainConfig, load_config
 from dgno.training.loop import train
 
 
 @pytest.fixture
 def config(run_folder: Path) -> TrainConfig:
-    return replace(load_config(run_folder / "config.toml"), checkpoint_every=2)
+    config = load_config(run_folder / "config.toml")
+    return replace(config, checkpoint_every=2, stages=(Stage(5, 32, 1),))
 
 
 def limit_files(size: int) -> None:
@@ -44,7 +45,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(config: TrainConfig, run_folder:
     train(full, resume=True)
     a, b = (load_file(folder / "weights.safetensors") for folder in (config.out, full.out))
     assert all((a[name] == b[name]).all() for name in a)
-    assert len((full.out / "log.jsonl").read_text().splitlines()) == 9
+    assert len((full.out / "log.jsonl").read_text().splitlines()) == 5
 
 
 def test_an_output_that_cannot_be_a_folder(config: TrainConfig, run_folder: Path) -> None:
@@ -58,7 +59,7 @@ def test_what_a_killed_run_left_over_is_cleared_away(config: TrainConfig) -> Non
     train(config, max_minutes=0)
     left = config.out / "checkpoints" / ".step-00000005.dgno-part"
     shutil.copytree(config.out / "checkpoints" / "step-00000000", left)
-    assert train(config, resume=True)[1] == 9
+    assert train(config, resume=True)[1] == 5
     assert not left.exists()
 
 

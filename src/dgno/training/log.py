@@ -26,6 +26,12 @@ def truncate(log: Path, step: int) -> None:
         shorter.replace(log)
 
 
+def validated(log: Path) -> dict[int, float]:
+    """The PSNR of the validation crops, by step."""
+    entries = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+    return {entry["step"]: entry["psnr_restored"] for entry in entries if "psnr_restored" in entry}
+
+
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
     """What the system raises on writing `path`, as an OutputError."""

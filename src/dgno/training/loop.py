@@ -19,7 +19,7 @@ from dgno.metrics import psnr
 from dgno.networks.presets import build
 from dgno.training.batches import Batches, Listed, find_data
 from dgno.training.config import TrainConfig
-from dgno.training.log import append, truncate, writing
+from dgno.training.log import append, truncate, validated, writing
 from dgno.training.losses import FFT_WEIGHT, multi_scale_loss
 from dgno.training.parallel import Ranks
 from dgno.training.state import CPU, TrainState, checkpoint_tensors, newest_whole
@@ -80,11 +80,11 @@ def train(
         append(log, entry | {"minutes": (time.monotonic() - started) / 60})
         report(entry)
         if state.step % config.checkpoint_every == 0 and not state.skipped:  # one with a finite loss is kept
-            state.save(checkpoints, digests)
+            state.save(checkpoints, digests, validated(log))
 
     weights = config.out / "weights.safetensors"
     if ranks.is_first:
-        state.save(checkpoints, digests)
+        state.save(checkpoints, digests, validated(log))
         facts = {"name": config.out.name, "steps": state.step, "of steps": config.steps}
         facts["configuration"] = digests[CONFIGURATION][:16]
         card = Card(config.network, config.image, config.normalization, training=facts)

@@ -8,6 +8,7 @@ the newest one whose sums are right.
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 from collections.abc import Mapping
@@ -21,11 +22,12 @@ from torch import Tensor
 from dgno.errors import CorruptCheckpoint, InputError, ResumeError
 from dgno.io.atomic import output_error, sync_folder
 from dgno.io.checksum import file_sha256
+from dgno.io.provenance import software
 from dgno.networks.dgno import DGNO
 from dgno.networks.presets import build
 from dgno.training.config import TrainConfig
 
-KEEP = 2  # checkpoints
+KEEP = 2  # checkpoints, and the best one
 CPU = torch.device("cpu")
 
 
@@ -68,8 +70,12 @@ class TrainState:
         """The tensors to use: the running average if there is one."""
         return self.average or self.network.state_dict()
 
-    def save(self, folder: Path, digests: Mapping[str, str]) -> Path:
-        """Write a checkpoint below `folder`; `digests` stand for the configuration and the data it belongs to."""
+    def save(self, folder: Path, digests: Mapping[str, str], scores: Mapping[int, float]) -> Path:
+        """Write a checkpoint below `folder`, and remove all others but the newest and the best. Raises OutputError.
+
+        digests : stand for the configuration and the data it belongs to
+        scores : of the steps that were validated
+        """
         place = folder / f"step-{self.step:08d}"
         if _is_whole(place):  # what would be written: the run is a function of its configuration
             return place
@@ -86,8 +92,11 @@ class TrainState:
         except OSError as error:
             shutil.rmtree(unfinished, ignore_errors=True)
             raise output_error(error, place) from error
-        for old in sorted(folder.glob("step-*"))[:-KEEP]:
-            shutil.rmtree(old)
+        *older, _ = sorted(folder.glob("step-*"))
+        best = max(older, key=lambda old: scores.get(_step_of(old), -math.inf), default=None)
+        for old in older[: 1 - KEEP]:
+            if old != best or _step_of(old) not in scores:
+                shutil.rmtree(old)
         return place
 
     def _write(self, folder: Path, digests: Mapping[str, str]) -> None:
@@ -95,7 +104,13 @@ class TrainState:
         for name, tensors in parts.items():
             if tensors or name != "ema":
                 _write_file(folder / f"{name}.safetensors", save(_contiguous(tensors)))
-        facts = {"schema": 2, "step": self.step, "skipped": self.skipped, "belongs to": dict(digests)}
+        facts = {
+            "schema": 2,
+            "software": software(),
+            "step": self.step,
+            "skipped": self.skipped,
+            "belongs to": dict(digests),
+        }
         _write_file(folder / "state.json", json.dumps(facts, indent=1).encode())
         sums = [f"{file_sha256(file)}  {file.name}\n" for file in sorted(folder.iterdir())]
         _write_file(folder / "SHA256SUMS", "".join(sums).encode())
@@ -163,6 +178,10 @@ def _is_whole(place: Path) -> bool:
         return all(file_sha256(place / name) == sum_ for sum_, name in (line.split("  ") for line in lines))
     except (OSError, ValueError, InputError):
         return False
+
+
+def _step_of(place: Path) -> int:
+    return int(place.name.removeprefix("step-"))
 
 
 def _write_file(path: Path, data: bytes) -> None:
