@@ -72,6 +72,41 @@ def test_a_whole_checkpoint_is_not_written_again(config: TrainConfig) -> None:
     assert place.stat().st_ino == before
 
 
+def test_what_is_not_ours_beside_the_checkpoints_stays(config: TrainConfig) -> None:
+    """A copy that the user keeps, an archive, notes: neither resumed from, nor removed, nor stumbled over."""
+    train(config, max_minutes=0)
+    checkpoints = config.out / "checkpoints"
+    shutil.copytree(checkpoints / "step-00000000", checkpoints / "step-00000000-mine")
+    (checkpoints / "step-00000001.zip").write_bytes(b"x")
+    (checkpoints / "step-notes").mkdir()
+    assert train(config, resume=True)[1] == 5
+    names = {path.name for path in checkpoints.iterdir()}
+    assert names == {"step-00000000-mine", "step-00000001.zip", "step-notes", "step-00000004", "step-00000005"}
+
+
+@pytest.mark.parametrize("lines", [0, 1, 2])
+def test_a_checkpoint_whose_list_of_sums_is_short_is_not_whole(config: TrainConfig, lines: int) -> None:
+    """As a copy that broke off leaves it: the one before is taken, and without one the way on is told."""
+    train(config)
+    sums = config.out / "checkpoints" / "step-00000005" / "SHA256SUMS"
+    sums.write_text("".join(sums.read_text().splitlines(keepends=True)[:lines]))
+    (sums.parent / "state.json").unlink()
+    assert train(config, resume=True, max_minutes=0)[1] == 4
+    for place in (config.out / "checkpoints").iterdir():
+        (place / "SHA256SUMS").write_text("")
+    with pytest.raises(ResumeError, match=r"no checkpoint there is whole; train anew with another `out`"):
+        train(config, resume=True)
+
+
+def test_a_log_torn_by_a_crash_of_the_machine_does_not_stop_the_run(config: TrainConfig) -> None:
+    train(config)
+    log = config.out / "log.jsonl"
+    whole = log.read_text()
+    log.write_bytes(whole.encode() + b'{"step": 3' + b"\0" * 40 + b"\n\xff\n7\n")
+    assert train(config, resume=True)[1] == 5
+    assert log.read_text() == whole
+
+
 def test_nothing_to_resume_says_what_to_do(config: TrainConfig) -> None:
     with pytest.raises(ResumeError, match=r"nothing to resume from.*start without --resume"):
         train(config, resume=True)

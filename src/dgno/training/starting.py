@@ -16,6 +16,7 @@ from dgno.errors import ConfigError, OutputError, OutputExists
 from dgno.io.atomic import write_atomically
 from dgno.io.image import read_image
 from dgno.training.log import writing
+from dgno.training.state import checkpoints_in
 
 NAME = "train.toml"
 
@@ -94,7 +95,7 @@ def write_starting_config(folder: Path, out: Path) -> Path:
     if out.resolve().is_relative_to(folder.resolve()):
         hint = "choose a folder beside it with --out"
         raise ConfigError("the network would lie among the images it is trained on", path=out, hint=hint)
-    if path.is_file() and not any((out / "checkpoints").glob("step-*")):
+    if path.is_file() and not checkpoints_in(out / "checkpoints"):
         return path
     if path.exists():
         hint = "add --resume to go on with that run, or choose another folder with --out"
