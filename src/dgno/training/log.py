@@ -27,7 +27,7 @@ def truncate(log: Path, step: int) -> None:
 
 def validated(log: Path) -> dict[int, float]:
     """The PSNR of the validation crops, by step."""
-    return {entry["step"]: entry["psnr_restored"] for _, entry in _readable(log) if "psnr_restored" in entry}
+    return {int(entry["step"]): entry["psnr_restored"] for _, entry in _readable(log) if "psnr_restored" in entry}
 
 
 def _readable(log: Path) -> Iterator[tuple[str, dict[str, float]]]:
