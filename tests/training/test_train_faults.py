@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import shutil
 from dataclasses import replace
@@ -12,6 +13,7 @@ from safetensors.torch import load_file
 
 from dgno.errors import NoSpace, OutputNotWritable, ResumeError
 from dgno.training.config import Stage, TrainConfig, load_config
+from dgno.training.curves import draw_curves
 from dgno.training.loop import train
 
 
@@ -46,6 +48,33 @@ def test_a_full_disk_leaves_the_last_checkpoint(config: TrainConfig, run_folder:
     a, b = (load_file(folder / "weights.safetensors") for folder in (config.out, full.out))
     assert all((a[name] == b[name]).all() for name in a)
     assert len((full.out / "log.jsonl").read_text().splitlines()) == 5
+
+
+def test_a_full_disk_leaves_the_last_curves(config: TrainConfig) -> None:
+    train(config)
+    log, picture = config.out / "log.jsonl", config.out / "curves.png"
+    draw_curves(log, picture)
+    before = picture.read_bytes()
+    try:
+        limit_files(1000)
+        with pytest.raises(NoSpace, match=r"curves\.png"):
+            draw_curves(log, picture)
+    finally:
+        limit_files(resource.RLIM_INFINITY)
+    assert picture.read_bytes() == before
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_pipe_is_not_replaced_by_weights(config: TrainConfig, linked: bool) -> None:
+    """Nor a device: as root, a link to one would have it replaced by a file."""
+    config.out.mkdir()
+    pipe, weights = config.out.parent / "pipe", config.out / "weights.safetensors"
+    os.mkfifo(pipe if linked else weights)
+    if linked:
+        weights.symlink_to(pipe)
+    with pytest.raises(OutputNotWritable, match="a device or a pipe, not a file"):
+        train(config, max_minutes=0)
+    assert (pipe if linked else weights).is_fifo()
 
 
 def test_an_output_that_cannot_be_a_folder(config: TrainConfig, run_folder: Path) -> None:
