@@ -22,7 +22,7 @@ from dgno.training.config import TrainConfig
 from dgno.training.log import append, truncate, validated, writing
 from dgno.training.losses import FFT_WEIGHT, multi_scale_loss
 from dgno.training.parallel import Ranks
-from dgno.training.state import CPU, TrainState, checkpoint_tensors, newest_whole
+from dgno.training.state import CPU, TrainState, checkpoint_tensors, checkpoints_in, newest_whole
 from dgno.weights.store import Card, check_fit, load_weights, save_weights
 
 MOST_SKIPPED = 10  # steps in a row without a finite gradient
@@ -120,7 +120,7 @@ def _begin(config: TrainConfig, digests: dict[str, str], *, resume: bool, device
         state = TrainState.start(config, device=device)
         state.load_newest(checkpoints, digests)
         return state
-    if any(checkpoints.glob("step-*")):
+    if checkpoints_in(checkpoints):
         raise ResumeError(
             "the folder holds checkpoints already", path=config.out, hint="add --resume, or choose another `out`"
         )

@@ -9,13 +9,13 @@ import json
 import os
 from collections import Counter
 from pathlib import Path
-from typing import BinaryIO
 
 from dgno.data.layouts.self_blur import read_self_blur
-from dgno.errors import ConfigError, OutputError, OutputExists
-from dgno.io.atomic import write_atomically
+from dgno.errors import ConfigError, OutputExists
+from dgno.io.atomic import write_bytes
 from dgno.io.image import read_image
 from dgno.training.log import writing
+from dgno.training.state import checkpoints_in
 
 NAME = "train.toml"
 
@@ -94,23 +94,15 @@ def write_starting_config(folder: Path, out: Path) -> Path:
     if out.resolve().is_relative_to(folder.resolve()):
         hint = "choose a folder beside it with --out"
         raise ConfigError("the network would lie among the images it is trained on", path=out, hint=hint)
-    if path.is_file() and not any((out / "checkpoints").glob("step-*")):
+    if path.is_file() and not checkpoints_in(out / "checkpoints"):
         return path
     if path.exists():
         hint = "add --resume to go on with that run, or choose another folder with --out"
         raise OutputExists("a run was begun there", path=path, hint=hint)
-    text = starting_config(folder, out, place=path).encode()
-
-    def check(written: Path) -> None:
-        if written.read_bytes() != text:
-            raise OutputError("what was written does not read back the same", hint="check the disk")
-
-    def write(file: BinaryIO) -> None:
-        file.write(text)
-
+    text = starting_config(folder, out, place=path)
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, write, check)
+    write_bytes(path, text.encode())
     return path
 
 

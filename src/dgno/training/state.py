@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ from dgno.networks.presets import build
 from dgno.training.config import TrainConfig
 
 KEEP = 2  # checkpoints, and the best one
+NAME = re.compile(r"step-\d{8,}")  # other things in the folder are the user's own
+PARTS = {"model.safetensors", "optim.safetensors", "state.json"}  # of every checkpoint
 CPU = torch.device("cpu")
 
 
@@ -92,7 +95,7 @@ class TrainState:
         except OSError as error:
             shutil.rmtree(unfinished, ignore_errors=True)
             raise output_error(error, place) from error
-        *older, _ = sorted(folder.glob("step-*"))
+        *older, _ = checkpoints_in(folder)
         best = max(older, key=lambda old: scores.get(_step_of(old), -math.inf), default=None)
         for old in older[: 1 - KEEP]:
             if old != best or _step_of(old) not in scores:
@@ -119,9 +122,10 @@ class TrainState:
         """Go on from the newest whole checkpoint below `folder`."""
         newest = newest_whole(folder)
         if newest is None:
-            raise ResumeError(
-                "nothing to resume from", path=folder, why="no whole checkpoint is there", hint="start without --resume"
-            )
+            damaged = bool(checkpoints_in(folder))
+            why = "no checkpoint there is whole" if damaged else "no whole checkpoint is there"
+            hint = "train anew with another `out`" if damaged else "start without --resume"
+            raise ResumeError("nothing to resume from", path=folder, why=why, hint=hint)
         facts = json.loads((newest / "state.json").read_text())
         begun = facts.get("belongs to", {})
         if differing := [name for name, digest in digests.items() if begun.get(name) != digest]:
@@ -159,9 +163,16 @@ def _contiguous(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
 
 
+def checkpoints_in(folder: Path) -> list[Path]:
+    """The checkpoints in a folder, whole or not, the oldest first."""
+    return sorted(
+        (place for place in folder.glob("step-*") if NAME.fullmatch(place.name) and place.is_dir()), key=_step_of
+    )
+
+
 def newest_whole(folder: Path) -> Path | None:
     """The newest checkpoint below `folder` whose sums are right."""
-    return next((place for place in sorted(folder.glob("step-*"), reverse=True) if _is_whole(place)), None)
+    return next((place for place in reversed(checkpoints_in(folder)) if _is_whole(place)), None)
 
 
 def checkpoint_tensors(place: Path) -> dict[str, Tensor]:
@@ -174,8 +185,8 @@ def checkpoint_tensors(place: Path) -> dict[str, Tensor]:
 
 def _is_whole(place: Path) -> bool:
     try:
-        lines = (place / "SHA256SUMS").read_text().splitlines()
-        return all(file_sha256(place / name) == sum_ for sum_, name in (line.split("  ") for line in lines))
+        sums = {name: sum_ for sum_, name in (s.split("  ") for s in (place / "SHA256SUMS").read_text().splitlines())}
+        return sums.keys() >= PARTS and all(file_sha256(place / name) == sum_ for name, sum_ in sums.items())
     except (OSError, ValueError, InputError):
         return False
 
