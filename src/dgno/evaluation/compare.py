@@ -104,12 +104,12 @@ def prepared_planes(
     """Plane by plane, what the protocol compares; `counted` says which pixels of each.
 
     Both images are mapped by the sharp one's scale; by min-max protocols the restored one by its own `value_range`,
-    which is that of the blurred image as `read_pair` reads it.
+    which is that of the blurred image as `read_pair` reads it. Float64, as measures are.
     """
     scale = protocol.scale(sharp)
     affines = [_affine(restored.value_range if not protocol.shared else scale), _affine(scale)]
     for planes in zip(restored.planes(), sharp.planes(), strict=True):
-        a, b = (to_tensor(plane, affine) for plane, affine in zip(planes, affines, strict=True))
+        a, b = (to_tensor(plane, affine, doubles=True) for plane, affine in zip(planes, affines, strict=True))
         yield protocol.pair(a, b, counted)
 
 

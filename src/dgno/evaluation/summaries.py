@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 from dgno.evaluation.compare import Score
 from dgno.evaluation.measures import MEASURES
 from dgno.evaluation.protocols import DGNO, Protocol
+from dgno.evaluation.saving import save_csv
 from dgno.metrics.pixel_errors import decibels
 
 
@@ -112,9 +112,8 @@ def skipped(lines: Sequence[Summary]) -> list[str]:
 def write_csv(path: Path, scores: Sequence[Score], protocol: Protocol = DGNO) -> None:
     """All scores, one line each, empty where a measure is not defined; the last column names the protocol."""
     more = list(scores[0].measures) if scores else []
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["image", "method", "psnr", "ssim", *more, "seconds_per_megapixel", "protocol"])
-        for s in scores:
-            values = (s.measures[name] for name in more)
-            writer.writerow([s.image, s.method, s.psnr, s.ssim, *values, s.seconds_per_megapixel, protocol.name])
+    lines: list[Sequence[object]] = [["image", "method", "psnr", "ssim", *more, "seconds_per_megapixel", "protocol"]]
+    for s in scores:
+        values = (s.measures[name] for name in more)
+        lines.append([s.image, s.method, s.psnr, s.ssim, *values, s.seconds_per_megapixel, protocol.name])
+    save_csv(path, lines)
