@@ -45,7 +45,7 @@ def test_the_threshold_is_that_of_the_blurred_images() -> None:
     assert at_half_depth(tent(15.6)) == pytest.approx(1 - 4.9 / 15.6)
     found = depths_of_field({"blurred": tent(15.6), "restored": tent(31.2)})
     assert found == pytest.approx({"blurred": 9.8, "restored": 19.6})
-    with pytest.raises(ConfigError, match="no planes 4.9 um from focus"):
+    with pytest.raises(ConfigError, match=r"no planes 4\.9 um from focus"):
         at_half_depth(tent(15.6, PLANES[9:12]))
 
 

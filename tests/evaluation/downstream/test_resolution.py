@@ -110,3 +110,10 @@ def test_nothing_is_resolved_of_nothing(target: Target) -> None:
         assert (found.finest, found.line_pairs, found.bar_width) == (None, None, None)
     with pytest.raises(ConfigError, match="not of the target"):
         read_resolution(target.pixels[1:], target)
+
+
+@pytest.mark.parametrize("offset", [(0.0, -60.0), (0.0, 60.0), (-60.0, 0.0), (500.0, 0.0), (-500.0, -500.0)])
+def test_a_target_that_the_image_does_not_hold_is_refused(offset: tuple[float, float]) -> None:
+    sharp = render_usaf((6,), pixel_size=1.0, offset=offset)
+    with pytest.raises(ConfigError, match="ends before the target"):
+        read_resolution(sharp.pixels, sharp)

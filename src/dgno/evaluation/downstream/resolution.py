@@ -6,7 +6,6 @@ negative: such lines are seen but not resolved.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -102,10 +101,9 @@ def _dip(bars: Sequence[float], gaps: Sequence[float], sign: int) -> float:
 
 def _mean(image: Float[np.ndarray, "h w"], window: Polygons) -> float:
     """Mean of the image over a window, pixels weighted by what it covers of them."""
-    top, left = (max(0, math.floor(v)) for v in window[0].min(0))
-    bottom, right = (math.ceil(v) for v in window[0].max(0))
-    part = image[top:bottom, left:right]
-    if part.size == 0:
+    (top, left), (bottom, right) = np.floor(window[0].min(0)), np.ceil(window[0].max(0))
+    if top < 0 or left < 0 or bottom > image.shape[0] or right > image.shape[1]:
         raise ConfigError("the image ends before the target", hint="render it with a smaller offset")
+    part = image[int(top) : int(bottom), int(left) : int(right)]
     weights = coverage(window - np.array([top, left]), part.shape)
     return float((weights * part).sum() / weights.sum())
