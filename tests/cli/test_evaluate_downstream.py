@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import importlib.util
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -135,7 +136,29 @@ def test_without_labels_nothing_is_restored(cli: Cli, nuclei: Path) -> None:
     assert "1.tif): so it is for 1 of 3 pairs" in result.err
 
 
-def test_masks_and_stacks_have_no_detections(cli: Cli, nuclei: Path) -> None:
+def test_weights_named_as_the_sharp_image_are_refused(
+    cli: Cli, nuclei: Path, weights: dict[int, Path], tmp_path: Path
+) -> None:
+    """With another name they are a row behind it."""
+    for name, status in (("sharp", 2), ("mine", 0)):
+        given = shutil.copy(weights[1], tmp_path / f"{name}.safetensors")
+        result = cli("evaluate", nuclei, "--downstream", "nuclei", "--weights", given)
+        assert result.status == status
+    assert [line.split()[0] for line in result.out.splitlines()[2:5]] == ["blurred", "sharp", "mine"]
+
+
+def test_stacks_have_no_detections(cli: Cli, tmp_path: Path) -> None:
+    for folder in ("sharp", "blurred", "labels"):
+        (tmp_path / folder).mkdir()
+        shape = (60, 60) if folder == "labels" else (3, 60, 60)
+        pixels = np.random.default_rng(0).integers(0, 255, shape).astype(np.uint8)
+        tifffile.imwrite(tmp_path / folder / "a.tif", pixels, photometric="minisblack")
+    result = cli("evaluate", tmp_path, "--downstream", "nuclei")
+    assert result.status == 2
+    assert "3 planes" in result.err
+
+
+def test_masks_have_no_detections(cli: Cli, nuclei: Path) -> None:
     (nuclei / "mask").mkdir()
     mask = np.ones((80, 96), np.uint8)
     mask[:9] = 0

@@ -18,6 +18,7 @@ from dgno.evaluation.downstream.usaf import Element, Target, Triplet
 
 WIDTH, LENGTH = 0.5, 3.0  # bar widths: windows are the middle half of a bar or gap, and 60 % of its length
 THRESHOLD = 0.2  # of the contrast of the coarsest element
+FAINTEST = 1e-6  # contrast of the coarsest element below which there is no target
 RAYLEIGH = 0.264  # dip between two points at Rayleigh's distance
 
 
@@ -66,8 +67,8 @@ def read_resolution(image: Float[np.ndarray, "h w"], target: Target, *, rayleigh
         raise ConfigError("the image is not of the target", why=f"{image.shape} against {target.pixels.shape}")
     curve = tuple(_contrast(image, triplet, 1 if target.clear_on_dark else -1) for triplet in target.triplets)
     coarsest = min(one.element for one in curve)
-    least = THRESHOLD * max(one.contrast for one in curve if one.element == coarsest)
-    resolved = [one.dip >= RAYLEIGH if rayleigh else least > 0 and one.contrast >= least for one in curve]
+    least = THRESHOLD * max(FAINTEST, *(one.contrast for one in curve if one.element == coarsest))
+    resolved = [one.dip >= RAYLEIGH if rayleigh else one.contrast >= least for one in curve]
     sampled = [one.element.bar_width >= target.pixel_size for one in curve]
     return Resolution(_finest(curve, [a and b for a, b in zip(resolved, sampled, strict=True)]), curve)
 
