@@ -14,7 +14,7 @@ from dgno.data.layouts import guess_layout
 from dgno.errors import ConfigError, MissingInput
 from dgno.evaluation.bench import datasets
 from dgno.evaluation.bench.catalogue import TABLES
-from dgno.evaluation.bench.columns import AVERAGE_PRECISION, EDGE, ELSEWHERE, LABELS, PSNR, on_plane
+from dgno.evaluation.bench.columns import AVERAGE_PRECISION, EDGE, ELSEWHERE, PSNR, on_plane
 from dgno.evaluation.bench.datasets import DATASETS, Library
 from dgno.evaluation.bench.experiment import Experiment, Row
 from dgno.evaluation.bench.profiles import FULL, TINY
@@ -82,7 +82,7 @@ def test_every_data_set_is_divided_by_group(name: str, library: Library) -> None
     assert not {record.target for record in trained} & {record.target for record in tested}
     if dataset.reading.layout == "bbbc006":
         assert not {record.group for record in trained} & {record.group for record in tested}
-        assert all(LABELS in record.meta for record in tested)
+        assert all(record.labels is not None for record in tested)
 
 
 def test_profiles_share_no_generated_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

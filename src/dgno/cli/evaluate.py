@@ -27,6 +27,7 @@ from dgno.cli.options import (
 if TYPE_CHECKING:
     from dgno.data.reading import Reading
     from dgno.data.records import Record
+    from dgno.evaluation.downstream.tasks import Task
     from dgno.evaluation.summaries import Summary
 
 
@@ -42,6 +43,11 @@ def evaluate(
     protocol: Annotated[str, typer.Option(help="How images are compared; see docs/protocols.md.")] = "dgno",
     measure: Annotated[list[str] | None, typer.Option(help="More measures, or all; may be repeated.")] = None,
     lpips: Annotated[Path | None, typer.Option(help="Weights of LPIPS; see docs/evaluating.md.")] = None,
+    downstream: Annotated[
+        str | None, typer.Option(help="Also nuclei, stained-nuclei, stardist, cellpose or ihc; see docs/downstream.md.")
+    ] = None,
+    labels: Annotated[Path | None, typer.Option(help="Folder of instance labels, named as the sharp images.")] = None,
+    pixel_size: Annotated[float | None, typer.Option(help="In um, for --downstream ihc.")] = None,
     layout: Layout = "auto",
     channel: Channel = "",
     planes: Planes = "",
@@ -60,7 +66,7 @@ def evaluate(
     """Compare restorers on blurred and sharp images: mean PSNR and SSIM by a named protocol.
 
     Of a data set with splits, its test split. With --split-file, --split-by or --seed it is divided as `dgno train`
-    would do.
+    would do. --downstream adds what the images are for: average precision of nuclei, or how H-DAB is read.
 
     Example: dgno evaluate pairs --weights fluorescence-nano --method wiener -o report
     """
@@ -78,28 +84,48 @@ def evaluate(
         seed=seed,
     )  # fmt: skip
     part, records = _records(reading, data, split, is_divided=split_by is not None or seed is not None)
+    task, records = _task(downstream, records, labels=labels, pixel_size=pixel_size)
     chosen = methods.by_name(weights or [], method or [], device=device)
     chosen = methods.with_external(chosen, external or [], records, minutes=external_minutes)
+    compared = methods.with_sharp(chosen, by) if task else chosen
     with progress_bar("evaluating", quiet=quiet) as progress:
-        scores = compare.compare(records, chosen, protocol=by, measures=wanted, progress=progress)
+        scores = compare.compare(records, compared, protocol=by, measures=wanted, task=task, progress=progress)
     summary = summaries.summarise(scores)
     written = report.write_report(out, records, scores, chosen, by) if out else ()
-    _print(summary, by.name, f"{data}, split {part}" if part else str(data), split=part, json=json, quiet=quiet)
+    place = f"{data}, split {part}" if part else str(data)
+    facts = {"protocol": by.name, "split": part, "downstream": downstream}
+    _print(summary, place, facts, json=json, quiet=quiet)
     if out and not json:
         say(f"{out}: {', '.join(written)}", quiet=quiet)
 
 
-def _print(summary: list[Summary], protocol: str, place: str, *, split: str, json: bool, quiet: bool) -> None:
+def _print(summary: list[Summary], place: str, facts: dict[str, str | None], *, json: bool, quiet: bool) -> None:
     from dataclasses import asdict
 
-    from dgno.evaluation.summaries import skipped, table
+    from dgno.evaluation.summaries import pooled_table, skipped, table
 
     if json:
-        print_json({"protocol": protocol, "split": split, "summary": [asdict(line) for line in summary]})
+        print_json(facts | {"summary": [asdict(line) for line in summary]})
         return
-    print_table(*table(summary), title=f"{place}, protocol {protocol}")
+    print_table(*table(summary), title=f"{place}, protocol {facts['protocol']}")
+    if facts["downstream"] and (pooled := pooled_table(summary))[1]:
+        print_table(*pooled, title="of all images together")
     for remark in skipped(summary):
         say(remark, quiet=quiet)
+
+
+def _task(
+    name: str | None, records: list[Record], *, labels: Path | None, pixel_size: float | None
+) -> tuple[Task | None, list[Record]]:
+    """The downstream task, if one is asked for, and the records with what it needs."""
+    from dgno.errors import ConfigError
+    from dgno.evaluation.downstream.tasks import chosen_task
+
+    if name is not None:
+        return chosen_task(name, records, labels=labels, pixel_size=pixel_size)
+    if labels is not None or pixel_size is not None:
+        raise ConfigError("labels and a pixel size are for --downstream", hint="say --downstream nuclei or ihc")
+    return None, records
 
 
 def _records(reading: Reading, data: Path, split: str, *, is_divided: bool) -> tuple[str, list[Record]]:

@@ -36,6 +36,7 @@ class Record:
     defocus : um from the target's plane to the input's, negative below
     mask : the image that says which pixels count
     psf : the true mean PSF, where the pair was simulated
+    labels : the image of the instances in the sharp one: 0 for none, else their number
     input_plane, target_plane : planes of a file that holds several; None: its first
     shift : (row, column) in px that moves the input onto the target
     meta : everything else, as text
@@ -55,11 +56,12 @@ class Record:
     shift: tuple[float, float] = (0.0, 0.0)
     meta: Mapping[str, str] = field(default_factory=dict)
     psf: Path | None = None
+    labels: Path | None = None
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The files of the pair, each once: input, target, mask, PSF."""
-        named = (self.input, self.target, self.mask, self.psf)
+        """The files of the pair, each once: input, target, mask, PSF, labels."""
+        named = (self.input, self.target, self.mask, self.psf, self.labels)
         return tuple(dict.fromkeys(path for path in named if path is not None))
 
 

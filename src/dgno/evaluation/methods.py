@@ -17,10 +17,14 @@ from dgno.data.records import Record
 from dgno.errors import ConfigError
 from dgno.evaluation.compare import Method, unchanged
 from dgno.evaluation.external import MINUTES, run_external
+from dgno.evaluation.pairs import read_pair
+from dgno.evaluation.protocols import Protocol
 from dgno.io.image import read_image
 from dgno.optics.psf import PSF
 from dgno.restoration.from_weights import make_restorer
 from dgno.restoration.image import Normalizer, Restorer, by_range, restore_image
+
+SHARP = "sharp"
 
 Batch = Float[Tensor, "b c h w"]
 Deconvolution = Callable[[Batch, PSF], Batch]
@@ -54,6 +58,17 @@ def with_external(
     own = {name: method for name, method in methods.items() if name == "blurred" or name in CLASSICAL}
     made = {n: run_external(command, records, minutes=minutes) for n, command in zip(names, commands, strict=True)}
     return {**own, **made, **{name: method for name, method in methods.items() if name not in own}}
+
+
+def with_sharp(methods: Mapping[str, Method], protocol: Protocol) -> dict[str, Method]:
+    """The methods with the sharp image behind the blurred one: what a downstream measure is where nothing is blurred.
+
+    Raises ConfigError if weights have this name.
+    """
+    if SHARP in methods:
+        raise ConfigError(f"weights named {SHARP!r}, which is the name of a method", hint="rename the file")
+    (first, blurred), *others = methods.items()
+    return {first: blurred, SHARP: lambda image, record: read_pair(record, protocol).sharp, **dict(others)}
 
 
 def titles(weights: Sequence[str]) -> dict[str, str]:

@@ -26,7 +26,7 @@ def box_plots(path: Path, scores: Sequence[Score]) -> None:
     """PSNR, SSIM and the other measures of every method over the images that they are defined for, as box plots."""
     methods = list(dict.fromkeys(score.method for score in scores))
     values: dict[str, list[list[float]]] = {
-        "PSNR, dB": [[min(s.psnr, PERFECT) for s in scores if s.method == m] for m in methods],
+        "PSNR, dB": _without_perfect([[min(s.psnr, PERFECT) for s in scores if s.method == m] for m in methods]),
         "SSIM": [[s.ssim for s in scores if s.method == m] for m in methods],
     }
     for name in scores[0].measures:
@@ -43,6 +43,12 @@ def box_plots(path: Path, scores: Sequence[Score]) -> None:
     for axis in axes[len(values) :]:
         axis.axis("off")
     save_figure(path, figure)
+
+
+def _without_perfect(groups: list[list[float]]) -> list[list[float]]:
+    """Methods that are perfect on all images, as the sharp image is, have no box, lest the others' be flat."""
+    others = [group if min(group) < PERFECT else [] for group in groups]
+    return others if any(others) else groups
 
 
 @dataclass(frozen=True)

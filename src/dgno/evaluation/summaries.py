@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dgno.evaluation.compare import Score
+from dgno.evaluation.downstream.tasks import pooled_precision
 from dgno.evaluation.measures import MEASURES
 from dgno.evaluation.protocols import DGNO, Protocol
 from dgno.evaluation.saving import save_csv
@@ -19,7 +20,8 @@ from dgno.metrics.pixel_errors import decibels
 class Spread:
     """One measure over images: mean and standard deviation over the n that it is defined for, and how many it is not.
 
-    pooled : dB, of the squared errors of all images together, which is not the mean of their PSNR; None: not pooled
+    pooled : of all images together, which is not the mean over them: dB of all squared errors, or precision of all
+        matches; None: not pooled
     """
 
     mean: float
@@ -68,6 +70,8 @@ def _spread(name: str, group: Sequence[Score]) -> Spread:
     values = [value for score in group if (value := score.measures[name]) is not None]
     squares = [score.squares[name] for score in group if name in score.squares]
     pooled = decibels(sum(e for e, _ in squares) / sum(n for _, n in squares), 1.0) if squares else None
+    if name in group[0].matches:
+        pooled = pooled_precision([score.matches[name] for score in group])
     mean, sd = _mean_sd(values) if values else (math.nan, math.nan)
     return Spread(mean, sd, len(values), len(group) - len(values), pooled)
 
@@ -94,9 +98,23 @@ def _row(line: Summary) -> list[str | None]:
     row: list[str | None] = [line.method, str(line.n)]
     row += [f"{line.psnr:.2f}", f"{line.psnr_sd:.2f}", f"{line.ssim:.4f}", f"{line.ssim_sd:.4f}"]
     for name, spread in line.measures.items():
-        digits = MEASURES[name].digits if name in MEASURES else 4
-        row += [f"{value:.{digits}f}" if spread.n else None for value in (spread.mean, spread.sd)]
+        row += [f"{value:.{_digits(name)}f}" if spread.n else None for value in (spread.mean, spread.sd)]
     return [*row, f"{line.seconds_per_megapixel:.2f}"]
+
+
+def pooled_table(lines: Sequence[Summary]) -> tuple[list[str], list[list[str | None]]]:
+    """The measures that are pooled over images, a row for every method; no rows where none is."""
+    names = [name for name in lines[0].measures if any(line.measures[name].pooled is not None for line in lines)]
+    rows = [[line.method, *(_pooled(line.measures[name], name) for name in names)] for line in lines if names]
+    return ["method", *names], rows
+
+
+def _pooled(spread: Spread, name: str) -> str | None:
+    return None if spread.pooled is None else f"{spread.pooled:.{_digits(name)}f}"
+
+
+def _digits(name: str) -> int:
+    return MEASURES[name].digits if name in MEASURES else 4
 
 
 def skipped(lines: Sequence[Summary]) -> list[str]:

@@ -7,6 +7,7 @@ github.com/ShenghuaCheng/Cytopathology-image-refocusing. RealDOF: Lee et al. 202
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from dgno.data.records import (
@@ -24,7 +25,7 @@ from dgno.data.records import (
 )
 from dgno.errors import ConfigError
 
-MASKS, PSFS = ("mask", "masks"), ("psf",)
+MASKS, PSFS, LABELS = ("mask", "masks"), ("psf",), ("labels", "label")
 
 
 def read_folder_pair(
@@ -41,7 +42,7 @@ def read_folder_pair(
     records: list[Record] = []
     for split, place in split_folders(folder).items():
         blurred, sharp = wanted_subfolder(place, BLURRED), wanted_subfolder(place, SHARP)
-        beside = subfolder(place, MASKS), subfolder(place, PSFS)
+        beside = tuple(subfolder(place, names) for names in (MASKS, PSFS, LABELS))
         records += _joined(blurred, sharp, split, patterns=patterns, per_target=per_target, beside=beside)
     return records
 
@@ -74,22 +75,23 @@ Patterns = tuple[re.Pattern[str] | None, re.Pattern[str] | None]
 
 def _joined(
     blurred: Path, sharp: Path, split: str, *, patterns: Patterns = (None, None), per_target: int | None = 1,
-    beside: tuple[Path | None, Path | None] = (None, None),
+    beside: Sequence[Path | None] = (None, None, None),
 ) -> list[Record]:  # fmt: skip
-    """beside : the folders of masks and of PSFs"""
+    """beside : the folders of masks, of PSFs and of labels"""
     key, group = patterns
     inputs, targets = by_key(images_in(blurred), key), by_key(images_in(sharp), key)
     if per_target == 1:
         _refuse_twins(inputs, targets)
-    masks, psfs = (by_key(images_in(folder), key) if folder else {} for folder in beside)
-    _refuse_twins(masks, psfs)
+    masks, psfs, labels = (by_key(images_in(folder), key) if folder else {} for folder in beside)
+    _refuse_twins(masks, psfs, labels)
     records = []
     for name, image, target in matched(inputs, targets, per_target=per_target):
         unique = name if len(inputs[name]) == 1 else f"{name}/{image.stem}"
         belongs = key_of(target, group) if group else name
         where = f"{split}/{belongs}" if split and not group else belongs
         unique = f"{split}/{unique}" if split else unique
-        records.append(Record(unique, image, target, where, split, mask=_only(masks, name), psf=_only(psfs, name)))
+        mask, psf, truth = (_only(files, name) for files in (masks, psfs, labels))
+        records.append(Record(unique, image, target, where, split, mask=mask, psf=psf, labels=truth))
     return records
 
 

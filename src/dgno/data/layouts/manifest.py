@@ -1,4 +1,4 @@
-"""Pairs listed in a CSV file: columns input, target and, where wanted, mask, meta, group, split.
+"""Pairs listed in a CSV file: columns input, target and, where wanted, mask, labels, meta, group, split.
 
 Paths are relative to the file. An empty input means that it is simulated from the target; meta is a JSON object.
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 from dgno.data.records import SPLITS, Record
 from dgno.errors import ConfigError, MissingInput, UnreadableInput
 
-COLUMNS = ("input", "target", "mask", "meta", "group", "split")
+COLUMNS = ("input", "target", "mask", "labels", "meta", "group", "split")
 
 
 def read_manifest(path: Path) -> list[Record]:
@@ -77,7 +77,7 @@ def _record(path: Path, number: int, line: Mapping[str, str | None]) -> Record:
     given = {name: (value or "").strip() for name, value in line.items()}
     if not given["target"]:
         raise ConfigError("a line names no target", path=path, why=f"line {number}")
-    files = {name: path.parent / given[name] for name in ("input", "target", "mask") if given.get(name)}
+    files = {name: path.parent / given[name] for name in ("input", "target", "mask", "labels") if given.get(name)}
     for name, file in files.items():
         if not file.is_file():
             why = f"line {number} of {path.name} names it as {name}"
@@ -92,6 +92,7 @@ def _record(path: Path, number: int, line: Mapping[str, str | None]) -> Record:
         given.get("group") or given["target"],
         SPLITS.get(split.casefold(), ""),
         mask=files.get("mask"),
+        labels=files.get("labels"),
         meta=_meta(path, number, given.get("meta", "")),
     )
 

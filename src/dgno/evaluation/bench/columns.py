@@ -9,14 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from dgno.evaluation.average_precision import THRESHOLDS, match_instances
 from dgno.evaluation.backbone import load_lpips
 from dgno.evaluation.bench.experiment import Column, Outcome, mean_or_nan
+from dgno.evaluation.downstream.average_precision import THRESHOLDS, match_instances
+from dgno.evaluation.downstream.labels import read_labels
+from dgno.evaluation.downstream.nuclei import segment_nuclei
 from dgno.evaluation.measures import MEASURES, Measure, of_rectangle
-from dgno.evaluation.nuclei import segment_nuclei
-from dgno.io.image import read_image
-
-LABELS = "labels"  # key of a record's meta: the file of instance labels
 
 
 def psnr_of(outcome: Outcome) -> float:
@@ -47,9 +45,9 @@ def lpips_of(weights: Path) -> Callable[[Outcome], float]:
 
 def average_precision_of(outcome: Outcome, thresholds: Sequence[float]) -> float:
     """Mean average precision of nuclei, segmented in the restored image, against the record's labels; NaN without."""
-    if LABELS not in outcome.record.meta:
+    if outcome.record.labels is None:
         return math.nan
-    truth = next(read_image(Path(outcome.record.meta[LABELS])).planes())[..., 0].astype(np.int64)
+    truth = read_labels(outcome.record)
     detected = segment_nuclei(next(outcome.restored.planes()).astype(np.float64).mean(-1))
     return float(np.mean([match_instances(detected, truth, t).average_precision for t in thresholds]))
 

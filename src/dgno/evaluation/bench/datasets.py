@@ -10,7 +10,6 @@ from dgno.data.controlled import write_set
 from dgno.data.reading import Reading
 from dgno.data.records import Record
 from dgno.errors import ConfigError, MissingInput
-from dgno.evaluation.bench.columns import LABELS
 from dgno.evaluation.bench.standins import STAND_INS
 from dgno.evaluation.protocols import PROTOCOLS, Protocol
 from dgno.evaluation.saving import make_folder, save_text
@@ -127,4 +126,4 @@ def _with_labels(record: Record, place: Path) -> Record:
     """The record of a field of BBBC006 with the file of its labels, if that lies where the data set has it."""
     name = f"mcf-z-stacks-03212011_{record.group}_s{record.meta.get('site', '')}.png"
     labels = place / "BBBC006_v1_labels" / name
-    return replace(record, meta={**record.meta, LABELS: str(labels)}) if labels.is_file() else record
+    return replace(record, labels=labels) if labels.is_file() else record

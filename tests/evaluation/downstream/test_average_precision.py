@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from dgno.evaluation.average_precision import (
+from dgno.evaluation.downstream.average_precision import (
     THRESHOLDS,
     Matches,
     average_precisions,

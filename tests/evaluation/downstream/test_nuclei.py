@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dgno.evaluation.average_precision import match_instances
 from dgno.evaluation.bench.standins import draw_nuclei
-from dgno.evaluation.nuclei import segment_nuclei
+from dgno.evaluation.downstream.average_precision import match_instances
+from dgno.evaluation.downstream.nuclei import segment_nuclei
 from dgno.io.image import read_image
 
 
