@@ -25,7 +25,7 @@ from dgno.optics.psf import PSF
 
 Plane = Float[Tensor, "h w"]
 Object = Float[Tensor, "h2 w2"]
-CAUGHT = 1e-2  # points of which the image catches a smaller share stay dark
+CAUGHT = 1e-5  # points of which the image catches a smaller share keep its mean
 DARKEST = 1e-6  # of the brightest pixel: what is divided by is no smaller
 FAINTEST = 1e-20  # less becomes 0: numbers below the normal ones are slow, and transforms leave -1e-7 for 0
 
@@ -58,27 +58,26 @@ def richardson_lucy(
     check_finite_values(blurred)
     known = as_blur(blur)
     planes = [
-        _Iteration(plane.clamp(min=0), known, tv).run(num_iter, accelerated=accelerated, stop=stop)
+        Iteration(plane.clamp(min=0), known, tv).run(num_iter, accelerated=accelerated, stop=stop)
         for plane in blurred.flatten(0, 1)
     ]
     return torch.stack(planes).reshape(blurred.shape)
 
 
-class _Iteration:
-    """The steps on one plane."""
+class Iteration:
+    """The steps on one plane, whose values are not negative; `beginning` and `step` are for those that mix them."""
 
-    def __init__(self, measured: Plane, blur: LinearBlur, tv: float) -> None:
+    def __init__(self, measured: Plane, blur: LinearBlur, tv: float = 0.0) -> None:
         self.measured, self.blur, self.tv = measured, blur, tv
         caught = blur.adjoint(torch.ones_like(measured))
-        self.weight = torch.where(caught > CAUGHT, 1 / caught.clamp(min=CAUGHT), 0)
+        self.is_caught, self.weight = caught > CAUGHT, 1 / caught.clamp(min=CAUGHT)
         self.margin = (caught.shape[-2] - measured.shape[-2]) // 2
+        self.smoothing = 8 * tv * float(measured.max()) + DARKEST  # with less, steps overshoot where x is almost flat
         self.darkest = max(DARKEST * float(measured.max()), torch.finfo(measured.dtype).tiny)
 
     def run(self, num_iter: int, *, accelerated: bool, stop: StopRule) -> Plane:
-        if self.measured.max() == 0:
-            return self.measured
         test: Test = stop(self.measured)
-        last = x = self.weight * self.blur.adjoint(self.measured)
+        last = x = self.beginning()
         direction, momentum, change = torch.zeros_like(x), 0.0, float("inf")
         for _ in range(num_iter):
             start = (x + momentum * (x - last)).clamp(min=0)
@@ -91,6 +90,15 @@ class _Iteration:
             if accelerated:
                 momentum = _momentum(newest, direction)
             direction, change = newest, relative_change(x, last)
+        return self.seen(x)
+
+    def beginning(self) -> Object:
+        """Smooth and positive: what A never shows of an object, no step would remove."""
+        mean = (self.weight * self.blur.adjoint(self.measured)).clamp(min=0)
+        return torch.where(self.is_caught, mean, self.measured.mean())
+
+    def seen(self, x: Object) -> Plane:
+        """The part of the object that the image shows."""
         height, width = self.measured.shape
         return x[self.margin : self.margin + height, self.margin : self.margin + width]
 
@@ -98,7 +106,9 @@ class _Iteration:
         """x / (s (1 - tv div(grad x / |grad x|))) * A^T(y / predicted)."""
         ratio = self.measured / predicted.clamp(min=self.darkest)
         new = F.threshold(x * self.weight * self.blur.adjoint(ratio), FAINTEST, 0.0)
-        return new / (1 - self.tv * curvature(x)) if self.tv else new
+        if self.tv:
+            new = new / (1 - self.tv * curvature(x, smoothing=self.smoothing))
+        return torch.where(self.is_caught, new, x)
 
 
 def _momentum(newest: Object, before: Object) -> float:

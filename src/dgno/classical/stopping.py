@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -22,25 +23,28 @@ def never(measured: Plane) -> Test:
     return lambda predicted, change: False
 
 
-def discrepancy(noise: Noise | None = None, *, factor: float = 1.0) -> StopRule:
+def discrepancy(noise: Noise | None = None, *, factor: float = 1.0, progress: float = 0.01) -> StopRule:
     """Enough when the blurred estimate fits the image as well as the truth would:
 
         mean (y - A x)^2 / variance(A x) <= factor
 
     What is fitted beyond that is noise. Morozov 1966, with the variance of Poisson noise as in Bertero et al. 2010,
-    doi:10.1088/0266-5611/26/10/105004.
+    doi:10.1088/0266-5611/26/10/105004. A PSF that is not quite the true one may never fit so well; that a step lowers
+    the misfit by a share below `progress` is enough, too (ours).
 
     noise : of the camera; by default estimated from every image, see `estimate_noise`
     factor : larger ones stop earlier
     """
-    if problems := refuse_number("factor", factor, 0, above_lowest=True):
-        raise ConfigError(problems[0])
+    if problems := refuse_number("factor", factor, 0, above_lowest=True) + refuse_number("progress", progress, 0, 1):
+        raise ConfigError("no rule can be made of this", why="; ".join(problems))
 
     def begin(measured: Plane) -> Test:
         level = estimate_noise(measured) if noise is None else noise
+        misfits = [math.inf]
 
         def test(predicted: Plane, change: float) -> bool:
-            return float(((measured - predicted).square() / level.variance(predicted)).mean()) <= factor
+            misfits.append(float(((measured - predicted).square() / level.variance(predicted)).mean()))
+            return misfits[-1] <= factor or 0 <= 1 - misfits[-1] / misfits[-2] < progress
 
         return test
 

@@ -13,7 +13,7 @@ with * the convolution, and w_n interpolated by splines between the rings, where
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -30,6 +30,8 @@ Object = Float[Tensor, "*batch h w"]
 Seen = Float[Tensor, "*batch h2 w2"]
 FieldPSF = Callable[[tuple[float, float]], PSF]  # (row, col) from the axis in half sides of the field -> its PSF
 Stack = Float64[np.ndarray, "rings angles k k"]
+Squares = Sequence[Float64[np.ndarray, "_ _"]]  # of sides of their own
+Square = Float64[np.ndarray, "side side"]
 WRAPPED = 4  # angles repeated on each side, for the spline
 
 
@@ -59,7 +61,9 @@ class RingBlur:
         tolerance: float = 1e-4,
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        problems = refuse_count("rings", rings, 4) + refuse_count("angles", angles, 8) + refuse_count("margin", margin, 0)
+        problems = (
+            refuse_count("rings", rings, 4) + refuse_count("angles", angles, 8) + refuse_count("margin", margin, 0)
+        )
         problems += refuse_number("tolerance", tolerance, 0, 1) + refuse_count("shortest side", min(shape), 1)
         if angles % 8:
             problems.append(f"angles is {angles}, wanted a multiple of 8")
@@ -101,7 +105,7 @@ class RingBlur:
         return sum(
             weight * torch.fft.irfft2(spectrum * kernel.conj(), s=self.grid)[..., :height, :width]
             for weight, kernel in zip(self.weights, self.spectra, strict=True)
-        )  # type: ignore[return-value] # of at least one term
+        )
 
     def _seen(self) -> tuple[tuple[int, int], tuple[int, int]]:
         """Rows and columns of the image on the grid."""
@@ -116,7 +120,7 @@ def _places(length: int, margin: int, longest: int) -> Float64[np.ndarray, " n"]
 
 def _ring_psfs(psf: FieldPSF, radii: Float64[np.ndarray, " rings"], angles: int) -> Stack:
     """PSFs on rings; those of the first eighth turn are computed, the others are their mirror images."""
-    computed = [[psf(_at(r, 2 * math.pi * i / angles)) for i in range(angles // 8 + 1)] for r in radii]
+    computed = [[psf(_at(r, 2 * math.pi * i / angles)) for i in range(angles // 8 + 1)] for r in radii.tolist()]
     side = max(len(k) for ring in computed for k in ring)
     return np.stack([np.stack([_turned(ring, i, angles, side) for i in range(angles)]) for ring in computed])
 
@@ -125,7 +129,7 @@ def _at(radius: float, angle: float) -> tuple[float, float]:
     return radius * math.sin(angle), radius * math.cos(angle)
 
 
-def _turned(eighth: list[PSF], i: int, angles: int, side: int) -> PSF:
+def _turned(eighth: Squares, i: int, angles: int, side: int) -> Square:
     """PSF number i around a ring, of this side, from those of the first eighth turn."""
     quarter = angles // 4
     turns, rest = divmod(i, quarter)
@@ -135,7 +139,9 @@ def _turned(eighth: list[PSF], i: int, angles: int, side: int) -> PSF:
     return np.rot90(k, -turns)  # angles run from columns to rows, rot90 from rows to columns
 
 
-def _compress(psfs: Stack, tolerance: float) -> tuple[Float64[np.ndarray, "n k k"], Float64[np.ndarray, "rings angles n"]]:
+def _compress(
+    psfs: Stack, tolerance: float
+) -> tuple[Float64[np.ndarray, "n k k"], Float64[np.ndarray, "rings angles n"]]:
     """The fewest images whose mixtures miss no more than `tolerance` of the PSFs' energy (Eckart and Young 1936)."""
     rings, angles, side, _ = psfs.shape
     flat = psfs.reshape(rings * angles, -1)
