@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dgno.cli.console import progress_bar
-from dgno.data.pairs import find_pairs
+from dgno.data.layouts.folder_pair import read_folder_pair
 from dgno.data.simulated import write_pairs
-from dgno.evaluation import compare, methods, plots
+from dgno.evaluation import compare, methods, summaries
+from dgno.evaluation.report import write_report
 from dgno.optics.simulate import BlurRange
 from dgno.restoration.batch import list_files
 
@@ -40,18 +41,16 @@ SETS = (
 )
 
 
-def measure(data_set: DataSet, images: Path, out: Path) -> list[compare.Summary]:
+def measure(data_set: DataSet, images: Path, out: Path) -> list[summaries.Summary]:
     """Blur, restore and score one data set."""
     files = [path for path, _ in list_files([images / data_set.folder], out)]
     write_pairs(files, out, BlurRange(), seed=SEED, scale="auto", overwrite=True)
-    pairs = find_pairs(out)
+    records = read_folder_pair(out)
     chosen = methods.by_name([data_set.weights], ["wiener", "richardson-lucy"])
     with progress_bar(data_set.name) as progress:
-        scores = compare.compare(pairs, chosen, progress=progress)
-    compare.write_csv(out / "scores.csv", scores)
-    plots.box_plots(out / "scores.png", scores)
-    plots.examples(out / "examples.png", pairs, scores, chosen)
-    return compare.summarise(scores)
+        scores = compare.compare(records, chosen, progress=progress)
+    write_report(out, records, scores, chosen)
+    return summaries.summarise(scores)
 
 
 def main(images: Path, out: Path) -> None:

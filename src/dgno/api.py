@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,18 +14,19 @@ from torch import Tensor
 from dgno.arrays import Affine, Image, Plane, from_tensor, guess_value_range, range_affine, to_tensor
 from dgno.errors import ConfigError
 from dgno.networks.dgno import DGNO
-from dgno.optics.blur import SpatiallyVaryingBlur
-from dgno.optics.diffraction import Microscope, defocused
+from dgno.optics.diffraction import Microscope
+from dgno.optics.exposure import NO_NOISE, Exposure, ExposureRange
+from dgno.optics.out_of_focus import DefocusOptics
 from dgno.optics.psf import standard_deviation
-from dgno.optics.simulate import BlurRange, draw_exposure
+from dgno.optics.simulate import BlurRange
 from dgno.restorable import check_restorable
+from dgno.restoration import TILE_SIZE
 from dgno.restoration.from_weights import default_weights, make_restorer
 from dgno.restoration.image import restore_image
 from dgno.restoration.nonfinite import fill, mark
 from dgno.weights.store import load_weights
 
 Pixels = Num[np.ndarray, "h w"] | Num[np.ndarray, "h w c"]
-TILE_SIZE = 1024  # px
 
 
 def load(name: str | Path) -> DGNO:
@@ -97,10 +98,17 @@ def as_pixels(image: Image) -> Pixels:
 
 @dataclass(frozen=True)
 class Truth:
-    """How an image was blurred: the mean PSF, and at every pixel the standard deviation of the optical blur in px."""
+    """How an image was blurred.
+
+    psf : the mean PSF
+    sigma : px, the standard deviation of the optical blur at every pixel; of other blurs than by a map of sigma, that
+        of the mean PSF
+    maps : what varied, (c, h, w) each: "sigma" in px, "z" in um, or "motion", length in px and angle in degrees
+    """
 
     psf: Float[np.ndarray, "k k"]
     sigma: Float[np.ndarray, "h w"]
+    maps: Mapping[str, Float[np.ndarray, "_ h w"]]
 
 
 def simulate(
@@ -111,34 +119,31 @@ def simulate(
     wavelength: float = 0.53,
     pixel_size: float | None = None,
     refractive_index: float = 1.0,
-    ranges: BlurRange | None = None,
+    ranges: ExposureRange | None = None,
     seed: int = 0,
 ) -> tuple[Pixels, Truth]:
     """A blurred image of a sharp one, and how it was blurred; in the shape and dtype of `sharp`.
 
     defocus, numerical_aperture, wavelength, pixel_size, refractive_index : with a defocus (um), the image of a
         wide-field microscope by scalar diffraction, the same everywhere and without noise; lengths in um
-    ranges : without a defocus, a random spatially varying blur from these ranges, with camera noise, drawn with `seed`
+    ranges : without a defocus, a random spatially varying blur from these ranges, with camera noise, drawn with `seed`:
+        a `BlurRange`, or anything else that draws exposures, see `dgno.optics.exposure`
     """
     image = as_image(sharp)
     height, width = image.shape_without_samples[-2:]
     if defocus is None:
-        exposure = draw_exposure((height, width), ranges or BlurRange(), np.random.default_rng([seed, 0]))
-        blur = exposure.blur()
-        process: Callable[[Tensor, int], Tensor] = exposure.of
+        exposure = (ranges or BlurRange()).draw((height, width), np.random.default_rng([seed, 0]))
     else:
         if numerical_aperture is None or pixel_size is None:
             raise ConfigError("a defocus in um needs numerical_aperture and pixel_size", hint="give both, or neither")
-        psf = defocused(Microscope(numerical_aperture, wavelength, pixel_size, refractive_index), defocus)
-        blur = SpatiallyVaryingBlur(torch.zeros(height, width), lambda _: psf)
-        process = lambda scene, plane: blur.apply(scene)  # noqa: E731
+        microscope = Microscope(numerical_aperture, wavelength, pixel_size, refractive_index)
+        exposure = Exposure(DefocusOptics(torch.full((height, width), defocus), microscope, bands=None), NO_NOISE, 0)
     affine = range_affine(image)
-    planes = [_in_dtype(process(to_tensor(p, affine)[0], i), image, affine) for i, p in enumerate(image.planes())]
-    mean = blur.mean_psf().numpy()
-    sigma = (
-        exposure.sigma.numpy() if defocus is None else np.full((height, width), standard_deviation(mean), np.float32)
-    )
-    return as_pixels(image.with_planes(planes)), Truth(mean, sigma)
+    planes = [_in_dtype(exposure.of(to_tensor(p, affine)[0], i), image, affine) for i, p in enumerate(image.planes())]
+    psf = exposure.optics.mean_psf(image.samples)
+    maps = {name: values.numpy() for name, values in exposure.optics.maps().items()}
+    sigma = maps["sigma"][0] if "sigma" in maps else np.full((height, width), standard_deviation(psf), np.float32)
+    return as_pixels(image.with_planes(planes)), Truth(psf, sigma, maps)
 
 
 def _in_dtype(values: Float[Tensor, "c h w"], image: Image, affine: Affine) -> Plane:

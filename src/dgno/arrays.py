@@ -10,6 +10,7 @@ so that a restorer that returns what it was given returns the very bytes of the 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -115,6 +116,11 @@ class Image:
     def channels(self) -> int:
         """Length of the axis C, 1 without one."""
         return int(self.pixels.shape[self.axes.index("C")]) if "C" in self.axes else 1
+
+    @property
+    def plane_count(self) -> int:
+        """How many `planes` there are."""
+        return math.prod(self.shape_without_samples[:-2])
 
     def planes(self) -> Iterator[Plane]:
         """Views (h, w, c) of every plane, the first axes slowest: one channel each, or the colour samples together."""

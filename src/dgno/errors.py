@@ -2,6 +2,7 @@
 
     DgnoError                       code           exit
     ├── ConfigError                 E-CONFIG          2   an option, a config file or an argument is wrong
+    │   └── DataLeak                E-LEAK                something stands in two splits of a data set
     ├── InputError                                    3   an input cannot be used
     │   ├── MissingInput            E-IN-MISSING          nothing is there
     │   ├── NotAFile                E-IN-NOTFILE          a pipe, device or folder where a file was wanted
@@ -44,8 +45,9 @@ what came, what was wanted, and what to do.
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
 
@@ -71,6 +73,20 @@ class DgnoError(Exception):
         return {"code": self.code, "path": path, "message": message, "hint": self.hint}
 
 
+@contextlib.contextmanager
+def about(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Errors of ours from inside that name no file are about this one."""
+    try:
+        yield
+    except DgnoError as error:
+        error.path = path if error.path is None else error.path
+        raise
+
+
+class DgnoWarning(UserWarning):
+    """Something odd that does not stop the work; the command line prints it as `dgno: warning: ...`."""
+
+
 def printable(path: str | os.PathLike[str]) -> str:
     """A path on one line of any terminal: control characters and undecodable bytes are written as escapes."""
     text = os.fspath(path)
@@ -79,6 +95,10 @@ def printable(path: str | os.PathLike[str]) -> str:
 
 class ConfigError(DgnoError):
     code, exit_status = "E-CONFIG", 2
+
+
+class DataLeak(ConfigError):
+    code = "E-LEAK"
 
 
 class InputError(DgnoError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 
 from dgno.arrays import Image, Plane
@@ -10,12 +12,23 @@ from dgno.errors import InputOutOfRange, NonFiniteInput, UnsupportedInput
 LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 
 
-def check_restorable(image: Image, *, allow_labels: bool = False, allow_nonfinite: bool = False) -> None:
-    """Refuse pixels that cannot be restored: NaN, infinity, values beyond float32, and label images."""
+def check_restorable(
+    image: Image,
+    planes: Collection[int] | None = None,
+    *,
+    allow_labels: bool = False,
+    allow_nonfinite: bool = False,
+) -> None:
+    """Refuse pixels that cannot be restored: NaN, infinity, values beyond float32, and label images.
+
+    planes : numbers of those to restore; the others may be labels. None: all
+    """
     if not allow_nonfinite:
         check_finite(image)
     check_float32(image)
-    if not allow_labels and any(is_label_plane(plane) for plane in image.planes()):
+    if not allow_labels and any(
+        is_label_plane(plane) for i, plane in enumerate(image.planes()) if planes is None or i in planes
+    ):
         hint = "restore the image that the labels were made from, or say --allow-labels (allow_labels=True)"
         raise UnsupportedInput("the values look like labels, not like light", hint=hint)
 

@@ -1,12 +1,15 @@
-"""Small weights, and a way to run the command line in this process."""
+"""Small weights, small images, and a way to run the command line in this process."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from command_line import Cli, Result
+from pictures import photograph
+from skimage.io import imsave
 
 from dgno.cli.main import status_of
 from dgno.networks import DGNOConfig, build
@@ -43,3 +46,25 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
         card = Card(config, "fluorescence" if channels == 1 else "bright field", "range", halo=32)
         made[channels] = save_weights(folder / f"tiny{channels}.safetensors", build(config).state_dict(), card)
     return made
+
+
+@pytest.fixture
+def blurred(tmp_path: Path) -> Path:
+    """A gray image file."""
+    path = tmp_path / "blurred.png"
+    imsave(path, photograph(), check_contrast=False)
+    return path
+
+
+@pytest.fixture
+def sharp(tmp_path: Path) -> Path:
+    """A folder of three drawn scenes."""
+    rng = np.random.default_rng(0)
+    (tmp_path / "sharp").mkdir()
+    for i in range(3):
+        image = np.zeros((64, 80), np.uint8)
+        for _ in range(20):
+            y, x = rng.integers(0, 60, 2)
+            image[y : y + 9, x : x + 9] = rng.integers(30, 255)
+        imsave(tmp_path / "sharp" / f"{i}.png", image, check_contrast=False)
+    return tmp_path / "sharp"

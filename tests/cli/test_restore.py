@@ -10,19 +10,8 @@ import numpy as np
 import pytest
 import tifffile
 from command_line import Cli
+from pictures import photograph
 from skimage.io import imread, imsave
-
-
-def photograph(shape: tuple[int, ...] = (70, 90), dtype: type = np.uint8) -> np.ndarray:
-    top = np.iinfo(dtype).max if np.issubdtype(dtype, np.integer) else 1.0
-    return (np.random.default_rng(1).random(shape) * top).astype(dtype)
-
-
-@pytest.fixture
-def blurred(tmp_path: Path) -> Path:
-    path = tmp_path / "blurred.png"
-    imsave(path, photograph(), check_contrast=False)
-    return path
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif", "ome.tif", "bmp"])
@@ -84,20 +73,6 @@ def test_values_pass_as_they_are(cli: Cli, tmp_path: Path, weights: dict[int, Pa
     np.testing.assert_allclose(restored, expected, atol=1e-6)
 
 
-def test_a_folder_gives_a_folder_and_a_report(cli: Cli, tmp_path: Path, weights: dict[int, Path]) -> None:
-    """One broken file does not stop the others: exit status 7, and the report tells which."""
-    for name in ("a.png", "sub/b.png"):
-        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
-        imsave(tmp_path / "in" / name, photograph(), check_contrast=False)
-    (tmp_path / "in" / "empty.tif").touch()
-    result = cli("restore", tmp_path / "in", "-o", tmp_path / "out", "--weights", weights[1], "--json")
-    assert result.status == 7
-    assert "E-IN-EMPTY" in (tmp_path / "out" / "report.json").read_text()
-    assert (tmp_path / "out" / "sub" / "b.png").exists()
-    assert not (tmp_path / "out" / "empty.tif").exists()
-    assert result.err.splitlines()[-1].startswith("dgno: error[E-BATCH]: 1 of 3 images failed")
-
-
 def test_json_is_one_object(cli: Cli, blurred: Path, tmp_path: Path, weights: dict[int, Path]) -> None:
     result = cli("restore", blurred, "-o", tmp_path / "out.png", "--weights", weights[1], "--json")
     (outcome,) = result.json["results"]
@@ -117,22 +92,6 @@ def test_the_input_is_never_replaced(cli: Cli, blurred: Path, tmp_path: Path, we
         result = cli("restore", blurred, "-o", target, "--weights", weights[1], "--overwrite")
         assert (result.status, "E-OUT-INPUT" in result.err) == (4, True)
     assert blurred.read_bytes() == before
-
-
-def test_resume_skips_what_is_complete_and_refuses_what_is_other(
-    cli: Cli, tmp_path: Path, weights: dict[int, Path]
-) -> None:
-    for name in "ab":
-        imsave(tmp_path / f"{name}.png", photograph(), check_contrast=False)
-    arguments = ("restore", tmp_path / "a.png", tmp_path / "b.png", "-o", tmp_path / "out", "--weights", weights[1])
-    cli("restore", tmp_path / "a.png", "-o", tmp_path / "out", "--weights", weights[1])
-    first = (tmp_path / "out" / "a.png").stat().st_mtime_ns
-    result = cli(*arguments, "--resume", "--json")
-    assert [o["status"] for o in result.json["results"]] == ["complete", "restored"]
-    assert (tmp_path / "out" / "a.png").stat().st_mtime_ns == first
-    other = cli(*arguments, "--resume", "--overlap", 8, "--json")
-    assert other.status == 7
-    assert "E-RES-MISMATCH" in other.out
 
 
 @pytest.mark.parametrize(("arguments", "status", "code"), [
@@ -227,48 +186,6 @@ def test_max_pixels(
     assert cli("restore", blurred, "-o", out, "--weights", weights[1], "--max-pixels", 10**6).status == 0
 
 
-def test_folders_are_mirrored_and_every_failure_has_its_line(
-    cli: Cli, tmp_path: Path, weights: dict[int, Path]
-) -> None:
-    """Deep trees, broken links, and a folder of one: always the report, always status 7, one JSON object."""
-    deep = tmp_path / "in" / "x" / "y"
-    deep.mkdir(parents=True)
-    imsave(deep / "1.png", photograph(), check_contrast=False)
-    (tmp_path / "in" / "gone.png").symlink_to(tmp_path / "nowhere.png")
-    result = cli("restore", tmp_path / "in", "-o", tmp_path / "out", "--weights", weights[1], "--json")
-    assert result.status == 7
-    assert [(r["status"], r["error"] and r["error"]["code"]) for r in result.json["results"]] == [
-        ("failed", "E-IN-MISSING"),
-        ("restored", None),
-    ]
-    assert result.json["code"] == "E-BATCH"
-    assert (tmp_path / "out" / "x" / "y" / "1.png").exists()
-    (tmp_path / "one").mkdir()
-    (tmp_path / "one" / "a.tif").touch()
-    assert cli("restore", tmp_path / "one", "-o", tmp_path / "out2", "--weights", weights[1]).status == 7
-    assert "E-IN-EMPTY" in (tmp_path / "out2" / "report.json").read_text()
-
-
-def test_a_foreign_report_is_not_replaced(cli: Cli, tmp_path: Path, weights: dict[int, Path]) -> None:
-    (tmp_path / "in").mkdir()
-    (tmp_path / "out").mkdir()
-    imsave(tmp_path / "in" / "a.png", photograph(), check_contrast=False)
-    (tmp_path / "out" / "report.json").write_text("[1]")
-    result = cli("restore", tmp_path / "in", "-o", tmp_path / "out", "--weights", weights[1])
-    assert (result.status, "E-OUT-EXISTS" in result.err) == (4, True)
-    assert (tmp_path / "out" / "report.json").read_text() == "[1]"
-
-
-def test_fail_fast_leaves_a_report(cli: Cli, tmp_path: Path, weights: dict[int, Path]) -> None:
-    (tmp_path / "in").mkdir()
-    (tmp_path / "in" / "a.tif").touch()
-    imsave(tmp_path / "in" / "b.png", photograph(), check_contrast=False)
-    arguments = ("restore", tmp_path / "in", "-o", tmp_path / "out", "--weights", weights[1], "--fail-fast")
-    assert cli(*arguments).status == 3
-    assert "E-IN-EMPTY" in (tmp_path / "out" / "report.json").read_text()
-    assert not (tmp_path / "out" / "b.png").exists()
-
-
 def test_channels_that_are_not_there(cli: Cli, blurred: Path, tmp_path: Path, weights: dict[int, Path]) -> None:
     result = cli("restore", blurred, "-o", tmp_path / "o.png", "--weights", weights[1], "--channels", 7)
     assert (result.status, "channel 7 of an image with 1" in result.err) == (2, True)
@@ -286,16 +203,20 @@ def test_labels_are_refused_whatever_happens_to_nan(cli: Cli, tmp_path: Path, we
         assert (result.status, "labels" in result.err) == (3, True), result.err
 
 
-def test_outputs_name_no_folders(cli: Cli, blurred: Path, tmp_path: Path, weights: dict[int, Path]) -> None:
-    """What an output says of its making holds no path of the machine; resuming works from any folder."""
-    arguments = ("restore", blurred, "-o", tmp_path / "o.tif", "--weights")
-    assert cli(*arguments, weights[1]).status == 0
-    assert str(weights[1].parent).encode() not in (tmp_path / "o.tif").read_bytes()
-    assert cli(*arguments, os.path.relpath(weights[1]), "--resume").status == 0
-
-
-def test_bmp_cannot_be_resumed(cli: Cli, blurred: Path, tmp_path: Path, weights: dict[int, Path]) -> None:
-    arguments = ("restore", blurred, "-o", tmp_path / "o.bmp", "--weights", weights[1])
-    assert cli(*arguments).status == 0
-    result = cli(*arguments, "--resume")
-    assert (result.status, "BMP cannot tell" in result.err) == (5, True)
+@pytest.mark.parametrize("fault", ["NaN", "labels", "gray for colour weights", "beyond float32", "no such page"])
+def test_every_error_of_an_image_names_its_file(cli: Cli, tmp_path: Path, weights: dict[int, Path], fault: str) -> None:
+    """Also those that are found in its pixels."""
+    pixels, more = photograph((40, 50)).astype(np.float64), ["--weights", weights[1]]
+    if fault == "labels":
+        pixels = np.kron(np.arange(1, 17).reshape(4, 4), np.ones((10, 12))).astype(np.uint8)
+    elif fault == "gray for colour weights":
+        more[1] = weights[3]
+    elif fault == "no such page":
+        more += ["--pages", 1]
+    else:
+        pixels[3, 4] = np.nan if fault == "NaN" else 1e300
+    tifffile.imwrite(tmp_path / "in.tif", pixels)
+    result = cli("restore", tmp_path / "in.tif", "-o", tmp_path / "out.tif", *more, "--json")
+    assert result.status in (2, 3, 5)
+    assert f"({tmp_path / 'in.tif'})" in result.err
+    assert result.json["path"] == str(tmp_path / "in.tif")

@@ -126,7 +126,7 @@ def test_leaks_are_told(check: Check, good: Path, flipped: bool) -> None:
     save(good / "test/blur/9.png", image // 2 + 3)
     status, out, _ = check(good, "--json")
     facts, codes = faulty(out)
-    assert status == 7 and codes == {"9.png": "E-CONFIG"}
+    assert status == 7 and codes == {"9.png": "E-LEAK"}
     kinds = {problem["message"].split(" in test and train")[0] for problem in facts["problems"]}
     assert kinds == ({"near duplicate"} if flipped else {"copy", "near duplicate"})
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from dgno.data.pairs import find_pairs
+from dgno.data.layouts.folder_pair import read_folder_pair
 from dgno.data.scenes import HELD_OUT, Augmentation, SimulatedPairs, Source, data_files
 from dgno.data.simulated import write_pairs
 from dgno.errors import ConfigError, OutputExists
@@ -29,14 +29,14 @@ def test_two_images_of_one_name_are_no_pair(tmp_path: Path, folder: str) -> None
     """Which of them would be taken is nobody's guess."""
     touch(tmp_path, "blurred/x.png", "sharp/x.png", f"{folder}/x.png", f"{folder}/x.tif")
     with pytest.raises(ConfigError, match=f"x.png and x.tif in {folder}/ would be one image"):
-        find_pairs(tmp_path)
+        read_folder_pair(tmp_path)
 
 
 @pytest.mark.parametrize("other", ["notes.txt", "x.json", "Thumbs.db", "LICENSE", "x.csv"])
 def test_files_that_are_no_images_are_passed_over(tmp_path: Path, other: str) -> None:
     """Also one that is called like an image."""
     touch(tmp_path, "blurred/x.png", "sharp/x.TIFF", f"blurred/{other}")
-    assert [(pair.blurred.name, pair.sharp.name) for pair in find_pairs(tmp_path)] == [("x.png", "x.TIFF")]
+    assert [(pair.input.name, pair.target.name) for pair in read_folder_pair(tmp_path)] == [("x.png", "x.TIFF")]
 
 
 def pairs_of(root: Path, *sources: Source, validation: bool) -> SimulatedPairs:
@@ -113,7 +113,7 @@ def test_a_second_run_does_not_replace_the_manifest(tmp_path: Path) -> None:
 def test_the_manifest_tells_the_kind_of_the_field(tmp_path: Path) -> None:
     numbered_files(tmp_path, 1)
     (line,) = write_pairs([tmp_path / "000.tif"], tmp_path / "out", BlurRange(fields=("voronoi",)))
-    assert (line.field, line.boundary) == ("voronoi", "reflect")
+    assert (line.facts["field"], line.facts["boundary"]) == ("voronoi", "reflect")
     with (tmp_path / "out" / "manifest.csv").open(newline="") as file:
         (written,) = csv.DictReader(file)
     assert (written["field"], written["boundary"]) == ("voronoi", "reflect")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -109,6 +112,36 @@ def test_planes_that_are_not_there(tmp_path: Path) -> None:
         read_bbbc006(tmp_path, channel="w3")
     with pytest.raises(MissingInput):
         read_bbbc006(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("with_folder", [True, False], ids=["with a folder", "without"])
+def test_archives_are_named_and_the_command_unpacks_them(tmp_path: Path, with_folder: bool) -> None:
+    """As downloaded; whether or not an archive holds a folder of its own."""
+    place = tmp_path / "BBBC006"
+    place.mkdir()
+    loose = bbbc006_planes(tmp_path / "loose", [2, 6, 10, 16])
+    for folder in sorted(loose.iterdir()):
+        with zipfile.ZipFile(place / f"{folder.name}.zip", "w") as archive:
+            for file in sorted(folder.iterdir()):
+                archive.write(file, file.relative_to(loose if with_folder else folder))
+    with pytest.raises(ConfigError, match="planes of BBBC006 are still in their archives") as caught:
+        read_layout(place)
+    assert all(f"BBBC006_v1_images_z_{z}.zip" in caught.value.why for z in ("02", "06", "10", "16"))
+    command = caught.value.hint.removeprefix("unpack them there: ").replace("python", sys.executable)
+    subprocess.run(["sh", "-c", command], cwd=place, check=True)
+    records = read_layout(place)[1]
+    assert [record.key for record in records] == [record.key for record in read_bbbc006(loose)]
+    assert all(file.is_file() for record in records for file in record.files)
+
+
+def test_only_archives_that_are_wanted_are_named(tmp_path: Path) -> None:
+    bbbc006_planes(tmp_path, [2, 6, 10])
+    touch(tmp_path, *(f"BBBC006_v1_images_z_{z:02d}.zip" for z in (2, 16, 20)), "BBBC006_v1_labels.zip")
+    with pytest.raises(ConfigError) as caught:
+        read_bbbc006(tmp_path)
+    assert caught.value.why == "BBBC006_v1_images_z_16.zip"
+    bbbc006_planes(tmp_path, [16])
+    assert len(read_bbbc006(tmp_path)) == 24
 
 
 def test_real_names_parse(shared_data: Path) -> None:

@@ -6,7 +6,6 @@ import csv
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,12 +13,13 @@ import tifffile
 import torch
 
 from dgno.arrays import Image
-from dgno.data.pairs import find_pairs
-from dgno.data.simulated import ManifestLine, write_pairs
+from dgno.data.layouts.folder_pair import read_folder_pair
+from dgno.data.simulated import write_pairs
 from dgno.errors import ConfigError, MissingInput, OutputCollision, OutputExists, WouldOverwriteInput
 from dgno.io.image import read_image, write_image
 from dgno.metrics import psnr
-from dgno.optics.simulate import BlurRange, Exposure, draw_exposure
+from dgno.optics.exposure import Camera, Exposure
+from dgno.optics.simulate import BlurRange, SigmaOptics
 
 RANGES = BlurRange(sigma=(1.0, 3.0), photons=(2000.0, 2000.0), read_noise=(0.005, 0.005))
 FOLDERS = ("sharp", "blurred", "sigma", "psf")
@@ -84,36 +84,36 @@ def test_a_pair_depends_on_its_number_and_not_on_the_others(sources: Sequence[Pa
 
 def test_the_manifest_tells_what_is_in_the_files(sources: Sequence[Path], tmp_path: Path) -> None:
     lines = write_pairs(sources, tmp_path / "out", RANGES, seed=4)
-    written = manifest(tmp_path / "out")
-    assert [ManifestLine(**_typed(line)) for line in written] == lines
     assert [(line.name, line.source, line.seed) for line in lines] == [(s.stem, s.name, 4) for s in sources]
-    for line in lines:
+    for line, row in zip(lines, manifest(tmp_path / "out"), strict=True):
+        assert row == {key: str(value) for key, value in {**vars(line), **line.facts}.items() if key != "facts"}
         sigma = pixels(tmp_path / "out", "sigma", line.name)
-        found = [line.sigma_min, line.sigma_mean, line.sigma_max]
+        found = [float(row[f"sigma_{which}"]) for which in ("min", "mean", "max")]
         assert found == pytest.approx([sigma.min(), sigma.mean(dtype=np.float64), sigma.max()], abs=1e-4)
-        assert RANGES.sigma[0] - 1e-4 <= line.sigma_min <= line.sigma_max <= RANGES.sigma[1] + 1e-4
-        assert (line.photons, line.read_noise, line.softness) == (2000.0, 0.005, 0.25)
-        assert line.field in RANGES.fields
-
-
-def _typed(line: dict[str, str]) -> dict[str, Any]:
-    texts = ("name", "source", "field", "boundary", "reading", "psf")
-    kinds = dict.fromkeys(texts, str) | {"seed": int, "noise_seed": int}
-    return {key: kinds.get(key, float)(value) for key, value in line.items()}
+        assert RANGES.sigma[0] - 1e-4 <= found[0] <= found[2] <= RANGES.sigma[1] + 1e-4
+        assert (row["photons"], row["read_noise"], row["softness"]) == ("2000.0", "0.005", "0.25")
+        assert (row["psf"], row["reading"], row["boundary"]) == ("disk", "gather", "reflect")
+        assert (row["bits"], row["quality"], row["light"]) == ("", "", "as stored")
+        assert row["field"] in RANGES.fields
+        blurred, sharp = (torch.from_numpy(pixels(tmp_path / "out", part, line.name)) for part in ("blurred", "sharp"))
+        assert line.blurred_psnr == pytest.approx(psnr(blurred.clamp(0, 1), sharp), abs=1e-3)
+        assert 0 <= line.bank_error < 1 / 256
 
 
 def test_pairs_can_be_made_again_from_manifest_and_maps(sources: Sequence[Path], tmp_path: Path) -> None:
     """sharp, sigma and the line say everything: the blurred image and the PSF follow from them."""
     write_pairs(sources, tmp_path / "out", RANGES, seed=4)
-    for line in (ManifestLine(**_typed(line)) for line in manifest(tmp_path / "out")):
-        sigma, sharp = (torch.from_numpy(pixels(tmp_path / "out", part, line.name)) for part in ("sigma", "sharp"))
-        camera = {"softness": line.softness, "photons": line.photons, "read_noise": line.read_noise}
-        exposure = Exposure(sigma, **camera, noise_seed=line.noise_seed, boundary=line.boundary)
+    for line in manifest(tmp_path / "out"):
+        sigma, sharp = (torch.from_numpy(pixels(tmp_path / "out", part, line["name"])) for part in ("sigma", "sharp"))
+        how = {name: line[name] for name in ("psf", "reading", "boundary")}
+        optics = SigmaOptics(sigma, softness=float(line["softness"]), **how)
+        camera = Camera(float(line["photons"]), float(line["read_noise"]))
+        exposure = Exposure(optics, camera, int(line["noise_seed"]))
         scene = sharp.permute(2, 0, 1).contiguous() if sharp.ndim == 3 else sharp[None]  # as it was drawn for
         blurred = exposure.of(scene).permute(1, 2, 0).squeeze(-1).numpy()
-        np.testing.assert_allclose(pixels(tmp_path / "out", "blurred", line.name), blurred, atol=1e-5)
-        psf = pixels(tmp_path / "out", "psf", line.name)
-        np.testing.assert_allclose(psf, exposure.blur().mean_psf().numpy(), atol=1e-7)
+        np.testing.assert_allclose(pixels(tmp_path / "out", "blurred", line["name"]), blurred, atol=1e-5)
+        psf = pixels(tmp_path / "out", "psf", line["name"])
+        np.testing.assert_allclose(psf, optics.mean_psf(), atol=1e-7)
         assert psf.sum(dtype=np.float64) == pytest.approx(1, abs=1e-6)
 
 
@@ -121,19 +121,19 @@ def test_pair_i_is_drawn_from_the_seed_and_i(sources: Sequence[Path], tmp_path: 
     lines = write_pairs(sources, tmp_path / "out", RANGES, seed=9)
     for i, line in enumerate(lines):
         sharp = pixels(tmp_path / "out", "sharp", line.name)
-        drawn = draw_exposure(sharp.shape[:2], RANGES, np.random.default_rng([9, i]))
-        np.testing.assert_array_equal(pixels(tmp_path / "out", "sigma", line.name), drawn.sigma.numpy())
-        assert line.noise_seed == drawn.noise_seed
+        drawn = RANGES.draw(sharp.shape[:2], np.random.default_rng([9, i]))
+        np.testing.assert_array_equal(pixels(tmp_path / "out", "sigma", line.name), drawn.optics.maps()["sigma"][0])
+        assert line.facts["noise_seed"] == drawn.noise_seed
 
 
 def test_what_is_written_is_a_set_of_pairs(sources: Sequence[Path], tmp_path: Path) -> None:
     """Blurred is less contrasted than sharp and close to it; every pair has its PSF; all is float32 in [0, 1]."""
     write_pairs(sources, tmp_path / "out", RANGES)
-    pairs = find_pairs(tmp_path / "out")
-    assert sorted(pair.name for pair in pairs) == sorted(source.stem for source in sources)
+    pairs = read_folder_pair(tmp_path / "out")
+    assert sorted(pair.key for pair in pairs) == sorted(source.stem for source in sources)
     for pair in pairs:
-        blurred, sharp = read_image(pair.blurred), read_image(pair.sharp)
-        assert blurred.axes == sharp.axes == ("YXS" if pair.name == "he" else "YX")
+        blurred, sharp = read_image(pair.input), read_image(pair.target)
+        assert blurred.axes == sharp.axes == ("YXS" if pair.key == "he" else "YX")
         assert blurred.pixels.shape == sharp.pixels.shape
         assert blurred.pixels.dtype == sharp.pixels.dtype == np.float32
         assert 0 <= sharp.pixels.min() < sharp.pixels.max() <= 1
@@ -178,7 +178,7 @@ def test_every_plane_of_a_stack_becomes_a_pair(tmp_path: Path) -> None:
     source = sharp_file(tmp_path / "stack.tif", shape=(3, 40, 50))
     lines = write_pairs([source, sharp_file(tmp_path / "z.tif")], tmp_path / "out", RANGES)
     assert [line.name for line in lines] == ["stack_p0000", "stack_p0001", "stack_p0002", "z"]
-    assert len({line.noise_seed for line in lines}) == 4
+    assert len({line.facts["noise_seed"] for line in lines}) == 4
     for i, line in enumerate(lines[:3]):
         assert line.source == "stack.tif"
         sharp = pixels(tmp_path / "out", "sharp", line.name)

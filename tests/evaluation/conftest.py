@@ -11,7 +11,8 @@ from pair_maker import MakePairs
 from scipy.ndimage import gaussian_filter
 
 from dgno.arrays import Image
-from dgno.data.pairs import PairFiles, find_pairs
+from dgno.data.layouts.folder_pair import read_folder_pair
+from dgno.data.records import Record
 from dgno.io.image import write_image
 from dgno.networks import DGNOConfig, build
 from dgno.weights.store import Card, save_weights
@@ -23,7 +24,7 @@ FULL = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 4095, np.dtype(np.float32)
 def make_pairs(tmp_path: Path) -> MakePairs:
     """Write pairs of smoothed noise and its Gaussian blur, stronger from pair to pair; uint16 holds 12 bits."""
 
-    def make(count: int = 3, shape: tuple[int, ...] = (48, 60), dtype: type = np.float32) -> list[PairFiles]:
+    def make(count: int = 3, shape: tuple[int, ...] = (48, 60), dtype: type = np.float32) -> list[Record]:
         rng = np.random.default_rng(0)
         full = FULL[np.dtype(dtype)]
         for i in range(count):
@@ -35,7 +36,7 @@ def make_pairs(tmp_path: Path) -> MakePairs:
                 pixels = (values * full).round().astype(dtype) if full > 1 else values.astype(dtype)
                 image = Image(pixels, "YXS" if len(shape) == 3 else "YX", (0.0, float(full)))
                 write_image(tmp_path / folder / f"{i}.tif", image)
-        return find_pairs(tmp_path)
+        return read_folder_pair(tmp_path)
 
     return make
 

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from dgno.data.pairs import PairFiles
+from dgno.data.records import Record
 
-MakePairs = Callable[..., list[PairFiles]]
+MakePairs = Callable[..., list[Record]]

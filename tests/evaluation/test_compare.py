@@ -15,28 +15,24 @@ from scipy.ndimage import gaussian_filter
 from skimage import metrics as reference
 
 from dgno.arrays import Image
-from dgno.data.pairs import PairFiles
+from dgno.data.records import Record
 from dgno.errors import ConfigError
 from dgno.evaluation.compare import (
-    COLUMNS,
     Score,
-    Summary,
     compare,
     fidelity,
-    summarise,
-    table_row,
     unchanged,
-    write_csv,
 )
 from dgno.evaluation.protocols import PROTOCOLS
+from dgno.evaluation.summaries import COLUMNS, Summary, summarise, table, write_csv
 
 
-def smoothed(image: Image, pair: PairFiles) -> Image:
+def smoothed(image: Image, record: Record) -> Image:
     return image.with_pixels(gaussian_filter(image.pixels, 1, axes=(0, 1)))
 
 
-def the_truth(image: Image, pair: PairFiles) -> Image:
-    return image.with_pixels(tifffile.imread(pair.sharp))
+def the_truth(image: Image, record: Record) -> Image:
+    return image.with_pixels(tifffile.imread(record.target))
 
 
 METHODS = {"blurred": unchanged, "smoothed": smoothed}
@@ -62,9 +58,9 @@ def test_scores_are_those_of_scikit_image(
     """Of the files' values in [0, 1] of the sharp image's range, for every pair and method."""
     pairs = make_pairs(2, shape, dtype)
     scores = compare(pairs, METHODS)
-    assert [(s.image, s.method) for s in scores] == [(p.name, m) for p in pairs for m in METHODS]
+    assert [(s.image, s.method) for s in scores] == [(p.key, m) for p in pairs for m in METHODS]
     for i, pair in enumerate(pairs):
-        blurred, sharp = (tifffile.imread(path) for path in (pair.blurred, pair.sharp))
+        blurred, sharp = (tifffile.imread(path) for path in (pair.input, pair.target))
         for j, values in enumerate((blurred, gaussian_filter(blurred, 1, axes=(0, 1)))):
             wanted = by_scikit(values.astype(np.float64) / full, sharp.astype(np.float64) / full)
             score = scores[2 * i + j]
@@ -97,7 +93,7 @@ def test_a_perfect_method_has_infinite_psnr_and_ssim_one(make_pairs: MakePairs) 
 def test_time_is_that_of_the_method_per_megapixel(make_pairs: MakePairs) -> None:
     """50 ms for 48 x 60 px are 17 s a megapixel; reading and scoring do not count."""
 
-    def slow(image: Image, pair: PairFiles) -> Image:
+    def slow(image: Image, record: Record) -> Image:
         time.sleep(0.05)
         return image
 
@@ -112,7 +108,7 @@ def test_a_method_may_tell_its_own_time(make_pairs: MakePairs) -> None:
     class Done:
         seconds_per_megapixel = 12.5
 
-        def __call__(self, image: Image, pair: PairFiles) -> Image:
+        def __call__(self, image: Image, record: Record) -> Image:
             return image
 
     assert [s.seconds_per_megapixel for s in compare(make_pairs(2), {"done": Done()})] == [12.5, 12.5]
@@ -126,7 +122,7 @@ def test_progress_rises_to_one(make_pairs: MakePairs) -> None:
 
 def test_images_of_different_shapes_are_no_pair(make_pairs: MakePairs) -> None:
     (pair,) = make_pairs(1)
-    tifffile.imwrite(pair.sharp, np.zeros((48, 61), np.float32))
+    tifffile.imwrite(pair.target, np.zeros((48, 61), np.float32))
     with pytest.raises(ConfigError, match=r"\(48, 60\) against \(48, 61\)"):
         compare([pair], METHODS)
 
@@ -153,9 +149,9 @@ def test_one_image_has_no_deviation() -> None:
 
 
 def test_a_row_stands_under_its_columns() -> None:
-    row = table_row(Summary("wiener", 12, 31.456, 1.006, 0.91234, 0.0101, 0.126))
-    assert row == ("wiener", "12", "31.46", "1.01", "0.9123", "0.0101", "0.13")
-    assert len(row) == len(COLUMNS)
+    columns, (row,) = table([Summary("wiener", 12, 31.456, 1.006, 0.91234, 0.0101, 0.126)])
+    assert row == ["wiener", "12", "31.46", "1.01", "0.9123", "0.0101", "0.13"]
+    assert columns == list(COLUMNS)
 
 
 def test_the_csv_gives_the_scores_back(tmp_path: Path) -> None:
@@ -177,7 +173,7 @@ def test_perfect_and_other_images_together_have_a_mean_without_deviation() -> No
     assert line.psnr == math.inf
     assert math.isnan(line.psnr_sd)
     assert line.ssim == pytest.approx(0.95)
-    assert len(table_row(line)) == len(COLUMNS)
+    assert len(table([line])[1][0]) == len(COLUMNS)
 
 
 def test_a_stack_is_scored_by_all_its_planes() -> None:
@@ -193,10 +189,10 @@ def test_a_stack_is_scored_by_all_its_planes() -> None:
 def test_every_method_is_given_the_scale_of_the_sharp_image(make_pairs: MakePairs) -> None:
     """Noise that takes the blurred file below black does not change its scale."""
     (pair,) = make_pairs(1)
-    tifffile.imwrite(pair.blurred, tifffile.imread(pair.blurred) - 0.1)
+    tifffile.imwrite(pair.input, tifffile.imread(pair.input) - 0.1)
     ranges = []
 
-    def looking(image: Image, pair: PairFiles) -> Image:
+    def looking(image: Image, record: Record) -> Image:
         ranges.append(image.value_range)
         return image
 

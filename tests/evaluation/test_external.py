@@ -118,11 +118,11 @@ def test_a_command_that_takes_too_long_is_ended_with_its_children(
 def test_nothing_is_left_and_inputs_are_copies(make_pairs: MakePairs, command, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     """The command may spoil what it is given."""
     pairs, told = make_pairs(1), tmp_path / "told.txt"
-    before = pairs[0].blurred.read_bytes()
+    before = pairs[0].input.read_bytes()
     run_external(
         command(f"{COPY}(source / '0.tif').write_text('')\npathlib.Path({str(told)!r}).write_text(str(source))"), pairs
     )
-    assert pairs[0].blurred.read_bytes() == before
+    assert pairs[0].input.read_bytes() == before
     assert not Path(told.read_text()).parent.exists()
 
 
@@ -150,4 +150,4 @@ def test_scores_are_by_the_pairs_name(make_pairs: MakePairs, command) -> None:  
     pairs = make_pairs(3, (40, 50))
     method = run_external(command(COPY), pairs)
     image = method.restored["2"]
-    np.testing.assert_array_equal(method(image, replace(pairs[0], name="2")).pixels, tifffile.imread(pairs[2].blurred))
+    np.testing.assert_array_equal(method(image, replace(pairs[0], key="2")).pixels, tifffile.imread(pairs[2].input))

@@ -14,38 +14,41 @@ from torch import Tensor
 
 from dgno.arrays import Image
 from dgno.cli.console import print_json
-from dgno.data.pairs import PairFiles, find_pairs
+from dgno.data.layouts.folder_pair import read_folder_pair
+from dgno.data.records import Record
 from dgno.data.simulated import write_pairs
 from dgno.errors import ConfigError
 from dgno.evaluation import plots
-from dgno.evaluation.compare import Score, compare, fidelity, read_pair, summarise, table_row, unchanged
+from dgno.evaluation.compare import Score, compare, fidelity, unchanged
 from dgno.evaluation.methods import by_restorer, titles, with_true_mean_psf
+from dgno.evaluation.pairs import read_pair
+from dgno.evaluation.summaries import summarise, table
 from dgno.io.image import read_image
 from dgno.optics.simulate import BlurRange
 from dgno.restoration.image import by_range
 
 
 @pytest.fixture
-def on_black(tmp_path: Path) -> PairFiles:
+def on_black(tmp_path: Path) -> Record:
     """A simulated pair of bright squares on a black ground, where noise leaves [0, 1]."""
     sharp = np.zeros((48, 60), np.uint8)
     sharp[10:20, 10:30] = sharp[30:40, 35:50] = 255
     tifffile.imwrite(tmp_path / "a.tif", sharp)
     noisy = BlurRange(sigma=(1.0, 1.0), read_noise=(0.05, 0.05))
     write_pairs([tmp_path / "a.tif"], tmp_path / "pairs", noisy, scale="range")
-    (pair,) = find_pairs(tmp_path / "pairs")
+    (pair,) = read_folder_pair(tmp_path / "pairs")
     return pair
 
 
 @pytest.mark.parametrize("saved_anew", [False, True])
-def test_every_method_sees_simulated_pairs_as_they_were_made(on_black: PairFiles, saved_anew: bool) -> None:
+def test_every_method_sees_simulated_pairs_as_they_were_made(on_black: Record, saved_anew: bool) -> None:
     """Classical ones, and weights that work on the range; also where another program saved the blurred file anew,
     which then names no range, and would be guessed wider alone."""
-    written = tifffile.imread(on_black.blurred)
-    assert read_image(on_black.blurred).value_range == (0.0, 1.0)
+    written = tifffile.imread(on_black.input)
+    assert read_image(on_black.input).value_range == (0.0, 1.0)
     if saved_anew:
-        tifffile.imwrite(on_black.blurred, written)
-        low, high = read_image(on_black.blurred).value_range
+        tifffile.imwrite(on_black.input, written)
+        low, high = read_image(on_black.input).value_range
         assert low < -0.05
         assert high > 1.05
     seen: list[Tensor] = []
@@ -65,7 +68,8 @@ def test_both_images_of_a_pair_have_the_range_of_the_sharp_one(tmp_path: Path) -
     for folder, largest in (("blurred", 1000), ("sharp", 4000)):
         (tmp_path / folder).mkdir()
         tifffile.imwrite(tmp_path / folder / "a.tif", np.linspace(0, largest, 400).reshape(20, 20).astype(np.uint16))
-    blurred, sharp = read_pair(*find_pairs(tmp_path))
+    pair = read_pair(*read_folder_pair(tmp_path))
+    blurred, sharp = pair.blurred, pair.sharp
     assert blurred.value_range == sharp.value_range == (0.0, 4095.0)
 
 
@@ -100,7 +104,7 @@ def test_an_image_that_was_restored_perfectly_breaks_no_table() -> None:
     assert line.psnr == math.inf
     assert math.isnan(line.psnr_sd)
     assert line.ssim == pytest.approx(2.8 / 3)
-    assert table_row(line)[2:4] == ("inf", "nan")
+    assert tuple(table([line])[1][0][2:4]) == ("inf", "nan")
 
 
 def test_what_json_has_no_number_for_is_null(capsys: pytest.CaptureFixture[str]) -> None:
@@ -116,13 +120,13 @@ def test_what_json_has_no_number_for_is_null(capsys: pytest.CaptureFixture[str])
     assert read["range"] == [0.0, None]
 
 
-def test_an_image_that_was_restored_perfectly_breaks_no_plot(on_black: PairFiles, tmp_path: Path) -> None:
-    truth = read_image(on_black.sharp)
+def test_an_image_that_was_restored_perfectly_breaks_no_plot(on_black: Record, tmp_path: Path) -> None:
+    truth = read_image(on_black.target)
     methods = {"blurred": unchanged, "truth": lambda image, pair: truth}
     scores = compare([on_black], methods)
     assert scores[1].psnr == math.inf
     plots.box_plots(tmp_path / "scores.png", scores)
-    plots.examples(tmp_path / "examples.png", [on_black], scores, methods)
+    plots.draw_examples(tmp_path / "examples.png", plots.choose_examples([on_black], scores, methods))
     assert all((tmp_path / name).stat().st_size > 1000 for name in ("scores.png", "examples.png"))
 
 
@@ -141,7 +145,8 @@ def test_examples_are_ranked_by_the_last_method(tmp_path: Path, monkeypatch: pyt
     ]
     titled: list[str] = []
     monkeypatch.setattr("matplotlib.axes.Axes.set_title", lambda self, text, **arguments: titled.append(text))
-    plots.examples(tmp_path / "e.png", find_pairs(tmp_path), scores, dict.fromkeys(names, unchanged))
+    chosen = plots.choose_examples(read_folder_pair(tmp_path), scores, dict.fromkeys(names, unchanged))
+    plots.draw_examples(tmp_path / "e.png", chosen)
     assert [text for text in titled if text.startswith("last")] == [
         "last, worst: b",
         "last, median: a",

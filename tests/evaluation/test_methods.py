@@ -12,7 +12,7 @@ import tifffile
 from pair_maker import MakePairs
 
 from dgno.arrays import Image
-from dgno.data.pairs import PairFiles
+from dgno.data.records import Record
 from dgno.errors import ConfigError, UnknownWeights
 from dgno.evaluation.compare import compare, unchanged
 from dgno.evaluation.methods import CLASSICAL, by_name, by_restorer, classical, with_true_mean_psf
@@ -21,8 +21,8 @@ from dgno.restoration.from_weights import make_restorer
 from dgno.restoration.image import by_percentiles, by_range, restore_image
 
 
-def with_psf(pair: PairFiles, psf: np.ndarray) -> PairFiles:
-    path = pair.blurred.with_name("psf.tif")
+def with_psf(pair: Record, psf: np.ndarray) -> Record:
+    path = pair.input.with_name("psf.tif")
     tifffile.imwrite(path, psf.astype(np.float32))
     return replace(pair, psf=path)
 
@@ -65,7 +65,7 @@ def test_weights_of_one_name_can_be_told_apart(weights: Path, tmp_path: Path) ->
 def test_weights_restore_as_the_restorer_does(make_pairs: MakePairs, weights: Path) -> None:
     """The same pixels as by hand, and not the blurred ones."""
     (pair,) = make_pairs(1, (40, 50), np.uint8)
-    image = read_image(pair.blurred)
+    image = read_image(pair.input)
     restored = by_name([str(weights)], [], device="cpu")["tiny"](image, pair)
     restorer, normalize = make_restorer(weights, device="cpu")
     np.testing.assert_array_equal(restored.pixels, restore_image(image, restorer, normalize=normalize).pixels)
@@ -76,7 +76,7 @@ def test_weights_restore_as_the_restorer_does(make_pairs: MakePairs, weights: Pa
 def test_a_restorer_sees_the_image_normalised_as_told(make_pairs: MakePairs, normalize: object) -> None:
     """Half of the unit values is half of the distance from black."""
     (pair,) = make_pairs(1)
-    image = Image(read_image(pair.blurred).pixels * 300 + 50, "YX", (50.0, 350.0))
+    image = Image(read_image(pair.input).pixels * 300 + 50, "YX", (50.0, 350.0))
     restored = by_restorer(lambda x: x / 2, normalize)(image, pair)  # type: ignore[arg-type]
     black = normalize(image, 0).offset  # type: ignore[operator]
     np.testing.assert_allclose(restored.pixels - black, (image.pixels - black) / 2, atol=1e-3)
@@ -85,7 +85,7 @@ def test_a_restorer_sees_the_image_normalised_as_told(make_pairs: MakePairs, nor
 def test_with_the_identity_as_psf_there_is_nothing_to_restore(make_pairs: MakePairs) -> None:
     """Richardson-Lucy then gives the image back; the PSF's scale in the file means nothing."""
     (pair,) = make_pairs(1)
-    image = read_image(pair.blurred)
+    image = read_image(pair.input)
     for scale in (1.0, 7.0):
         restored = classical(["richardson-lucy"])["richardson-lucy"](image, with_psf(pair, scale * peak()))
         np.testing.assert_allclose(restored.pixels, image.pixels, atol=1e-5)
@@ -101,7 +101,7 @@ def test_a_method_is_given_the_psf_of_the_pair_as_a_distribution(make_pairs: Mak
         told.append((tuple(x.shape), psf))  # type: ignore[attr-defined]
         return x
 
-    with_true_mean_psf(deconvolve)(read_image(pair.blurred), with_psf(pair, 3 * psf))  # type: ignore[arg-type]
+    with_true_mean_psf(deconvolve)(read_image(pair.input), with_psf(pair, 3 * psf))  # type: ignore[arg-type]
     ((shape, given),) = told
     assert shape == (1, 1, 1100, 40)
     assert given.dtype == np.float64

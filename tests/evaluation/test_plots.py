@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter
 from skimage.io import imread
 
 from dgno.arrays import Image
-from dgno.data.pairs import PairFiles
+from dgno.data.records import Record
 from dgno.evaluation.compare import Score, compare, unchanged
 from dgno.evaluation.plots import (
     CROP,
@@ -24,7 +24,6 @@ from dgno.evaluation.plots import (
     draw_examples,
     error_difference,
     error_maps,
-    examples,
     show,
 )
 from dgno.evaluation.protocols import PROTOCOLS
@@ -75,18 +74,19 @@ def test_examples_are_the_worst_the_median_and_the_best(
     gains = {"0": 2.0, "1": -1.0, "2": 0.5, "3": 4.0, "4": 1.0}
     scores = [Score(n, m, 30 + (g if m == "smoothed" else 0), 0.9, 1.0) for n, g in gains.items() for m in METHODS]
 
-    def smoothed(image: Image, pair: PairFiles) -> Image:
-        shown.append(pair.name)
+    def smoothed(image: Image, record: Record) -> Image:
+        shown.append(record.key)
         return image.with_pixels(gaussian_filter(image.pixels, 1, axes=(0, 1)))
 
-    examples(tmp_path / "examples.png", pairs, scores, {"blurred": unchanged, "smoothed": smoothed})
+    chosen = choose_examples(pairs, scores, {"blurred": unchanged, "smoothed": smoothed})
+    draw_examples(tmp_path / "examples.png", chosen)
     assert shown == ["1", "4", "3"]
     drawn(tmp_path / "examples.png")
 
 
 def test_a_single_pair_is_worst_and_best(make_pairs: MakePairs, tmp_path: Path) -> None:
     pairs, methods = make_pairs(1), {"blurred": unchanged}
-    examples(tmp_path / "examples.png", pairs, compare(pairs, methods), methods)
+    draw_examples(tmp_path / "examples.png", choose_examples(pairs, compare(pairs, methods), methods))
     assert drawn(tmp_path / "examples.png").size > 100_000
 
 

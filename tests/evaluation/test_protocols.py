@@ -14,9 +14,10 @@ from scipy.ndimage import gaussian_filter
 from skimage.metrics import structural_similarity
 
 from dgno.arrays import Image
-from dgno.data.pairs import PairFiles
+from dgno.data.records import Record
 from dgno.errors import ConfigError
-from dgno.evaluation.compare import compare, fidelity, read_pair, unchanged
+from dgno.evaluation.compare import compare, fidelity, unchanged
+from dgno.evaluation.pairs import read_pair
 from dgno.evaluation.protocols import PROTOCOLS, protocol_named
 from real_pairs import SCENES, real_pair
 
@@ -73,12 +74,12 @@ BY_HAND: dict[str, tuple[Callable[[np.ndarray], np.ndarray], Ssim]] = {
 }
 
 
-def written(folder: Path, blurred: np.ndarray, sharp: np.ndarray) -> PairFiles:
+def written(folder: Path, blurred: np.ndarray, sharp: np.ndarray) -> Record:
     for name, pixels in (("blurred", blurred), ("sharp", sharp)):
         (folder / name).mkdir(exist_ok=True)
         photometric = "rgb" if pixels.ndim == 3 else "minisblack"
         tifffile.imwrite(folder / name / "a.tif", pixels, photometric=photometric)
-    return PairFiles("a", folder / "blurred" / "a.tif", folder / "sharp" / "a.tif")
+    return Record("a", folder / "blurred" / "a.tif", folder / "sharp" / "a.tif", "a")
 
 
 @pytest.mark.parametrize("scene", SCENES)
@@ -207,19 +208,20 @@ def test_restorers_see_what_the_protocol_reads(tmp_path: Path) -> None:
     file's; floats are not rounded to the depth of the file, but in `dgno`."""
     sharp = np.random.default_rng(0).integers(100, 4000, (30, 40)).astype(np.uint16)
     pair = written(tmp_path, (sharp // 4 + 500).astype(np.uint16), sharp)
-    ranges = {name: read_pair(pair, PROTOCOLS[name])[0].value_range for name in ("dgno", "bbbc-pairminmax", "mpt-eval")}
+    names = ("dgno", "bbbc-pairminmax", "mpt-eval")
+    ranges = {name: read_pair(pair, PROTOCOLS[name]).blurred.value_range for name in names}
     low, high = float(sharp.min() // 4 + 500), float(sharp.max() // 4 + 500)
     assert ranges == {"dgno": (0.0, 4095.0), "bbbc-pairminmax": (low, high), "mpt-eval": (low, high)}
 
-    def network(image: Image, pair: PairFiles) -> Image:
+    def network(image: Image, record: Record) -> Image:
         bottom, top = image.value_range
         unit = (sharp - float(sharp.min())) / np.ptp(sharp).astype(np.float64)
         return replace(image, pixels=(unit * (top - bottom) + bottom).astype(image.pixels.dtype))
 
     found = compare([pair], {"network": network}, protocol=PROTOCOLS["bbbc-pairminmax"])
     assert found[0].psnr > 80
-    assert read_pair(pair)[0].pixels.dtype == np.uint16
-    assert read_pair(pair, PROTOCOLS["restormer-dp16"])[0].pixels.dtype == np.float32
+    assert read_pair(pair).blurred.pixels.dtype == np.uint16
+    assert read_pair(pair, PROTOCOLS["restormer-dp16"]).blurred.pixels.dtype == np.float32
 
 
 def test_per_image_min_max_depends_on_single_pixels(tmp_path: Path) -> None:

@@ -12,55 +12,34 @@ import tifffile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image as Pillow
+from random_images import image_of, pixels, same
 
-from dgno.arrays import Image, Stored, guess_value_range
+from dgno.arrays import Image, Stored
 from dgno.errors import OutputFormat
 from dgno.io.colour import joined
 from dgno.io.image import read_image, read_images, write_image, write_images
-from dgno.io.provenance import read_provenance
 
 INTEGERS = ["uint8", "int8", "uint16", "int16", "uint32", "int32"]
+
+
 DTYPES = {
     ".tif": [*INTEGERS, "float16", "float32", "float64"],
     ".ome.tif": [*INTEGERS, "float32", "float64"],
     ".png": ["uint8", "uint16"],
     ".bmp": ["uint8"],
 }
+
+
 COLOURS = {"gray": "YX", "gray and alpha": "YX", "RGB": "YXS", "RGBA": "YXS"}
+
+
 SMALL = settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture(autouse=True)
 def without_sync(monkeypatch):
-    """Waiting for the disk takes most of the time of small files; test_outputs.py tests that it is done."""
+    """Waiting for the disk takes most of the time of small files; test_full_disks.py tests that it is done."""
     monkeypatch.setattr("os.fsync", lambda descriptor: None)
-
-
-def pixels(dtype: str, shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
-    rng, kind = np.random.default_rng(seed), np.dtype(dtype)
-    if kind.kind == "f":
-        return (rng.normal(size=shape) * 100).astype(kind)
-    return rng.integers(np.iinfo(kind).min, np.iinfo(kind).max, shape, dtype=kind, endpoint=True)
-
-
-def image_of(dtype: str, axes: str, shape: tuple[int, ...], *, seed: int = 0, alpha: bool = False, **facts) -> Image:
-    values = pixels(dtype, shape, seed)
-    opacity = pixels(dtype, shape[:-1] if axes.endswith("S") else shape, seed + 1) if alpha else None
-    return Image(values, axes, guess_value_range(values)[0], alpha=opacity, **facts)
-
-
-def same(a: Image, b: Image) -> None:
-    """Equal in everything that a user sees."""
-    assert a.pixels.dtype == b.pixels.dtype
-    assert a.axes == b.axes
-    np.testing.assert_array_equal(a.pixels, b.pixels)
-    np.testing.assert_array_equal(a.alpha, b.alpha)
-    for name in ("value_range", "channel_names", "icc_profile", "alpha_kind"):
-        assert getattr(a, name) == getattr(b, name), name
-    assert a.stored.orientation == b.stored.orientation
-    assert (a.pixel_size is None) == (b.pixel_size is None)
-    if a.pixel_size and b.pixel_size:
-        np.testing.assert_allclose(a.pixel_size, b.pixel_size, rtol=1e-5)
 
 
 @pytest.mark.parametrize("colour", COLOURS)
@@ -253,46 +232,6 @@ def test_other_programs_read_the_same(tmp_path, suffix, colour):
         if dtype in ("uint8", "uint16") and colour in ("gray", "RGB") and (dtype, colour) != ("uint16", "RGB"):
             with Pillow.open(path) as opened:
                 np.testing.assert_array_equal(np.asarray(opened), image.pixels)
-
-
-PROVENANCE = {"program": "dgno", "input": "a\nb.tif", "weights": "µ", "note": 'quotes " and <tags> & {braces}'}
-
-
-@pytest.mark.parametrize("name", ["a.tif", "a.ome.tif", "a.png", "a.jpg", "imagej.tif"])
-def test_provenance_comes_back(tmp_path, name):
-    axes = "ZYX" if name == "imagej.tif" else "YX"
-    image = image_of("uint8", axes, (3, 9, 8)[-len(axes) :])
-    path = tmp_path / name
-    write_image(path, image, provenance=PROVENANCE)
-    assert read_provenance(path) == PROVENANCE
-    found = read_image(path)
-    assert found.axes == axes
-    if not name.endswith(".jpg"):
-        np.testing.assert_array_equal(found.pixels, image.pixels)
-    write_image(path, found, provenance={"second": "run"}, overwrite=True)
-    assert read_provenance(path) == {"second": "run"}
-    write_image(path, read_image(path), overwrite=True)
-    assert read_provenance(path) in (None, {"second": "run"})  # formats that keep their own metadata keep it with them
-
-
-@pytest.mark.parametrize("name", ["a.tif", "a.ome.tif", "a.png", "a.jpg"])
-def test_texts_of_all_characters_do_no_harm(tmp_path, name):
-    text = "".join(map(chr, range(256))) + "\udcff\uffff😀]]>"
-    image = image_of("uint8", "CYX", (2, 9, 8), channel_names=(text, "b"))
-    if "tif" not in name:
-        image = image_of("uint8", "YX", (9, 8))
-    write_image(tmp_path / name, image, provenance={text: text})
-    ((key, value),) = read_provenance(tmp_path / name).items()
-    assert key and value
-    assert read_image(tmp_path / name).axes == image.axes
-
-
-def test_files_without_provenance_have_none(tmp_path):
-    for suffix in (".tif", ".ome.tif", ".png", ".jpg", ".bmp"):
-        write_image(tmp_path / f"a{suffix}", image_of("uint8", "YX", (9, 8)))
-        assert read_provenance(tmp_path / f"a{suffix}") is None
-    tifffile.imwrite(tmp_path / "other.tif", np.zeros((5, 5), np.uint8), description="a text")
-    assert read_provenance(tmp_path / "other.tif") is None
 
 
 EXTREMES = [(1, 1), (1, 40_000), (40_000, 1), (2, 3), (7, 9), (4, 65_536), (521, 697)]

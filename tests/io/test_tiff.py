@@ -9,21 +9,14 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image as Pillow
+from tiff_pixels import RNG, pixels
 
-from dgno.errors import TruncatedInput, UnsupportedInput
-from dgno.io.image import read_image, read_images, write_image
-
-RNG = np.random.default_rng(0)
-
-
-def pixels(dtype: str, *shape: int) -> np.ndarray:
-    kind = np.dtype(dtype)
-    if kind.kind == "f":
-        return RNG.normal(size=shape).astype(kind)
-    return RNG.integers(np.iinfo(kind).min, np.iinfo(kind).max, shape, dtype=kind, endpoint=True)
-
+from dgno.errors import UnsupportedInput
+from dgno.io.image import read_image, write_image
 
 DTYPES = ["uint8", "int8", "uint16", "int16", "uint32", "int32", "float16", "float32", "float64"]
+
+
 LAYOUTS = {
     "one strip": {},
     "strips": {"rowsperstrip": 7},
@@ -192,14 +185,6 @@ def test_imagej_s_look_up_tables_are_pseudo_colours_whatever_they_are(tmp_path):
         np.testing.assert_array_equal(tiff.asarray(), values)
 
 
-def test_a_truncated_slide_is_refused(shared_data, tmp_path):
-    for name in ("hamamatsu-dapi.ndpi", "CMU-1-Small-Region.svs"):
-        whole = (shared_data / "slides" / name).read_bytes()
-        (tmp_path / name).write_bytes(whole[: len(whole) * 9 // 10])
-        with pytest.raises(TruncatedInput):
-            read_image(tmp_path / name)
-
-
 @pytest.mark.parametrize("kind, name", [("assocalpha", "premultiplied"), ("unassalpha", "straight")])
 def test_alpha_of_gray_and_colours(tmp_path, kind, name):
     for samples, photometric in ((2, "minisblack"), (4, "rgb")):
@@ -249,109 +234,3 @@ def test_other_dtypes_are_refused(tmp_path, dtype):
     tifffile.imwrite(tmp_path / "x.tif", np.zeros((5, 5), dtype), metadata=None)
     with pytest.raises(UnsupportedInput, match="8, 16 or 32 bits"):
         read_image(tmp_path / "x.tif")
-
-
-# --- pages ---------------------------------------------------------------------------------------------------------
-
-
-def test_pages_of_one_size_are_a_stack(tmp_path):
-    stack = pixels("uint8", 20, 9, 8)
-    tifffile.imwrite(tmp_path / "x.tif", stack, photometric="minisblack", metadata=None)
-    found = read_image(tmp_path / "x.tif")
-    assert found.axes == "IYX"
-    np.testing.assert_array_equal(found.pixels, stack)
-
-
-def test_one_odd_page_in_the_middle_is_an_image_of_its_own(tmp_path):
-    with tifffile.TiffWriter(tmp_path / "x.tif") as writer:
-        for page in range(20):
-            writer.write(np.full((9, 8 + (page == 5)), page, np.uint8), metadata=None)
-    stack, odd = read_images(tmp_path / "x.tif")
-    assert stack.pixels[:, 0, 0].tolist() == [page for page in range(20) if page != 5]
-    assert (odd.pixels == 5).all() and odd.pixels.shape == (9, 9)
-
-
-def test_pages_of_several_sizes_are_several_images(tmp_path):
-    shapes = [(64, 64), (32, 32), (16, 16), (48, 80)]
-    with tifffile.TiffWriter(tmp_path / "x.tif") as writer:
-        for number, shape in enumerate(shapes):
-            writer.write(np.full(shape, number, np.uint8), metadata=None)
-    assert [image.pixels.shape for image in read_images(tmp_path / "x.tif")] == shapes
-
-
-def test_pages_of_several_compressions_are_read(tmp_path):
-    pages = pixels("uint8", 6, 9, 8)
-    with tifffile.TiffWriter(tmp_path / "x.tif") as writer:
-        for page, compression in zip(pages, [None, "lzw", "zlib"] * 2, strict=True):
-            writer.write(page, compression=compression, metadata=None)
-    found = np.concatenate([image.pixels for image in read_images(tmp_path / "x.tif")])
-    np.testing.assert_array_equal(found[np.lexsort(found.reshape(6, -1).T)], pages[np.lexsort(pages.reshape(6, -1).T)])
-
-
-@pytest.mark.parametrize("as_subifds", [True, False])
-def test_levels_of_a_pyramid_are_no_data(tmp_path, as_subifds):
-    full = pixels("uint8", 512, 512, 3)
-    with tifffile.TiffWriter(tmp_path / "x.tif") as writer:
-        writer.write(full, tile=(64, 64), photometric="rgb", metadata=None, subifds=2 if as_subifds else 0)
-        for step in (2, 4):
-            writer.write(full[::step, ::step], tile=(64, 64), photometric="rgb", metadata=None, subfiletype=as_subifds)
-    (found,) = read_images(tmp_path / "x.tif")
-    np.testing.assert_array_equal(found.pixels, full)
-
-
-def test_thumbnails_and_masks_are_no_data(tmp_path):
-    full = pixels("uint8", 60, 70)
-    with tifffile.TiffWriter(tmp_path / "x.tif") as writer:
-        writer.write(full[:10, :10], subfiletype=1, metadata=None)
-        writer.write(full, metadata=None)
-        writer.write(full[:50] > 9, subfiletype=4, metadata=None, photometric="mask")
-    (found,) = read_images(tmp_path / "x.tif")
-    np.testing.assert_array_equal(found.pixels, full)
-
-
-# --- real files ----------------------------------------------------------------------------------------------------
-
-REAL = {
-    "slides/CMU-1-Small-Region.svs": ("YXS", (0.499, 0.499)),
-    "slides/tcga-cr-7395-ts1.svs": ("YXS", None),
-    "slides/hamamatsu-dapi.ndpi": ("YXS", (1e4 / 43826, 1e4 / 43826)),
-    "slides/kidney-48-5.tif": ("YXS", None),
-    "slides/grey10kx5k.tif": ("YX", None),
-    "slides/4D-series.ome.tiff": ("TZYX", None),
-    "test/through_focus/dna_confocal_widefield_zstack.tif": ("ZCYX", (0.511878, 0.511878)),
-    "test/bbbc006/z00/a01_s1_w1.tif": ("YX", None),
-    "test/he_1024/example1.tif": ("YXS", None),
-    "train/fluorescence/bian_embryos_grey.tif": ("YX", None),
-}
-
-
-@pytest.mark.parametrize("name", REAL)
-def test_real_files_equal_what_tifffile_reads(shared_data, name):
-    (found,) = read_images(shared_data / name)
-    axes, pixel_size = REAL[name]
-    wanted = tifffile.imread(shared_data / name)
-    np.testing.assert_array_equal(found.pixels, wanted)
-    assert found.pixels.dtype == wanted.dtype and found.axes == axes
-    if pixel_size is None:
-        assert found.pixel_size is None
-    else:
-        np.testing.assert_allclose(found.pixel_size, pixel_size, rtol=1e-5)
-
-
-def test_a_real_stack_that_is_named_bmp_and_is_png(shared_data):
-    files = sorted((shared_data / "test/through_focus/smear").glob("*.bmp"))
-    assert len(files) == 19
-    for file in files:
-        found = read_image(file)
-        assert found.notes[0] == "the name ends in .bmp, but the contents are PNG"
-        with Pillow.open(file) as opened:
-            np.testing.assert_array_equal(np.dstack([found.pixels] * 3), np.asarray(opened.convert("RGB")))
-        assert found.axes == "YX"  # its palette has grays only
-
-
-def test_real_png_and_jpeg_equal_what_pillow_reads(shared_data):
-    for folder, pattern in (("train/he", "*.png"), ("train/cytology", "*.jpg"), ("test/bbbc006/sharp", "*.png")):
-        for file in sorted((shared_data / folder).glob(pattern))[:3]:
-            with Pillow.open(file) as opened:
-                wanted = np.asarray(opened)
-            np.testing.assert_array_equal(read_image(file).pixels, wanted[..., :3] if wanted.ndim == 3 else wanted)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dgno.errors import ConfigError, OutOfMemory
 from dgno.restoration.image import restore_plane
-from dgno.restoration.tiling import largest_tile, plan_cuts, plan_tiles
+from dgno.restoration.tiling import Cut, Span, largest_tile, plan_cuts, plan_tiles
 
 LENGTHS = st.integers(1, 700)
 
@@ -34,12 +34,24 @@ def test_weights_of_all_tiles_sum_to_one(length: int, tiling: dict[str, int]) ->
     torch.testing.assert_close(total, torch.ones(length))
 
 
+@pytest.mark.parametrize("length", [1, 2, 7])
+def test_fading_is_the_same_from_both_sides(length: int) -> None:
+    """A tile and its mirror image share a pixel alike; the first and the last faded pixel count too."""
+    weights = Cut(Span(0, 40), Span(0, 40), fade_in=length, fade_out=length).weights()
+    torch.testing.assert_close(weights, weights.flip(0))
+    assert (weights[:length] > 0).all()
+    assert (weights[:length].diff() > 0).all()
+    assert (weights[length:-length] == 1).all()
+
+
 @settings(deadline=None)
 @given(LENGTHS, tilings())
 def test_every_kept_pixel_has_its_context(length: int, tiling: dict[str, int]) -> None:
     """Reads begin at multiples, stay inside, and reach `overlap` beyond what is kept, less the faded margin."""
     context = tiling["overlap"] - tiling["blend"]
-    for cut in plan_cuts(length, **tiling):
+    cuts = plan_cuts(length, **tiling)
+    assert all(cut.read.stop < length for cut in cuts[:-1])  # no tile more than needed
+    for cut in cuts:
         assert cut.read.start % tiling["multiple"] == 0
         assert cut.read.stop <= length
         assert cut.read.length <= tiling["tile_size"] or cut.read == (0, length)

@@ -101,3 +101,12 @@ def load_case(name: str) -> Case:
     network.load_state_dict(to_ours(params, network))
     outputs = (numbers["output_full"], numbers["output_half"], numbers["output_quarter"])
     return Case(metadata, network, numbers["input"], outputs)
+
+
+def assert_same_numbers(ours: Tensor, theirs: Tensor) -> None:
+    """Mean |difference| <= 1e-5, and at most 1e-3 on 99.9 % of the pixels: the arg-max may flip at a tie."""
+    assert ours.shape == theirs.shape
+    difference = (ours - theirs).abs()
+    assert difference.mean() <= 1e-5
+    worst = difference.amax(1).flatten().sort().values  # of every pixel
+    assert worst[int(0.999 * (len(worst) - 1))] <= 1e-3

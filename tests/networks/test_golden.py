@@ -7,22 +7,13 @@ import itertools
 
 import pytest
 import torch
-from published import FULL, GOLDEN, SHARED, SMALL, Case, load_case, metadata_of
+from published import FULL, GOLDEN, SHARED, SMALL, Case, assert_same_numbers, load_case, metadata_of
 from safetensors.torch import load_file
 from torch import Tensor
 
 from dgno.networks.config import CHOICES, DGNOConfig
 from dgno.networks.presets import make_operator
 from dgno.weights.official import our_name
-
-
-def assert_same_numbers(ours: Tensor, theirs: Tensor) -> None:
-    """Mean |difference| <= 1e-5, and at most 1e-3 on 99.9 % of the pixels: the arg-max may flip at a tie."""
-    assert ours.shape == theirs.shape
-    difference = (ours - theirs).abs()
-    assert difference.mean() <= 1e-5
-    worst = difference.amax(1).flatten().sort().values  # of every pixel
-    assert worst[int(0.999 * (len(worst) - 1))] <= 1e-3
 
 
 @functools.cache

@@ -74,13 +74,13 @@ def test_variance_of_odd_lengths(length: int) -> None:
     assert variance_along(psf, 90) == pytest.approx(0, abs=1e-12)
 
 
-@pytest.mark.parametrize("angle", [0, 10, 30, 45, 77, 120])
-@pytest.mark.parametrize("length", [7, 12.5, 30])
+@pytest.mark.parametrize("angle", range(0, 180, 15))
+@pytest.mark.parametrize("length", [2, 7, 12.5, 30])
 def test_width_at_every_angle(length: float, angle: float) -> None:
-    """Along the path that of the same motion along the grid, but for the 1/4 px^2 of the bilinear shares."""
+    """Along the path that of a line, L^2 / 12, less 1/12 for odd lengths on the grid; pixels add less than 0.21."""
     psf = linear_motion(length, angle)
-    assert 0 <= variance_along(psf, angle) - variance_along(linear_motion(length), 0) < 0.26
-    assert variance_along(psf, angle + 90) < 0.26
+    assert -1 / 12 - 1e-9 < variance_along(psf, angle) - length**2 / 12 < 0.21
+    assert variance_along(psf, angle + 90) < 0.19
 
 
 @pytest.mark.parametrize("angle", [0, 20, 45, 90])
@@ -113,7 +113,7 @@ def test_the_legacy_shift_is_recorded(length: int, angle: float) -> None:
     if angle == 0:
         assert np.count_nonzero(psf) == length
         assert psf.max() == pytest.approx(1 / length)
-    if length % 2:
+    if length % 2 and angle != 45:
         np.testing.assert_allclose(psf, linear_motion(length, angle), atol=1e-14)
 
 

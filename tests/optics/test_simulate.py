@@ -10,10 +10,12 @@ import pytest
 import torch
 
 from dgno.errors import ConfigError
+from dgno.optics.blur import SpatiallyVaryingBlur
+from dgno.optics.exposure import NO_NOISE, Exposure
 from dgno.optics.fields import FIELDS
 from dgno.optics.noise import poisson_gaussian
 from dgno.optics.psf import gaussian, standard_deviation
-from dgno.optics.simulate import FAMILIES, BlurRange, Exposure, common_levels, draw_exposure
+from dgno.optics.simulate import FAMILIES, BlurRange, SigmaOptics, common_levels
 
 
 @pytest.mark.parametrize("kind", FIELDS)
@@ -49,16 +51,17 @@ def test_noise_has_the_variance_it_is_told(photons: float, read_noise: float) ->
 def test_exposures_keep_their_ranges_and_come_back(seed: int) -> None:
     ranges = BlurRange(sigma=(0.6, 4.0), spread=2.0, photons=(500, 5000), read_noise=(0.001, 0.01))
     scene = torch.rand(3, 50, 60, generator=torch.Generator().manual_seed(seed))
-    a, b = (draw_exposure((50, 60), ranges, np.random.default_rng(seed)) for _ in range(2))
+    a, b = (ranges.draw((50, 60), np.random.default_rng(seed)) for _ in range(2))
     assert torch.equal(a.of(scene), b.of(scene))
-    assert a.sigma.min() >= 0.6 - 1e-6
-    assert a.sigma.max() <= min(4.0, 2.0 * float(a.sigma.min())) + 1e-5
-    assert 500 <= a.photons <= 5000
+    sigma = a.optics.maps()["sigma"]
+    assert sigma.min() >= 0.6 - 1e-6
+    assert sigma.max() <= min(4.0, 2.0 * float(sigma.min())) + 1e-5
+    assert 500 <= a.camera.photons <= 5000
 
 
 def test_planes_of_one_exposure_have_noise_of_their_own() -> None:
     """The same blur; noise that correlates as independent noise does, and comes back. Plane 0 is the default."""
-    exposure = draw_exposure((60, 60), BlurRange(), np.random.default_rng(0))
+    exposure = BlurRange().draw((60, 60), np.random.default_rng(0))
     scene = torch.full((1, 60, 60), 0.5)
     planes = [exposure.of(scene, plane) for plane in range(4)]
     assert torch.equal(planes[0], exposure.of(scene))
@@ -71,13 +74,14 @@ def test_planes_of_one_exposure_have_noise_of_their_own() -> None:
 
 def test_an_exposure_tells_what_was_drawn() -> None:
     """The kind of the map, which is the one of the range if there is one alone; and what lies beyond the border."""
-    kinds = {draw_exposure((9, 9), BlurRange(), np.random.default_rng(i)).field for i in range(40)}
-    assert kinds == set(BlurRange().fields)
-    exposure = draw_exposure((9, 9), BlurRange(fields=("tilted",)), np.random.default_rng(0))
-    assert (exposure.field, exposure.boundary) == ("tilted", "reflect")
-    assert exposure.blur().boundary == "reflect"
-    assert exposure.blur().reading == exposure.reading == "gather"
-    blur = Exposure(exposure.sigma, 0.25, 1e3, 0.0, 0, boundary="zero", reading="scatter").blur()
+    facts = [BlurRange().draw((9, 9), np.random.default_rng(i)).facts(1) for i in range(40)]
+    assert {fact["field"] for fact in facts} == set(BlurRange().fields)
+    ranges = BlurRange(fields=("tilted",), boundary="zero", reading="scatter")
+    exposure = ranges.draw((9, 9), np.random.default_rng(0))
+    told = exposure.facts(1)
+    assert (told["field"], told["boundary"], told["reading"]) == ("tilted", "zero", "scatter")
+    blur = exposure.optics.blur(1)
+    assert isinstance(blur, SpatiallyVaryingBlur)
     assert (blur.boundary, blur.reading) == ("zero", "scatter")
 
 
@@ -85,7 +89,7 @@ def test_an_exposure_tells_what_was_drawn() -> None:
 def test_no_blur_leaves_the_noise_alone(kind: str) -> None:
     ranges = BlurRange(sigma=(0.0, 0.0), fields=(kind,), photons=(1e12, 1e12), read_noise=(0.0, 0.0))
     scene = torch.rand(1, 30, 30, generator=torch.Generator().manual_seed(0))
-    exposure = draw_exposure((30, 30), ranges, np.random.default_rng(0))
+    exposure = ranges.draw((30, 30), np.random.default_rng(0))
     torch.testing.assert_close(exposure.of(scene), scene, atol=1e-5, rtol=0)
 
 
@@ -94,7 +98,7 @@ def test_the_whole_range_is_spanned_where_asked_for(seed: int) -> None:
     """As in the paper's controlled experiment; else a part of it."""
     ranges = BlurRange(sigma=(0.6, 13.0), fields=("smooth", "tilted"), whole_range=True)
     whole, part = (
-        draw_exposure((40, 50), r, np.random.default_rng(seed)).sigma for r in (ranges, BlurRange(sigma=(0.6, 13.0)))
+        r.draw_optics((40, 50), np.random.default_rng(seed)).sigma for r in (ranges, BlurRange(sigma=(0.6, 13.0)))
     )
     assert (float(whole.min()), float(whole.max())) == (pytest.approx(0.6), pytest.approx(13.0))
     assert part.max() <= 3 * part.min() * (1 + 1e-5)
@@ -103,7 +107,7 @@ def test_the_whole_range_is_spanned_where_asked_for(seed: int) -> None:
 def test_both_families_have_the_variance_they_are_told() -> None:
     """sigma^2 + 1/12, integrated over the pixels; a Gaussian is higher in its middle than a disk."""
     sigma = torch.full((9, 9), 3.0)
-    disk, bell = (Exposure(sigma, 0.25, 1e3, 0.0, 0, psf=psf).blur().mean_psf().numpy() for psf in FAMILIES)
+    disk, bell = (SigmaOptics(sigma, psf).mean_psf() for psf in FAMILIES)
     for psf in (disk, bell):
         assert standard_deviation(psf) ** 2 == pytest.approx(9 + 1 / 12, rel=0.01)
     assert bell.max() > 1.5 * disk.max()
@@ -116,8 +120,8 @@ def test_both_families_have_the_variance_they_are_told() -> None:
 
 def test_light_without_noise() -> None:
     scene = torch.rand(1, 30, 30, generator=torch.Generator().manual_seed(0))
-    exposure = Exposure(torch.full((30, 30), 2.0), 0.25, math.inf, 0.0, 0)
-    assert torch.equal(exposure.of(scene), exposure.blur().apply(scene))
+    optics = SigmaOptics(torch.full((30, 30), 2.0))
+    assert torch.equal(Exposure(optics, NO_NOISE, 0).of(scene), optics.blur().apply(scene))
 
 
 @pytest.mark.parametrize(("wrong", "message"), [

@@ -80,9 +80,8 @@ def test_an_interrupted_run_ends_like_an_unbroken_one(config: TrainConfig, run_f
     assert_same_run(config.out, broken.out)
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_a_killed_run_ends_like_an_unbroken_one(run_folder: Path, seed: int) -> None:
-    """SIGKILL at a random moment, in a process of its own; then resumed here."""
+def test_a_killed_command_ends_like_an_unbroken_run(run_folder: Path) -> None:
+    """SIGKILL, in a process of its own; then resumed here."""
     config = load_config(run_folder / "config.toml")
     train(config)
     killed = replace(config, out=run_folder / "killed")
@@ -100,7 +99,7 @@ def test_a_killed_run_ends_like_an_unbroken_one(run_folder: Path, seed: int) -> 
     with subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as child:
         while not list(killed.out.glob("checkpoints/step-*")) and child.poll() is None:
             time.sleep(0.01)
-        time.sleep(0.13 * seed)
+        time.sleep(0.13)
         os.kill(child.pid, signal.SIGKILL)
     assert not (killed.out / "weights.safetensors").exists()
     train(killed, resume=True)

@@ -124,11 +124,27 @@ def test_relative_paths_start_at_the_configuration(run_folder: Path) -> None:
     assert with_init("fluorescence-nano").init == Path("fluorescence-nano")
 
 
-@pytest.mark.parametrize("text", ["seed = ", "a = 1\na = 2", "\x00"])
+@pytest.mark.parametrize("text", [
+    "seed = ", "a = 1\na = 2", "\x00", "a = " + "[" * 5000 + "]" * 5000, "a = " + "{a = " * 5000 + "1" + "}" * 5000,
+    "seed = " + "1" * 5000,
+], ids=["no value", "twice", "binary", "deep arrays", "deep tables", "long number"])  # fmt: skip
 def test_broken_toml(tmp_path: Path, text: str) -> None:
     (tmp_path / "c.toml").write_text(text)
     with pytest.raises(ConfigError, match="cannot read the configuration"):
         load_config(tmp_path / "c.toml")
+
+
+def test_a_configuration_is_of_bounded_length(tmp_path: Path) -> None:
+    """One of 1 MiB is read; what is wrong in it is shown in part."""
+    file = tmp_path / "c.toml"
+    file.write_text('seed = "' + "x" * (2**20 - 9) + '"')
+    assert file.stat().st_size == 2**20
+    with pytest.raises(ConfigError, match=r"seed is 'xxx.*, wanted int") as caught:
+        load_config(file)
+    assert len(str(caught.value)) < 1000
+    file.write_text(file.read_text() + "\n")
+    with pytest.raises(ConfigError, match=r"too long for a configuration.*more than 1048576 bytes"):
+        load_config(file)
 
 
 def test_the_learning_rate_rises_and_falls(run_folder: Path) -> None:

@@ -2,44 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import random
-from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from checkpoints import TINY, TINY_FACE, tiny_network
-from safetensors import safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from weight_files import CARD, parts_of
 
-from dgno.errors import CheckpointError, CheckpointMismatch, CorruptCheckpoint, OutputError, UnknownWeights
+from dgno.errors import CheckpointError, CorruptCheckpoint, OutputError, UnknownWeights
 from dgno.networks.presets import NETWORKS, build
 from dgno.weights import store
 from dgno.weights.store import Card, digest, load_weights, parameters, read_weights, save_weights
-
-CARD = Card(TINY, image="fluorescence", normalization="percentile", halo=48, training={"steps": 10, "blur": [0.6, 4]})
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    """Weights of a tiny network."""
-    return save_weights(tmp_path / "tiny.safetensors", tiny_network().state_dict(), CARD)
-
-
-def parts_of(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
-    with safe_open(path, framework="pt") as opened:
-        return dict(opened.metadata()), {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-
-
-def with_header(path: Path, header: Mapping[str, str]) -> Path:
-    """The file with entries of its header replaced, the hash as it was."""
-    before, tensors = parts_of(path)
-    save_file(tensors, path, metadata={k: v for k, v in (before | header).items() if v})
-    return path
 
 
 @pytest.mark.parametrize("config", [TINY, TINY_FACE, NETWORKS["nano-cell"]], ids=["cell", "face", "nano"])
@@ -84,17 +61,6 @@ def test_a_failed_save_leaves_what_was_there(file: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert file.read_bytes() == before
     assert list(file.parent.iterdir()) == [file]
-
-
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64], ids=str)
-def test_other_float_types_load_as_float32(dtype: torch.dtype, tmp_path: Path) -> None:
-    """Weights stored in half, brain or double precision become float32, within the precision of what was stored."""
-    network = tiny_network()
-    stored = {name: tensor.to(dtype) for name, tensor in network.state_dict().items()}
-    loaded, _ = load_weights(save_weights(tmp_path / "w.safetensors", stored, CARD))
-    for name, tensor in loaded.state_dict().items():
-        assert tensor.dtype == torch.float32
-        assert torch.equal(tensor, stored[name].float())
 
 
 def test_names_find_embedded_weights(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,12 +140,6 @@ def test_every_flipped_bit_is_found(file: Path) -> None:
     assert harmless < len(positions) / 10
 
 
-def test_a_card_cannot_make_a_huge_network(file: Path) -> None:
-    """A card that names a network of many terabytes is a mismatch: shapes are compared before memory is taken."""
-    with pytest.raises(CheckpointMismatch, match=r"differences: "):
-        load_weights(with_card(file, asdict(replace(CARD, network=replace(TINY, width=2**22)))))
-
-
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_weights_that_are_not_finite_are_refused(value: float, tmp_path: Path) -> None:
     """One NaN or infinity anywhere is an error that names the tensor."""
@@ -191,93 +151,6 @@ def test_weights_that_are_not_finite_are_refused(value: float, tmp_path: Path) -
     save_file(tensors, path, metadata=header)
     with pytest.raises(CorruptCheckpoint, match=r"lifting\.latent\.0\.scan\.scan\.D"):
         load_weights(path)
-
-
-@pytest.mark.parametrize("key", ["format", "schema", "card", "sha256"])
-def test_every_entry_of_the_header_is_needed(file: Path, key: str) -> None:
-    """A header without one of its four entries is refused."""
-    with pytest.raises(CheckpointError):
-        load_weights(with_header(file, {key: ""}))
-
-
-def test_plain_safetensors_are_not_weights(file: Path, tmp_path: Path) -> None:
-    """A safetensors file without our header is told apart from a broken one."""
-    save_file({"x": torch.zeros(3)}, tmp_path / "x.safetensors")
-    with pytest.raises(CheckpointMismatch, match="without the header"):
-        load_weights(tmp_path / "x.safetensors")
-
-
-@pytest.mark.parametrize("schema", [str(store.SCHEMA + 1), "999", "-1", "1.0", "one", "1 "])
-def test_newer_weights_are_refused(file: Path, schema: str) -> None:
-    """A schema beyond ours, or none, is refused with the advice to upgrade."""
-    with pytest.raises(CheckpointMismatch, match="upgrade"):
-        load_weights(with_header(file, {"schema": schema}))
-
-
-@pytest.mark.parametrize(
-    "change", [{"halo": 0}, {"normalization": "range"}, {"image": "bright field"}, {"training": {}}]
-)
-def test_a_changed_card_is_found(file: Path, change: dict[str, Any]) -> None:
-    """The hash covers the card: facts that were changed by hand are damage."""
-    with pytest.raises(CorruptCheckpoint, match="hash"):
-        load_weights(with_header(file, {"card": json.dumps(asdict(CARD) | change)}))
-
-
-def with_card(path: Path, card: object) -> Path:
-    """The file with another card and the hash that fits, as a forger would write it."""
-    _, tensors = parts_of(path)
-    text = card if isinstance(card, str) else json.dumps(card, sort_keys=True)
-    return with_header(path, {"card": text, "sha256": digest(text, tensors)})
-
-
-@pytest.mark.parametrize(
-    "card",
-    [
-        "",
-        "{",
-        "[]",
-        "null",
-        "3",
-        '"text"',
-        "{}",
-        '{"network": 3}',
-        '{"network": []}',
-        '{"network": "text"}',
-        '{"network": {}}',
-        '{"network": {"blocks": 3}}',
-        "[" * 100_000,
-        asdict(CARD) | {"network": asdict(TINY) | {"flux": "strange"}},
-        asdict(CARD) | {"network": asdict(TINY) | {"strange": 1}},
-        asdict(CARD) | {"network": asdict(TINY) | {"width": "8"}},
-        asdict(CARD) | {"network": asdict(TINY) | {"width": 8.0}},
-        asdict(CARD) | {"strange": 1},
-        asdict(CARD) | {"halo": "far"},
-        asdict(CARD) | {"halo": -16},
-        asdict(CARD) | {"normalization": "strange"},
-    ],
-    ids=lambda card: str(card)[-40:],
-)
-def test_cards_that_say_nothing_are_refused(file: Path, card: object) -> None:
-    """A card that is no JSON, or not of our fields and types, is corrupt even where the hash fits."""
-    with pytest.raises(CorruptCheckpoint):
-        load_weights(with_card(file, card))
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        replace(TINY, width=16),
-        replace(TINY, blocks=(1, 2, 1, 1)),
-        replace(TINY, channels=3),
-        replace(TINY, flux="central"),
-    ],
-)
-def test_a_card_of_another_network_is_refused(file: Path, other: Any) -> None:
-    """Tensors that are not those of the network on the card are a mismatch that names the first differences."""
-    with pytest.raises(CheckpointMismatch, match=r"differences: ") as error:
-        load_weights(with_card(file, asdict(replace(CARD, network=other))))
-    assert error.value.path == file
-    assert error.value.why.count(";") <= 5
 
 
 def test_changed_tensors_are_found(file: Path) -> None:

@@ -8,7 +8,19 @@ from typing import Annotated
 import typer
 
 from dgno.cli.console import print_json, print_table, progress_bar, say
-from dgno.cli.options import Debug, Json, Quiet
+from dgno.cli.options import (
+    Channel,
+    Debug,
+    Json,
+    Layout,
+    Planes,
+    Quiet,
+    Seed,
+    SharpPlane,
+    SplitBy,
+    SplitFile,
+    make_reading,
+)
 from dgno.errors import BatchFailed
 
 SHOWN = 10  # names of a list that the table shows; all are in the JSON
@@ -16,22 +28,36 @@ SHOWN = 10  # names of a list that the table shows; all are in the JSON
 
 def check_data(
     data: Annotated[Path, typer.Argument(help="Folder of the data set, or its CSV manifest.", show_default=False)],
-    layout: Annotated[str, typer.Option(help="How it lies on disk: auto, or a name; a wrong one lists them.")] = "auto",
+    layout: Layout = "auto",
+    channel: Channel = "",
+    planes: Planes = "",
+    sharp_plane: SharpPlane = None,
+    split_file: SplitFile = None,
+    split_by: SplitBy = None,
+    seed: Seed = None,
     json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """Look at a data set: pairs, sizes, types, groups, constant and unreadable images, shifts, leaks between splits.
 
-    Exit status 7 if an image is unreadable, a pair does not fit, or something stands in two splits.
+    With --split-file, --split-by or --seed the set is divided as `dgno train` would do. Exit status 7 if an image
+    is unreadable, a pair does not fit, or something stands in two splits.
 
     Example: dgno check-data pairs --layout folder-pair
+    BBBC006: dgno check-data BBBC006 --channel w1 --split-by group
     """
     from dgno.data.inspection import inspect
-    from dgno.data.layouts import LAYOUTS, read_layout
+    from dgno.data.layouts import LAYOUTS
     from dgno.data.records import unused_files
 
-    name, records = read_layout(data, layout)
+    reading = make_reading(
+        layout, channel=channel, planes=planes, sharp_plane=sharp_plane, split_file=split_file, split_by=split_by,
+        seed=seed,
+    )  # fmt: skip
+    is_divided = split_file is not None or split_by is not None or seed is not None
+    name = reading.layout_of(data)
+    records = reading.divided(data) if is_divided else reading.records(data)
     with progress_bar("reading", quiet=quiet or json) as progress:
         found = inspect(records, samples=LAYOUTS[name].samples, progress=progress)
     unused = [str(path) for path in unused_files(data if data.is_dir() else data.parent, records)]

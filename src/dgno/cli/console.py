@@ -7,7 +7,11 @@ import json
 import math
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TextIO
+
+from dgno.errors import DgnoWarning
 
 RESEARCH_USE = "For research use only. Not for clinical diagnosis."
 
@@ -69,6 +73,29 @@ def _is_number(value: object) -> bool:
     except ValueError:
         return False
     return True
+
+
+@contextlib.contextmanager
+def remarks_told(*, quiet: bool = False) -> Iterator[None]:
+    """Meanwhile what dgno warns of is one line on stderr, each time."""
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if issubclass(category, DgnoWarning):
+            say(f"dgno: warning: {message}", quiet=quiet)
+        else:
+            others(message, category, filename, lineno, file, line)
+
+    with warnings.catch_warnings():
+        others, warnings.showwarning = warnings.showwarning, show
+        warnings.simplefilter("always", DgnoWarning)
+        yield
 
 
 @contextlib.contextmanager

@@ -8,10 +8,14 @@ import os
 import platform
 from collections.abc import Mapping
 from dataclasses import fields
+from typing import Annotated
+
+import typer
 
 from dgno import __version__
 from dgno.cli.console import print_json, print_table
-from dgno.cli.options import Debug, Json, Quiet
+from dgno.cli.options import MAX_PIXELS, Debug, Json, Quiet
+from dgno.io.limits import DEFAULT_LIMITS, Limits
 
 LIBRARIES = (
     "torch",
@@ -36,7 +40,12 @@ OPTIONAL = {
 }
 
 
-def doctor(json: Json = False, quiet: Quiet = False, debug: Debug = False) -> None:
+def doctor(
+    json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+    max_pixels: Annotated[int, typer.Option(envvar=MAX_PIXELS, hidden=True, min=1)] = DEFAULT_LIMITS.pixels,
+) -> None:
     """Show what this machine has: libraries, devices, kernels in use and why, codecs, limits.
 
     Example: dgno doctor --json
@@ -51,7 +60,7 @@ def doctor(json: Json = False, quiet: Quiet = False, debug: Debug = False) -> No
             name: "installed" if importlib.util.find_spec(name) else f"not installed: pip install 'dgno[{extra}]'"
             for name, extra in OPTIONAL.items()
         },
-        "limits": _limits(),
+        "limits": _limits(max_pixels),
         "weights, MB": _weights(),
     }
     if json:
@@ -125,10 +134,9 @@ def _codecs() -> dict[str, object]:
     }
 
 
-def _limits() -> dict[str, float]:
-    from dgno.io.limits import Limits
-
-    limits = Limits()
+def _limits(max_pixels: int) -> dict[str, float]:
+    """What `dgno restore` refuses, as the environment has it."""
+    limits = Limits(pixels=max_pixels)
     return {field.name.replace("_", " "): getattr(limits, field.name) for field in fields(limits)}
 
 

@@ -3,16 +3,35 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dgno.cli.console import print_json, print_table, progress_bar, say
-from dgno.cli.options import Debug, Device, Json, Quiet, Threads
+from dgno.cli.options import (
+    Channel,
+    Debug,
+    Device,
+    Json,
+    Layout,
+    Planes,
+    Quiet,
+    Seed,
+    SharpPlane,
+    SplitBy,
+    SplitFile,
+    Threads,
+    make_reading,
+)
+
+if TYPE_CHECKING:
+    from dgno.data.reading import Reading
+    from dgno.data.records import Record
+    from dgno.evaluation.summaries import Summary
 
 
 def evaluate(
-    data: Annotated[Path, typer.Argument(help="Folder with blurred/ and sharp/.", show_default=False)],
+    data: Annotated[Path, typer.Argument(help="Folder of pairs or data set, or its manifest.", show_default=False)],
     weights: Annotated[list[str] | None, typer.Option(help="Weights by name or path; may be repeated.")] = None,
     method: Annotated[list[str] | None, typer.Option(help="wiener or richardson-lucy, with the true mean PSF.")] = None,
     external: Annotated[
@@ -21,6 +40,16 @@ def evaluate(
     ] = None,
     external_minutes: Annotated[float, typer.Option(help="Time limit of each external command.", min=0.0)] = 60.0,
     protocol: Annotated[str, typer.Option(help="How images are compared; see docs/protocols.md.")] = "dgno",
+    measure: Annotated[list[str] | None, typer.Option(help="More measures, or all; may be repeated.")] = None,
+    lpips: Annotated[Path | None, typer.Option(help="Weights of LPIPS; see docs/evaluating.md.")] = None,
+    layout: Layout = "auto",
+    channel: Channel = "",
+    planes: Planes = "",
+    sharp_plane: SharpPlane = None,
+    split: Annotated[str, typer.Option(help="test, val, train or all; auto: test where there is one.")] = "auto",
+    split_file: SplitFile = None,
+    split_by: SplitBy = None,
+    seed: Seed = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for scores.csv and plots.")] = None,
     device: Device = "auto",
     threads: Threads = None,
@@ -30,28 +59,55 @@ def evaluate(
 ) -> None:
     """Compare restorers on blurred and sharp images: mean PSNR and SSIM by a named protocol.
 
+    Of a data set with splits, its test split. With --split-file, --split-by or --seed it is divided as `dgno train`
+    would do.
+
     Example: dgno evaluate pairs --weights fluorescence-nano --method wiener -o report
     """
-    from dataclasses import asdict
-
-    from dgno.data.pairs import find_pairs
-    from dgno.evaluation import compare, methods, report
+    from dgno.evaluation import compare, measures, methods, report, summaries
     from dgno.evaluation.protocols import protocol_named
 
     if threads:
         import torch
 
         torch.set_num_threads(threads)
-    by, pairs = protocol_named(protocol), find_pairs(data)
+    by = protocol_named(protocol)
+    wanted = measures.chosen_measures(measure or [], by, lpips=lpips)
+    reading = make_reading(
+        layout, channel=channel, planes=planes, sharp_plane=sharp_plane, split_file=split_file, split_by=split_by,
+        seed=seed,
+    )  # fmt: skip
+    part, records = _records(reading, data, split, is_divided=split_by is not None or seed is not None)
     chosen = methods.by_name(weights or [], method or [], device=device)
-    chosen = methods.with_external(chosen, external or [], pairs, minutes=external_minutes)
+    chosen = methods.with_external(chosen, external or [], records, minutes=external_minutes)
     with progress_bar("evaluating", quiet=quiet) as progress:
-        scores = compare.compare(pairs, chosen, protocol=by, progress=progress)
-    summary = compare.summarise(scores)
-    written = report.write_report(out, pairs, scores, chosen, by) if out else ()
-    if json:
-        print_json({"protocol": by.name, "summary": [asdict(line) for line in summary]})
-        return
-    print_table(compare.COLUMNS, [compare.table_row(line) for line in summary], title=f"{data}, protocol {by.name}")
-    if out:
+        scores = compare.compare(records, chosen, protocol=by, measures=wanted, progress=progress)
+    summary = summaries.summarise(scores)
+    written = report.write_report(out, records, scores, chosen, by) if out else ()
+    _print(summary, by.name, f"{data}, split {part}" if part else str(data), split=part, json=json, quiet=quiet)
+    if out and not json:
         say(f"{out}: {', '.join(written)}", quiet=quiet)
+
+
+def _print(summary: list[Summary], protocol: str, place: str, *, split: str, json: bool, quiet: bool) -> None:
+    from dataclasses import asdict
+
+    from dgno.evaluation.summaries import skipped, table
+
+    if json:
+        print_json({"protocol": protocol, "split": split, "summary": [asdict(line) for line in summary]})
+        return
+    print_table(*table(summary), title=f"{place}, protocol {protocol}")
+    for remark in skipped(summary):
+        say(remark, quiet=quiet)
+
+
+def _records(reading: Reading, data: Path, split: str, *, is_divided: bool) -> tuple[str, list[Record]]:
+    """The split that is compared, "" for everything, and its pairs."""
+    if split == "all":
+        return "", reading.records(data)
+    if split != "auto":
+        return split, reading.records(data, split)
+    records = reading.divided(data) if is_divided else reading.records(data)
+    test = [record for record in records if record.split == "test"]
+    return ("test", test) if test else ("", records)

@@ -15,8 +15,8 @@ from types import FrameType
 import typer
 
 from dgno import __version__
-from dgno.cli import check_data, doctor, evaluate, import_weights, models, restore, simulate, train
-from dgno.cli.console import print_json
+from dgno.cli import bench, check_data, doctor, evaluate, import_weights, models, restore, simulate, train
+from dgno.cli.console import print_json, remarks_told
 from dgno.errors import DgnoError
 
 app = typer.Typer(
@@ -33,6 +33,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "train": train.train,
     "check-data": check_data.check_data,
     "evaluate": evaluate.evaluate,
+    "bench": bench.bench,
     "models": models.models,
     "import-weights": import_weights.import_weights,
     "doctor": doctor.doctor,
@@ -72,7 +73,8 @@ def status_of(arguments: list[str]) -> int:
     arguments = arguments or ["--help"]
     as_json, debug = "--json" in arguments, "--debug" in arguments
     try:
-        return int(app(arguments, standalone_mode=False) or 0)
+        with remarks_told(quiet=not {"--quiet", "-q"}.isdisjoint(arguments)):
+            return int(app(arguments, standalone_mode=False) or 0)
     except DgnoError as error:
         return _report(error.code, str(error), error.exit_status, error.as_json() if as_json else None, debug)
     except Stopped as stopped:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dgno.cli.console import RESEARCH_USE, print_json, progress_bar, say
-from dgno.cli.options import Debug, Device, Inputs, Json, Overwrite, Quiet, Threads
+from dgno.cli.options import Debug, Device, Inputs, Json, MaxPixels, Overwrite, Quiet, Threads
 from dgno.errors import BatchFailed
+from dgno.io.limits import DEFAULT_LIMITS
+from dgno.restoration import TILE_SIZE
+
+if TYPE_CHECKING:
+    from dgno.restoration.options import RestoreOptions
 
 Weights = Annotated[str, typer.Option(help="Name or file. By default chosen from the image.", show_default=False)]
 Output = Annotated[
@@ -20,9 +25,21 @@ Normalize = Annotated[str, typer.Option(help="auto, range, percentile, minmax, o
 Tile = Annotated[int, typer.Option(help="Side of the tiles in px; 0 takes whole images.", min=0)]
 Overlap = Annotated[int | None, typer.Option(help="Context around a tile in px. By default the weights' own.", min=0)]
 Format = Annotated[str, typer.Option("--format", help="same, ome-tiff or png.")]
+Method = Annotated[
+    str, typer.Option(help="dgno: by the network of --weights. Others are only compared yet, by `dgno evaluate`.")
+]
+Route = Annotated[str, typer.Option(help="off: all images are restored, whole. Choosing by the blur is not there yet.")]
+Precision = Annotated[str, typer.Option(help="fp32 or bf16.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Skip outputs that are complete already.")]
+Pages = Annotated[
+    str, typer.Option(help="all, or a list like 0,4-7: the planes of a file to restore; others stay as they are.")
+]
+PixelSize = Annotated[float | None, typer.Option(help="Of the outputs, um. By default the inputs'.")]
+AllowLabels = Annotated[bool, typer.Option("--allow-labels", help="Restore images that look like labels.")]
+FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop at the first image that fails.")]
+Seed = Annotated[int, typer.Option(help="Changes nothing: restoring draws no random numbers.")]
 Channels = Annotated[str, typer.Option(help="all, a list like 0,2, or replicate (gray image, colour weights).")]
 NonFinite = Annotated[str, typer.Option(help="What to do with NaN pixels: refuse, inpaint or mask.")]
-MaxPixels = Annotated[int, typer.Option(envvar="DGNO_MAX_PIXELS", help="Refuse images with more pixels.", min=1)]
 MaxMemory = Annotated[float | None, typer.Option(help="GB that the tiles may take.", min=0.1)]
 
 
@@ -30,25 +47,26 @@ def restore(
     inputs: Inputs,
     out: Output,
     weights: Weights = "auto",
-    method: Annotated[str, typer.Option(help="dgno.")] = "dgno",
-    route: Annotated[str, typer.Option(help="off.")] = "off",
+    method: Method = "dgno",
+    route: Route = "off",
     normalize: Normalize = "auto",
-    tile: Tile = 1024,
+    tile: Tile = TILE_SIZE,
     overlap: Overlap = None,
     device: Device = "auto",
-    precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
+    precision: Precision = "fp32",
     threads: Threads = None,
     max_memory: MaxMemory = None,
-    max_pixels: MaxPixels = 2**29,
-    resume: Annotated[bool, typer.Option("--resume", help="Skip outputs that are complete already.")] = False,
+    max_pixels: MaxPixels = DEFAULT_LIMITS.pixels,
+    resume: Resume = False,
     overwrite: Overwrite = False,
     output_format: Format = "same",
     channels: Channels = "all",
-    pixel_size: Annotated[float | None, typer.Option(help="Of the outputs, um. By default the inputs'.")] = None,
+    pages: Pages = "all",
+    pixel_size: PixelSize = None,
     nonfinite: NonFinite = "refuse",
-    allow_labels: Annotated[bool, typer.Option("--allow-labels", help="Restore images that look like labels.")] = False,
-    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first image that fails.")] = False,
-    seed: Annotated[int, typer.Option(help="Kept with the output; restoring draws nothing.")] = 0,
+    allow_labels: AllowLabels = False,
+    fail_fast: FailFast = False,
+    seed: Seed = 0,
     json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -57,8 +75,6 @@ def restore(
 
     Example: dgno restore blurred.tif -o restored.tif
     """
-    from dgno.restoration.batch import REPORT, Outcome
-    from dgno.restoration.files import restore_files
     from dgno.restoration.options import RestoreOptions
 
     options = RestoreOptions(
@@ -77,12 +93,19 @@ def restore(
         overwrite=overwrite,
         output_format=output_format,
         channels=channels,
+        pages=pages,
         pixel_size=pixel_size,
         nonfinite=nonfinite,
         allow_labels=allow_labels,
         fail_fast=fail_fast,
         seed=seed,
     )
+    _restore(inputs, out, options, json=json, quiet=quiet)
+
+
+def _restore(inputs: list[Path], out: Path, options: RestoreOptions, *, json: bool, quiet: bool) -> None:
+    from dgno.restoration.batch import REPORT, Outcome
+    from dgno.restoration.files import restore_files
 
     def tell(outcome: Outcome) -> None:
         say(outcome.as_line(), quiet=json or (quiet and outcome.status != "failed"))

@@ -5,6 +5,8 @@
                             "spatially varying Gaussian"). The correlation length of the map is a sixth of the image
     ...-voronoi             the same with sharp steps of sigma
     s2                      sharp images of BBBC006 w1, Gaussian, sigma 0.6 to 13 px, smooth
+    s3                      the middle square, of even side, of sharp images of BBBC006 w1, blurred by an aberrated
+                            lens (paper: "Seidel"); the coefficients are ours, see `LENS`
 
 Where the paper says nothing, the choice is ours: sizes and shapes (`dgno.data.shapes`), the maps, gather reading,
 reflected border, Gaussians integrated over the pixels. Numbers of the paper are therefore to be compared with care.
@@ -13,19 +15,25 @@ reflected border, Gaussians integrated over the pixels. Numbers of the paper are
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
+from jaxtyping import Float
+from torch import Tensor
 
 from dgno.checks import refuse_choice, refuse_count
 from dgno.data.shapes import draw_shapes
 from dgno.data.simulated import ManifestLine, NamedScene, file_scenes, refuse_written, unique_names, write_scenes
 from dgno.errors import ConfigError
+from dgno.optics.diffraction import Microscope
+from dgno.optics.exposure import NO_NOISE, Exposure, Scene
 from dgno.optics.fields import Field, Shape, correlated, voronoi
-from dgno.optics.simulate import Exposure
+from dgno.optics.lens import LensRange
+from dgno.optics.seidel import Seidel
+from dgno.optics.simulate import SigmaOptics
 
 SIDE = 256  # px of the scenes of S1
 COUNT = 50  # as in the paper
@@ -47,15 +55,46 @@ class GaussianField:
     def draw(self, shape: Shape, rng: np.random.Generator) -> Exposure:
         """An exposure of a scene of this shape."""
         sigma = self.field(shape, self.low, self.high, rng)
-        return Exposure(sigma, 0.0, math.inf, 0.0, 0, field=self.field.__name__, psf="gaussian")
+        optics = SigmaOptics(sigma, psf="gaussian", field=self.field.__name__)
+        return Exposure(optics, NO_NOISE, noise_seed=0)
+
+
+@dataclass(frozen=True)
+class LensField:
+    """The blur of a lens, the same for all images, without noise."""
+
+    optics: LensRange
+
+    def draw(self, shape: Shape, rng: np.random.Generator) -> Exposure:
+        """An exposure of a scene of this shape."""
+        return Exposure(self.optics.draw_optics(shape, rng), NO_NOISE, noise_seed=0)
+
+
+@runtime_checkable
+class Blurring(Protocol):
+    """`GaussianField` or `LensField`."""
+
+    def draw(self, shape: Shape, rng: np.random.Generator) -> Exposure:
+        """An exposure of a scene of this shape."""
+        ...
 
 
 @dataclass(frozen=True)
 class ControlledSet:
-    """How a set is blurred, and whether its scenes are drawn or come from files."""
+    """How a set is blurred, and whether its scenes are drawn or come from files, and which part of those."""
 
-    blur: GaussianField
+    blur: Blurring
     from_files: bool = False
+    square: bool = False
+
+
+# Ours, as the paper tells neither lens nor coefficients: a 20 x objective of NA 0.45 in blue light, with one and a half
+# waves of each aberration at the border of the field
+LENS = LensRange(
+    Microscope(numerical_aperture=0.45, wavelength=0.46, pixel_size=0.65),
+    Seidel(sphere=0.5, coma=1.5, astigmatism=1.5, field_curvature=1.5),
+    nodes=13,
+)
 
 
 SETS = {
@@ -64,6 +103,7 @@ SETS = {
     "s1-8-10-voronoi": ControlledSet(GaussianField(8, 10, voronoi)),
     "s1-0.6-13-voronoi": ControlledSet(GaussianField(0.6, 13, voronoi)),
     "s2": ControlledSet(GaussianField(0.6, 13), from_files=True),
+    "s3": ControlledSet(LensField(LENS), from_files=True, square=True),
 }
 
 
@@ -94,7 +134,7 @@ def write_set(
     generators = functools.partial(_generator, seed)
     if chosen.from_files:
         files = _first(sources, count, name)
-        scenes = _from_files(files, unique_names(files))
+        scenes = _from_files(files, unique_names(files), square=chosen.square)
         total = len(files)
     else:
         if sources:
@@ -128,6 +168,15 @@ def _first(sources: Sequence[Path], count: int | None, name: str) -> Sequence[Pa
     return sources[:count]
 
 
-def _from_files(files: Sequence[Path], names: Sequence[str]) -> Iterator[NamedScene]:
+def _from_files(files: Sequence[Path], names: Sequence[str], *, square: bool) -> Iterator[NamedScene]:
     for file, name in zip(files, names, strict=True):
-        yield from file_scenes(file, name, "auto")
+        for named in file_scenes(file, name, "auto"):
+            yield replace(named, scene=middle_square(named.scene)) if square else named
+
+
+def middle_square(scene: Scene) -> Float[Tensor, "c side side"]:
+    """The largest square of even side in the middle of a scene (c, h, w)."""
+    height, width = scene.shape[-2:]
+    side = min(height, width) // 2 * 2
+    top, left = (height - side) // 2, (width - side) // 2
+    return scene[:, top : top + side, left : left + side].contiguous()

@@ -58,8 +58,8 @@ def similarity(a: Fingerprint, b: Fingerprint) -> float:
     return max(float(ours @ turned.astype(np.float32).ravel()) for turned in turns(b.fine))
 
 
-def turns(grid: Float[np.ndarray, "n n"]) -> Iterator[Float[np.ndarray, "n n"]]:
-    """The eight flips and quarter turns of a grid."""
+def turns(grid: Shaped[np.ndarray, "h w *c"]) -> Iterator[Shaped[np.ndarray, "rows columns *c"]]:
+    """The eight flips and quarter turns of a grid or an image."""
     for quarters in range(4):
         turned = np.rot90(grid, quarters)
         yield turned

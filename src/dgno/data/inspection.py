@@ -12,13 +12,12 @@ import numpy as np
 from jaxtyping import Shaped
 
 from dgno.arrays import Image
-from dgno.data.fingerprints import fingerprint
 from dgno.data.focus import gray
-from dgno.data.leaks import Place, Seen, digest, find_leaks, places_of
+from dgno.data.leaks import Place, Seen, find_leaks, places_of
 from dgno.data.loading import plane_of, refuse_misfit
 from dgno.data.records import Record
 from dgno.data.registration import find_shift
-from dgno.errors import ConfigError, DgnoError, NonFiniteInput, printable
+from dgno.errors import ConfigError, DataLeak, DgnoError, NonFiniteInput, printable
 from dgno.io.image import read_image
 
 CENTRE = 512  # px of a side that the shift of a pair is found in
@@ -79,7 +78,7 @@ def inspect(
     found.images = len(seen) + len(failed)
     for leak in find_leaks(records, seen):
         path = leak.what[0] if leak.kind != "group" else None
-        found.problem(ConfigError(str(leak), path=path, hint="put all that belongs together into one split"))
+        found.problem(DataLeak(str(leak), path=path, hint="put all that belongs together into one split"))
     return found
 
 
@@ -94,7 +93,7 @@ def _plane(
         if place not in seen:
             if plane.dtype.kind == "f" and not np.isfinite(plane).all():
                 raise NonFiniteInput("NaN or infinite pixels", path=place[0], hint="replace or leave out the image")
-            seen[place] = Seen(digest(place[0]), fingerprint(plane))
+            seen[place] = Seen.of(place[0], plane)
             _note(found, place, image, plane)
     except DgnoError as error:
         failed.add(place)

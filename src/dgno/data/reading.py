@@ -81,9 +81,12 @@ class Reading:
         """All pairs, each with a split. Raises as `records` does, and ConfigError where only some name theirs."""
         return official(self._all(folder, draw=True))
 
-    def read(self, folder: Path) -> tuple[str, list[Record]]:
-        """The name of the layout, and all pairs of the data set with the splits that it has of its own."""
-        name = guess_layout(folder) if self.layout == "auto" else self.layout
+    def layout_of(self, folder: Path) -> str:
+        """The name of the layout: as it was given, or guessed."""
+        return guess_layout(folder) if self.layout == "auto" else self.layout
+
+    def _read(self, folder: Path) -> list[Record]:
+        name = self.layout_of(folder)
         layout = LAYOUTS[name]
         given = {key: value for key, none in NOT_GIVEN.items() if (value := getattr(self, key)) != none}
         if unknown := given.keys() - set(layout.options):
@@ -92,10 +95,10 @@ class Reading:
             raise ConfigError(f"layout {name} does not know the option", path=folder, why=why, hint="leave it out")
         if given.get("per_target") == 0:
             given["per_target"] = None
-        return name, layout.read(folder, **given)
+        return layout.read(folder, **given)
 
     def _all(self, folder: Path, *, draw: bool) -> list[Record]:
-        records = self.read(folder)[1]
+        records = self._read(folder)
         if self.split_file is not None:
             records = assign(records, read_splits(self.split_file), by=SPLIT_BY[self.split_by])
         elif draw and not any(record.split for record in records):

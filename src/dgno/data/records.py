@@ -16,6 +16,8 @@ from dgno.errors import ConfigError, MissingInput, NotAFile, UnreadableInput
 from dgno.io.output import FORMATS
 
 SPLITS = {"train": "train", "val": "val", "validation": "val", "valid": "val", "test": "test"}
+BLURRED = ("blurred", "blur", "input", "source")
+SHARP = ("sharp", "GT", "gt", "target", "clear")
 NO_SET = "the folder is no set of pairs"
 
 

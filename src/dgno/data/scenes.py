@@ -7,7 +7,7 @@ one would have seen.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -20,7 +20,8 @@ from skimage.transform import resize
 from dgno.checks import refuse_choice, refuse_interval, refuse_number
 from dgno.errors import ConfigError
 from dgno.io.image import read_image
-from dgno.optics.simulate import BlurRange, draw_exposure
+from dgno.optics.simulate import BlurRange
+from dgno.optics.srgb import in_linear_light
 
 Item = TypeVar("Item")
 Scene = Float[np.ndarray, "h w c"]
@@ -132,30 +133,18 @@ class SimulatedPairs:
         patch = _recoloured(patch, a, rng)
         linear = rng.random() < a.linear_light
         scene = torch.from_numpy(np.ascontiguousarray(patch.transpose(2, 0, 1), dtype=np.float32))
-        exposure = draw_exposure((scene.shape[1], scene.shape[2]), self.blur, rng)
+        exposure = self.blur.draw((scene.shape[1], scene.shape[2]), rng)
         blurred = in_linear_light(exposure.of, scene) if linear else exposure.of(scene)
         inside = (..., slice(MARGIN, -MARGIN), slice(MARGIN, -MARGIN))
         return blurred[inside], scene[inside]
 
 
-def in_linear_light(process: Callable[[torch.Tensor], torch.Tensor], scene: torch.Tensor) -> torch.Tensor:
-    """`process` applied to the light behind sRGB code values in [0, 1]; the result coded again."""
-    return srgb_encode(process(srgb_decode(scene.clamp(0, 1))).clamp(0, 1))
-
-
-def srgb_decode(x: torch.Tensor) -> torch.Tensor:
-    """sRGB code values in [0, 1] -> linear light (IEC 61966-2-1)."""
-    return torch.where(x <= 0.04045, x / 12.92, ((x.clamp_min(0.04045) + 0.055) / 1.055) ** 2.4)
-
-
-def srgb_encode(x: torch.Tensor) -> torch.Tensor:
-    """Linear light in [0, 1] -> sRGB code values (IEC 61966-2-1)."""
-    return torch.where(x <= 0.0031308, 12.92 * x, 1.055 * x.clamp_min(0.0031308) ** (1 / 2.4) - 0.055)
-
-
 def data_files(root: Path, sources: Sequence[Source]) -> list[list[Path]]:
-    """The files of every source, in order. Raises ConfigError for a source without any."""
-    found = [sorted(path for path in root.glob(source.files) if path.is_file()) for source in sources]
+    """The files of every source, in order, without hidden ones. Raises ConfigError for a source without any."""
+    found = [
+        sorted(path for path in root.glob(source.files) if path.is_file() and not path.name.startswith("."))
+        for source in sources
+    ]
     for source, files in zip(sources, found, strict=True):
         if not files:
             raise ConfigError(f"no images match {source.files!r} below {root}", hint="correct `data` or `files`")

@@ -2,8 +2,8 @@
 
 DIR/sharp/NAME.tif      the scene, float32 in [0, 1]
 DIR/blurred/NAME.tif    its image
-DIR/sigma/NAME.tif      the blur at every pixel, px
 DIR/psf/NAME.tif        the mean PSF
+DIR/sigma/NAME.tif      the blur at every pixel, px; or, for other optics, z/ (um) and motion/ (length in px, degrees)
 DIR/manifest.csv        one line a pair: all that was drawn
 """
 
@@ -11,15 +11,13 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from dgno.arrays import Image, from_tensor, percentile_affine, range_affine, to_tensor
 from dgno.checks import refuse_choice
@@ -27,9 +25,8 @@ from dgno.errors import ConfigError, OutputCollision, OutputError, OutputExists
 from dgno.io.atomic import write_atomically
 from dgno.io.image import read_image, write_image
 from dgno.metrics import psnr
-from dgno.optics.simulate import BlurRange, Exposure, draw_exposure
+from dgno.optics.exposure import Exposure, ExposureRange, Fact, Scene
 
-Scene = Float[Tensor, "c h w"]
 MANIFEST = "manifest.csv"
 SCALES = ("auto", "range", "percentile")
 
@@ -38,26 +35,17 @@ SCALES = ("auto", "range", "percentile")
 class ManifestLine:
     """What made one pair, and what came of it.
 
-    sigma_min, sigma_mean, sigma_max : px
-    photons, read_noise : at full scale; photons are infinite where they make no noise
-    field, boundary, reading, psf : see `dgno.optics.simulate.Exposure`
+    seed : of the whole set
+    facts : optics, camera and noise, as of `dgno.optics.exposure.Exposure.facts`
+    bank_error : largest error of interpolated PSFs at 64 random pixels, full scale 1; see `dgno.optics.bank_error`
     blurred_psnr : of the blurred image against the sharp one, dB for values in [0, 1]; infinite if they are equal
     """
 
     name: str
     source: str
     seed: int
-    sigma_min: float
-    sigma_mean: float
-    sigma_max: float
-    softness: float
-    photons: float
-    read_noise: float
-    noise_seed: int
-    field: str
-    boundary: str
-    reading: str
-    psf: str
+    facts: Mapping[str, Fact]
+    bank_error: float
     blurred_psnr: float
 
 
@@ -73,7 +61,7 @@ class NamedScene:
 def write_pairs(
     sources: Sequence[Path],
     out: Path,
-    ranges: BlurRange,
+    ranges: ExposureRange,
     *,
     seed: int = 0,
     scale: str = "auto",
@@ -100,8 +88,7 @@ def write_pairs(
             progress((i + 1) / len(sources))
 
     def draw(named: NamedScene, i: int) -> Exposure:
-        shape = (named.scene.shape[1], named.scene.shape[2])
-        return draw_exposure(shape, ranges, np.random.default_rng([seed, i]))
+        return ranges.draw((named.scene.shape[1], named.scene.shape[2]), np.random.default_rng([seed, i]))
 
     return write_scenes(scenes(), out, draw, seed=seed, overwrite=overwrite)
 
@@ -163,8 +150,8 @@ def file_scenes(source: Path, name: str, scale: str) -> Iterator[NamedScene]:
 
 
 def _write(out: Path, named: NamedScene, exposure: Exposure, blurred: Scene, *, overwrite: bool) -> None:
-    psf = exposure.blur().mean_psf().float()
-    parts = {"sharp": named.scene, "blurred": blurred, "sigma": exposure.sigma[None], "psf": psf[None]}
+    psf = torch.from_numpy(exposure.optics.mean_psf(named.scene.shape[0])).float()
+    parts = {"sharp": named.scene, "blurred": blurred, "psf": psf[None], **exposure.optics.maps()}
     for folder, values in parts.items():
         (out / folder).mkdir(parents=True, exist_ok=True)
         path = out / folder / f"{named.name}.tif"
@@ -175,14 +162,17 @@ def _as_image(values: Scene) -> Image:
     pixels = from_tensor(values[None])
     if pixels.shape[-1] == 1:
         return Image(np.ascontiguousarray(pixels[..., 0]), "YX")
+    if pixels.shape[-1] == 2:
+        return Image(np.ascontiguousarray(pixels.transpose(2, 0, 1)), "CYX")
     return Image(np.ascontiguousarray(pixels), "YXS")
 
 
 def _write_manifest(path: Path, lines: Sequence[ManifestLine]) -> None:
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, [field.name for field in fields(ManifestLine)])
+    rows = [_row(line) for line in lines]
+    writer = csv.DictWriter(text, list(dict.fromkeys(column for row in rows for column in row)))
     writer.writeheader()
-    writer.writerows(asdict(line) for line in lines)
+    writer.writerows(rows)
     data = text.getvalue().encode(errors="surrogateescape")
 
     def write(file: BinaryIO) -> None:
@@ -195,23 +185,16 @@ def _write_manifest(path: Path, lines: Sequence[ManifestLine]) -> None:
     write_atomically(path, write, check)
 
 
+def _row(line: ManifestLine) -> dict[str, Fact]:
+    result = {"bank_error": line.bank_error, "blurred_psnr": line.blurred_psnr}
+    return {"name": line.name, "source": line.source, "seed": line.seed, **line.facts, **result}
+
+
 def _line(named: NamedScene, seed: int, exposure: Exposure, blurred_psnr: float) -> ManifestLine:
-    sigma = exposure.sigma
-    smallest, mean, largest = (round(float(f(sigma)), 4) for f in (torch.min, torch.mean, torch.max))
-    return ManifestLine(
-        name=named.name,
-        source=named.source.name if named.source else "",
-        seed=seed,
-        sigma_min=smallest,
-        sigma_mean=mean,
-        sigma_max=largest,
-        softness=exposure.softness,
-        photons=round(exposure.photons, 2),
-        read_noise=round(exposure.read_noise, 6),
-        noise_seed=exposure.noise_seed,
-        field=exposure.field,
-        boundary=exposure.boundary,
-        reading=exposure.reading,
-        psf=exposure.psf,
-        blurred_psnr=round(blurred_psnr, 3),
-    )
+    facts = {
+        key: round(value, 6) if isinstance(value, float) else value
+        for key, value in exposure.facts(named.scene.shape[0]).items()
+    }
+    source = named.source.name if named.source else ""
+    error = float(f"{exposure.bank_error(named.scene, np.random.default_rng(seed)):.3g}")
+    return ManifestLine(named.name, source, seed, facts, bank_error=error, blurred_psnr=round(blurred_psnr, 3))

@@ -10,16 +10,17 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from dgno.arrays import Image
-from dgno.data.pairs import PairFiles
+from dgno.data.records import Record
 from dgno.errors import ConfigError, DgnoError, printable
-from dgno.io.image import read_image
+from dgno.evaluation.pairs import is_whole_file, read_pair
+from dgno.io.image import read_image, write_image
 
 MINUTES = 60.0
 TOLD = 300  # characters of what a failed command said
@@ -27,22 +28,23 @@ TOLD = 300  # characters of what a failed command said
 
 @dataclass(frozen=True)
 class ExternalMethod:
-    """What a command made of all pairs, looked up by the name of the pair; see `run_external`."""
+    """What a command made of all pairs, looked up by the key of the record; see `run_external`."""
 
     restored: dict[str, Image]
     seconds_per_megapixel: float
 
-    def __call__(self, image: Image, pair: PairFiles) -> Image:
+    def __call__(self, image: Image, record: Record) -> Image:
         """The restored image on the scale, and in the dtype, of the one that methods are given."""
-        return replace(image, pixels=self.restored[pair.name].pixels.astype(image.pixels.dtype))
+        return replace(image, pixels=self.restored[record.key].pixels.astype(image.pixels.dtype))
 
 
-def run_external(command: str, pairs: Sequence[PairFiles], *, minutes: float = MINUTES) -> ExternalMethod:
+def run_external(command: str, records: Sequence[Record], *, minutes: float = MINUTES) -> ExternalMethod:
     """Restore the blurred images of all pairs by one call of a command.
 
-    command : program and arguments, in which {in} stands for a folder that holds copies of the blurred files, and
-        {out} for an empty one, where it has to write one image of the same name (another suffix is allowed), shape and
-        dtype for each; quoted as in a shell, but no shell sees it
+    command : program and arguments, in which {in} stands for a folder that holds copies of the blurred files (where a
+        record names a plane or a shift, TIFF files of what is compared), and {out} for an empty one, where it has to
+        write one image of the same name (another suffix is allowed), shape and dtype for each; quoted as in a shell,
+        but no shell sees it
     minutes : after that long the command, and what it started, is ended
     Raises ConfigError, which names the first file that is missing, extra or different, and tells what the command said
     if it failed. Speed is that of the whole call, starting included.
@@ -51,17 +53,34 @@ def run_external(command: str, pairs: Sequence[PairFiles], *, minutes: float = M
         source, target = Path(folder, "in"), Path(folder, "out")
         source.mkdir()
         target.mkdir()
-        for pair in pairs:
-            shutil.copy(pair.blurred, source)
+        given = {
+            record.key: _given(record, name, source) for record, name in zip(records, _names(records), strict=True)
+        }
         arguments = parse_command(command, source, target)
         started = time.perf_counter()
         _run(arguments, Path(folder), seconds=60 * minutes)
         seconds = time.perf_counter() - started
-        found = _outputs(target, pairs, arguments[0])
-        blurred = {pair.name: read_image(pair.blurred) for pair in pairs}
-        restored = {name: _checked(path, blurred[name], arguments[0]) for name, path in found.items()}
-    pixels = sum(float(np.prod(image.shape_without_samples)) for image in blurred.values())
+        found = _outputs(target, {path.stem: key for key, (path, _) in given.items()}, arguments[0])
+        restored = {key: _checked(path, given[key][1], arguments[0]) for key, path in found.items()}
+    pixels = sum(float(np.prod(image.shape_without_samples)) for _, image in given.values())
     return ExternalMethod(restored, seconds * 1e6 / pixels)
+
+
+def _names(records: Sequence[Record]) -> list[str]:
+    """What to call the blurred images: as their files, all with a number if two would have one name."""
+    stems = [record.input.stem if record.input else record.key for record in records]
+    return stems if len(set(stems)) == len(stems) else [f"{i:05d}_{stem}" for i, stem in enumerate(stems)]
+
+
+def _given(record: Record, name: str, folder: Path) -> tuple[Path, Image]:
+    """The file that the command is given, and its image."""
+    if record.input is not None and is_whole_file(record):
+        path = folder / f"{name}{record.input.suffix}"
+        shutil.copy(record.input, path)
+        return path, read_image(path)
+    image, path = read_pair(record).blurred, folder / f"{name}.tif"
+    write_image(path, image)
+    return path, image
 
 
 def parse_command(command: str, source: Path, target: Path) -> list[str]:
@@ -104,15 +123,14 @@ def _end(child: subprocess.Popen[bytes]) -> None:
     child.wait()
 
 
-def _outputs(target: Path, pairs: Sequence[PairFiles], program: str) -> dict[str, Path]:
-    """Pair name -> the file that was written for it; hidden files are passed over."""
-    wanted = {pair.name for pair in pairs}
+def _outputs(target: Path, wanted: Mapping[str, str], program: str) -> dict[str, Path]:
+    """Key -> the file that was written for it; `wanted` has the key of every stem. Hidden files are passed over."""
     found: dict[str, Path] = {}
     for path in sorted(p for p in target.iterdir() if not p.name.startswith(".")):
-        if path.stem not in wanted or path.stem in found or not path.is_file():
+        if path.stem not in wanted or wanted[path.stem] in found or not path.is_file():
             raise _failed(program, f"it wrote {printable(path.name)}, which is for none of the images")
-        found[path.stem] = path
-    if missing := sorted(wanted - found.keys()):
+        found[wanted[path.stem]] = path
+    if missing := sorted(stem for stem, key in wanted.items() if key not in found):
         raise _failed(program, f"it wrote no image for {printable(missing[0])}, {len(missing)} of {len(wanted)} miss")
     return found
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from dgno.arrays import Image
 from dgno.classical.richardson_lucy import richardson_lucy
 from dgno.classical.wiener import unsupervised_wiener
-from dgno.data.pairs import PairFiles
+from dgno.data.records import Record
 from dgno.errors import ConfigError
 from dgno.evaluation.compare import Method, unchanged
 from dgno.evaluation.external import MINUTES, run_external
@@ -41,9 +41,9 @@ def by_name(weights: Sequence[str], methods: Sequence[str], *, device: str = "au
 
 
 def with_external(
-    methods: Mapping[str, Method], commands: Sequence[str], pairs: Sequence[PairFiles], *, minutes: float = MINUTES
+    methods: Mapping[str, Method], commands: Sequence[str], records: Sequence[Record], *, minutes: float = MINUTES
 ) -> dict[str, Method]:
-    """The methods, and what external commands made of the pairs: "external", "external-2", ... in front of weights.
+    """The methods, and what external commands made of the records: "external", "external-2", ... in front of weights.
 
     Raises ConfigError if weights have such a name, before a command runs.
     """
@@ -52,7 +52,7 @@ def with_external(
         hint = "rename the file, so that lines of the table can be told apart"
         raise ConfigError(f"weights named {taken[0]!r}, which is the name of a method", hint=hint)
     own = {name: method for name, method in methods.items() if name == "blurred" or name in CLASSICAL}
-    made = {n: run_external(command, pairs, minutes=minutes) for n, command in zip(names, commands, strict=True)}
+    made = {n: run_external(command, records, minutes=minutes) for n, command in zip(names, commands, strict=True)}
     return {**own, **made, **{name: method for name, method in methods.items() if name not in own}}
 
 
@@ -70,20 +70,20 @@ def _refuse_twice(names: Sequence[str]) -> None:
 
 def by_restorer(restorer: Restorer, normalize: Normalizer) -> Method:
     """A method that restores every image by one restorer."""
-    return lambda image, pair: restore_image(image, restorer, normalize=normalize)
+    return lambda image, record: restore_image(image, restorer, normalize=normalize)
 
 
 def with_true_mean_psf(deconvolve: Deconvolution) -> Method:
     """A method that is told the mean PSF of each simulated image, and works on the whole image at once.
 
-    It sees the image by its range, which `compare.read_pair` makes the sharp one's: simulated values as they are.
+    It sees the image by its range, which `pairs.read_pair` makes the sharp one's: simulated values as they are.
     """
 
-    def method(image: Image, pair: PairFiles) -> Image:
-        if pair.psf is None:
+    def method(image: Image, record: Record) -> Image:
+        if record.psf is None:
             hint = "make the pairs with `dgno simulate`, or leave the classical methods out"
-            raise ConfigError("no PSF is stored for the pair", path=pair.blurred, hint=hint)
-        psf = next(read_image(pair.psf).planes())[..., 0].astype(np.float64)
+            raise ConfigError("no PSF is stored for the pair", path=record.input, hint=hint)
+        psf = next(read_image(record.psf).planes())[..., 0].astype(np.float64)
         return restore_image(image, lambda x: deconvolve(x, psf / psf.sum()), tile_size=0, normalize=by_range)
 
     return method

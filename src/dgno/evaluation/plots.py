@@ -11,8 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dgno.arrays import Image
-from dgno.data.pairs import PairFiles
-from dgno.evaluation.compare import Method, Score, read_pair
+from dgno.data.records import Record
+from dgno.evaluation.compare import Method, Score
+from dgno.evaluation.pairs import read_pair
 from dgno.evaluation.protocols import DGNO, Protocol
 
 CROP = 256  # px shown of an example
@@ -20,16 +21,25 @@ PERFECT = 200.0  # dB; what an infinite PSNR counts as where numbers are drawn o
 
 
 def box_plots(path: Path, scores: Sequence[Score]) -> None:
-    """PSNR and SSIM of every method over the images, as box plots."""
+    """PSNR, SSIM and the other measures of every method over the images that they are defined for, as box plots."""
     methods = list(dict.fromkeys(score.method for score in scores))
-    figure = Figure(figsize=(4 + 1.2 * len(methods), 4), layout="tight")
-    axes = figure.subplots(1, 2)
-    for axis, measure, label in zip(axes, ("psnr", "ssim"), ("PSNR, dB", "SSIM"), strict=True):
-        values = [[min(getattr(s, measure), PERFECT) for s in scores if s.method == m] for m in methods]
-        axis.boxplot(values, tick_labels=methods)
+    values: dict[str, list[list[float]]] = {
+        "PSNR, dB": [[min(s.psnr, PERFECT) for s in scores if s.method == m] for m in methods],
+        "SSIM": [[s.ssim for s in scores if s.method == m] for m in methods],
+    }
+    for name in scores[0].measures:
+        found = [[s.measures[name] for s in scores if s.method == m] for m in methods]
+        values[name] = [[min(value, PERFECT) for value in group if value is not None] for group in found]
+    rows = -(-len(values) // 2)
+    figure = Figure(figsize=(4 + 1.2 * len(methods), 4 * rows), layout="tight")
+    axes = figure.subplots(rows, 2, squeeze=False).ravel()
+    for axis, (label, groups) in zip(axes, values.items(), strict=False):
+        axis.boxplot(groups, tick_labels=methods)
         axis.set_ylabel(label)
         axis.tick_params(axis="x", rotation=30)
         axis.grid(axis="y", alpha=0.3)
+    for axis in axes[len(values) :]:
+        axis.axis("off")
     figure.savefig(path, dpi=120)
 
 
@@ -44,7 +54,7 @@ class Example:
 
 
 def choose_examples(
-    pairs: Sequence[PairFiles], scores: Sequence[Score], methods: Mapping[str, Method], protocol: Protocol = DGNO
+    records: Sequence[Record], scores: Sequence[Score], methods: Mapping[str, Method], protocol: Protocol = DGNO
 ) -> list[Example]:
     """Three pairs, restored anew: where the last method gains least over the first one, median, and most.
 
@@ -54,19 +64,14 @@ def choose_examples(
     gain, before = (
         {s.image: min(s.psnr, PERFECT) for s in scores if s.method == name} for name in (names[-1], names[0])
     )
-    ranked = sorted(pairs, key=lambda pair: gain[pair.name] - before[pair.name])
+    ranked = sorted(records, key=lambda record: gain[record.key] - before[record.key])
     chosen = {"worst": ranked[0], "median": ranked[len(ranked) // 2], "best": ranked[-1]}
     shown = []
-    for label, pair in chosen.items():
-        blurred, sharp = read_pair(pair, protocol)
-        restored = {name: method(blurred, pair) for name, method in methods.items()}
-        shown.append(Example(label, pair.name, restored, sharp))
+    for label, record in chosen.items():
+        pair = read_pair(record, protocol)
+        restored = {name: method(pair.blurred, record) for name, method in methods.items()}
+        shown.append(Example(label, record.key, restored, pair.sharp))
     return shown
-
-
-def examples(path: Path, pairs: Sequence[PairFiles], scores: Sequence[Score], methods: Mapping[str, Method]) -> None:
-    """The pictures of `choose_examples`, by the protocol `dgno`."""
-    draw_examples(path, choose_examples(pairs, scores, methods))
 
 
 def draw_examples(path: Path, chosen: Sequence[Example], protocol: Protocol = DGNO) -> None:

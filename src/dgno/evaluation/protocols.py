@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from dgno.arrays import Image
 from dgno.checks import refuse_choice
 from dgno.errors import ConfigError
-from dgno.metrics import GAUSSIAN, REPLICATED, UNIFORM, VOLUME, Window, psnr, ssim
+from dgno.metrics import GAUSSIAN, REPLICATED, UNIFORM, VOLUME, Window, psnr, region_psnr, ssim
 
 Batch = Float[Tensor, "1 c h w"]
 Cut = Float[Tensor, "1 c2 h2 w2"]
@@ -99,6 +99,22 @@ def one_or_a_level(restored: Cut) -> float:
     return 1.0 if float(restored.max()) * 255 > 1 else 1 / 255
 
 
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """One plane of a restored and of the sharp image, as a protocol compares them.
+
+    peak : data_range of the measures
+    counted : where pixels count; None: everywhere
+    bands : of edges by radius, as measures find them
+    """
+
+    restored: Cut
+    sharp: Cut
+    peak: float = 1.0
+    counted: Bool[Tensor, "h2 w2"] | None = None
+    bands: dict[int, Bool[Tensor, "h2 w2"]] = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class Protocol:
     """How restored images are compared with sharp ones.
@@ -113,6 +129,7 @@ class Protocol:
     peak : data_range of the measures, from the restored image
     window : of SSIM
     psnr_if_equal : dB
+    also : measures of `measures.MEASURES` that are published with it
     """
 
     name: str
@@ -126,6 +143,7 @@ class Protocol:
     peak: Callable[[Cut], float] = one
     window: Window = GAUSSIAN
     psnr_if_equal: float = math.inf
+    also: tuple[str, ...] = ()
 
     def prepared(self, x: Batch) -> Cut:
         """Unit values as they are compared: clamped, rounded, cut, turned to luma."""
@@ -136,20 +154,26 @@ class Protocol:
         x = self.crop(x)
         return luma(x) if self.space == "Y" else x
 
-    def measured(self, restored: Batch, sharp: Batch) -> tuple[float, float]:
-        """PSNR in dB and SSIM of one plane, given in unit values."""
+    def pair(self, restored: Batch, sharp: Batch, counted: Bool[Tensor, "h w"] | None = None) -> Prepared:
+        """One plane of both, given in unit values, ready to be measured."""
         a, b = self.prepared(restored), self.prepared(sharp)
-        peak = self.peak(a)
-        decibels = psnr(a, b, peak)
-        return (decibels if math.isfinite(decibels) else self.psnr_if_equal), ssim(a, b, peak, window=self.window)
+        region = None if counted is None else self.crop(counted.float()[None, None])[0, 0] > 0
+        return Prepared(a, b, self.peak(a), region)
+
+    def measured(self, pair: Prepared) -> tuple[float, float]:
+        """PSNR in dB and SSIM of one plane."""
+        a, b, peak, region = pair.restored, pair.sharp, pair.peak, pair.counted
+        decibels = psnr(a, b, peak) if region is None else region_psnr(a, b, region, data_range=peak)
+        similarity = ssim(a, b, peak, window=self.window, region=region)
+        return (decibels if math.isfinite(decibels) else self.psnr_if_equal), similarity
 
 
 DGNO = Protocol("dgno", by_value_range, unrounded=False)
-RESTORMER = Protocol("restormer-defocus", window=UNIFORM, psnr_if_equal=100.0)
+RESTORMER = Protocol("restormer-defocus", window=UNIFORM, psnr_if_equal=100.0, also=("mae",))
 BASICSR = Protocol("basicsr", levels=255)
 FORK = replace(BASICSR, name="basicsr-restormer-fork", peak=one_or_a_level, window=VOLUME)
 MPT = Protocol("mpt-eval", by_8_bits_or_extremes, shared=False, clamp=False, crop=multiple_of_8, window=UNIFORM)
-BBBC = replace(RESTORMER, name="bbbc-pairminmax", scale=by_own_extremes, shared=False)
+BBBC = replace(RESTORMER, name="bbbc-pairminmax", scale=by_own_extremes, shared=False, also=())
 
 PROTOCOLS = {
     protocol.name: protocol

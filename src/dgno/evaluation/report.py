@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from dgno.data.pairs import PairFiles
-from dgno.evaluation.compare import Method, Score, write_csv
+from dgno.data.records import Record
+from dgno.evaluation.compare import Method, Score
 from dgno.evaluation.plots import box_plots, choose_examples, draw_examples, error_maps
 from dgno.evaluation.protocols import DGNO, Protocol
+from dgno.evaluation.summaries import write_csv
 
 
 def write_report(
     folder: Path,
-    pairs: Sequence[PairFiles],
+    records: Sequence[Record],
     scores: Sequence[Score],
     methods: Mapping[str, Method],
     protocol: Protocol = DGNO,
@@ -25,7 +26,7 @@ def write_report(
     folder.mkdir(parents=True, exist_ok=True)
     write_csv(folder / "scores.csv", scores, protocol)
     box_plots(folder / "scores.png", scores)
-    chosen = choose_examples(pairs, scores, methods, protocol)
+    chosen = choose_examples(records, scores, methods, protocol)
     draw_examples(folder / "examples.png", chosen, protocol)
     if len(methods) < 2:
         return "scores.csv", "scores.png", "examples.png"

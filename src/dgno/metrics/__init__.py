@@ -10,7 +10,7 @@ from __future__ import annotations
 from dgno.metrics.edge_band import EdgeScore, EdgeSummary, edge_band, edge_psnr, summarise_edges
 from dgno.metrics.gradient_similarity import gmsd
 from dgno.metrics.perceptual import lpips
-from dgno.metrics.pixel_errors import mae, psnr, region_psnr
+from dgno.metrics.pixel_errors import affine_psnr, mae, psnr, region_psnr
 from dgno.metrics.structural_similarity import GAUSSIAN, REPLICATED, UNIFORM, VOLUME, Window, ms_ssim, ssim
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "EdgeScore",
     "EdgeSummary",
     "Window",
+    "affine_psnr",
     "edge_band",
     "edge_psnr",
     "gmsd",

@@ -1,4 +1,4 @@
-"""Measures of the difference pixel by pixel: MAE, PSNR, and PSNR inside a region."""
+"""Measures of the difference pixel by pixel: MAE, PSNR, PSNR up to an affine map, and PSNR inside a region."""
 
 from __future__ import annotations
 
@@ -27,6 +27,19 @@ def psnr(image: Compared, reference: Compared, data_range: float = 1.0) -> float
     """
     refuse_other_shape(image, reference)
     return decibels((image.double() - reference.double()).square().mean().item(), data_range)
+
+
+def affine_psnr(image: Compared, reference: Compared, data_range: float = 1.0) -> float:
+    """PSNR in dB after the best affine fit of the image: min over a, b of mean (a image + b - reference)^2.
+
+    It does not see contrast and brightness, so it stands beside PSNR and never for it. One fit for all channels; a
+    constant image is fitted by the mean of the reference. Raises ConfigError if the shapes differ.
+    """
+    refuse_other_shape(image, reference)
+    x, y = (t.double() - t.double().mean() for t in (image, reference))
+    spread = x.square().mean().item()
+    slope = (x * y).mean().item() / spread if spread > 0 else 0.0
+    return decibels((slope * x - y).square().mean().item(), data_range)
 
 
 def region_psnr(image: Images, reference: Images, region: Bool[Tensor, "h2 w2"], *, data_range: float = 1.0) -> float:

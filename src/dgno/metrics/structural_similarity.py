@@ -13,9 +13,10 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
+from dgno.errors import ConfigError
 from dgno.metrics.comparable import Compared, Images, refuse_other_shape, refuse_smaller
 
 Volumes = Float[Tensor, "n 1 c h w"]
@@ -53,17 +54,32 @@ REPLICATED = Window(11, 1.5, padded=True)  # BasicSR in Restormer's copy, of lum
 VOLUME = Window(11, 1.5, padded=True, over_channels=True)  # BasicSR in Restormer's copy, of colours
 
 
-def ssim(image: Compared, reference: Compared, data_range: float = 1.0, *, window: Window = GAUSSIAN) -> float:
+def ssim(
+    image: Compared,
+    reference: Compared,
+    data_range: float = 1.0,
+    *,
+    window: Window = GAUSSIAN,
+    region: Bool[Tensor, "h2 w2"] | None = None,
+) -> float:
     """Structural similarity (Wang et al. 2004, doi:10.1109/TIP.2003.819861), the mean over windows and channels.
 
     By default with a Gaussian window of 11 px and sigma 1.5, population covariance, windows inside the image only;
     that is scikit-image with gaussian_weights=True, sigma=1.5, use_sample_covariance=False, and 5 px of its map cut.
-    Raises ConfigError if the shapes differ or the images are smaller than the window.
+    region : (h, w), True where windows count by the pixel in their middle; None: all windows
+    Raises ConfigError if the shapes differ, the images are smaller than the window, or no window counts.
     """
     refuse_other_shape(image, reference)
     refuse_smaller(image, window.side, "SSIM")
     luminance, structure = _maps(_volumes(image, window), _volumes(reference, window), data_range, window)
-    return float((luminance * structure).mean())
+    similarity = luminance * structure
+    if region is None:
+        return float(similarity.mean())
+    reach = 0 if window.padded else window.side // 2
+    inner = region[reach : region.shape[0] - reach, reach : region.shape[1] - reach]
+    if not inner.any():
+        raise ConfigError("no window of SSIM lies in the region", hint="skip such images, and tell how many they are")
+    return float(similarity[..., inner].mean())
 
 
 def ms_ssim(image: Compared, reference: Compared, data_range: float = 1.0) -> float:

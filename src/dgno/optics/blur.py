@@ -17,6 +17,7 @@ from dgno.optics.psf import PSF
 
 Images = Float[Tensor, "*batch h w"]
 Padded = Float[Tensor, "*batch h2 w2"]
+Inside = Float[Tensor, "*batch h3 w3"]  # of the size of the image, or smaller
 AnyPSF = Float64[np.ndarray, "_ _"]  # sides may differ within a list
 READINGS = ("gather", "scatter")
 
@@ -37,7 +38,8 @@ class SpatiallyVaryingBlur:
     reading : "gather", for the paper's "blur strength at each pixel" and for bright field, or "scatter", Eq. 1 to the
         letter, for specimens that glow
     boundary : "reflect" (half-sample symmetric), "replicate", "zero" or "circular". Beyond the border, scatter meets
-        the continued image with the continued strengths
+        the continued image with the continued strengths. "valid" keeps only what no border touches: the result is
+        smaller by the radius of the largest PSF on every side, the field still as large as the image
     levels : strengths at which PSFs are computed; by default log-spaced, see `blur_levels`
     """
 
@@ -50,8 +52,10 @@ class SpatiallyVaryingBlur:
         boundary: str = "reflect",
         levels: Sequence[float] | None = None,
     ) -> None:
-        strengths = blur_levels(float(field.min()), float(field.max())) if levels is None else list(levels)
-        weights = _interpolation_weights(field, torch.tensor(strengths, dtype=torch.float64))
+        strengths = (
+            blur_levels(float(field.detach().min()), float(field.detach().max())) if levels is None else list(levels)
+        )
+        weights = hat_weights(field, torch.tensor(strengths, dtype=torch.float64))
         self._mix(weights, [family(strength) for strength in strengths], reading, boundary)
 
     @classmethod
@@ -82,27 +86,37 @@ class SpatiallyVaryingBlur:
         self.radius = max(len(psf) for psf in psfs) // 2
         self.psfs = torch.from_numpy(np.stack([_embed(psf, self.radius) for psf in psfs]))  # (levels, k, k)
 
-    def apply(self, h: Images) -> Images:
-        """The blurred image."""
+    def apply(self, h: Images) -> Inside:
+        """The blurred image. Raises ConfigError for an image that is smaller than a "valid" blur's PSF."""
+        if min(h.shape[-2:]) <= 2 * self.margin:
+            why = f"of {h.shape[-1]} x {h.shape[-2]} px nothing is left by a PSF of {2 * self.radius + 1} px"
+            raise ConfigError("the image is too small for this blur", why=why, hint="let a boundary continue it")
         return self._gather(h) if self.reading == "gather" else self._scatter(h)
 
-    def _gather(self, h: Images) -> Images:
+    @property
+    def margin(self) -> int:
+        """Pixels by which the result is smaller than the image, on every side."""
+        return self.radius if self.boundary == "valid" else 0
+
+    def _gather(self, h: Images) -> Inside:
         padded = _pad(h, self.radius, self.boundary)
         spectrum = torch.fft.rfft2(padded)
-        g = torch.zeros_like(h)
-        for weight, psf in zip(self.weights, self.psfs, strict=True):
+        rows, columns = (slice(self.margin, n - self.margin) for n in h.shape[-2:])
+        g = torch.zeros_like(h[..., rows, columns])
+        for weight, psf in zip(self.weights[:, rows, columns], self.psfs, strict=True):
             g = g + weight.to(h.dtype) * self._convolved(spectrum, psf, padded)
         return g
 
-    def _scatter(self, h: Images) -> Images:
-        g = torch.zeros_like(h)
+    def _scatter(self, h: Images) -> Inside:
+        rows, columns = (slice(self.margin, n - self.margin) for n in h.shape[-2:])
+        g = torch.zeros_like(h[..., rows, columns])
         for weight, psf in zip(self.weights, self.psfs, strict=True):
             padded = _pad(weight.to(h.dtype) * h, self.radius, self.boundary)
             g = g + self._convolved(torch.fft.rfft2(padded), psf, padded)
         return g
 
-    def _convolved(self, spectrum: Tensor, psf: Float64[Tensor, "k k"], padded: Padded) -> Images:
-        """psf * image where the image is, from the spectrum of the padded image."""
+    def _convolved(self, spectrum: Tensor, psf: Float64[Tensor, "k k"], padded: Padded) -> Inside:
+        """psf * image, from the spectrum of the padded image, where the whole PSF lies inside that."""
         shape = tuple(padded.shape[-2:])
         otf = torch.fft.rfft2(psf.to(padded.dtype), s=shape)  # the PSF lies at the origin's lower right
         return torch.fft.irfft2(spectrum * otf, s=shape)[..., 2 * self.radius :, 2 * self.radius :]
@@ -111,9 +125,10 @@ class SpatiallyVaryingBlur:
         """The average PSF over all pixels."""
         return torch.einsum("l,lij->ij", self.weights.mean((-2, -1), dtype=torch.float64), self.psfs)
 
-    def adjoint(self, g: Images) -> Images:
+    def adjoint(self, g: Inside) -> Images:
         """The transpose of `apply`: <apply(h), g> = <h, adjoint(g)>."""
-        transpose = torch.func.vjp(self.apply, torch.zeros_like(g))[1]
+        image = g.new_zeros(*g.shape[:-2], *(n + 2 * self.margin for n in g.shape[-2:]))
+        transpose = torch.func.vjp(self.apply, image)[1]
         return transpose(g)[0]
 
 
@@ -139,7 +154,7 @@ def blur_levels(lowest: float, highest: float, per_e: int = 10) -> list[float]:
     return levels if lowest >= start else [lowest, *levels]
 
 
-def _interpolation_weights(field: Tensor, levels: Tensor) -> Float[Tensor, "levels h w"]:
+def hat_weights(field: Tensor, levels: Tensor) -> Float[Tensor, "levels h w"]:
     """Hat functions: at every pixel the two levels around its strength share the weight 1. In the field's dtype."""
     weights = torch.zeros(len(levels), *field.shape, dtype=field.dtype)
     if len(levels) == 1:
@@ -157,6 +172,8 @@ def _embed(psf: PSF, radius: int) -> Float64[np.ndarray, "side side"]:
 
 def _pad(h: Images, r: int, boundary: str) -> Padded:
     """Extend by r pixels on every side, also where the image is smaller than that."""
+    if boundary == "valid":
+        return h
     if boundary == "zero":
         return F.pad(h, (r, r, r, r))
     for axis in (-1, -2):
@@ -177,4 +194,5 @@ BOUNDARIES: dict[str, Callable[[Tensor, int], Tensor]] = {  # which pixel contin
     "replicate": lambda index, n: index.clamp(0, n - 1),
     "zero": lambda index, n: index,  # no pixel does
     "circular": lambda index, n: index % n,
+    "valid": lambda index, n: index,  # none is needed
 }

@@ -21,6 +21,7 @@ from dgno.optics.blur import SpatiallyVaryingBlur
 from dgno.optics.diffraction import Microscope, defocused
 
 WAVELENGTHS = (0.620, 0.540, 0.460)  # um: the middle of the red, green and blue band of a camera
+Shift = tuple[float, float]
 RGB = Float[Tensor, "*batch 3 h w"]
 
 
@@ -31,6 +32,7 @@ class BrightFieldBlur:
     microscope : its wavelength is not used
     wavelengths : um of red, green and blue
     axial_shifts : um by which each channel's focus lies off: channel c is defocused by `defocus + axial_shifts[c]`
+    lateral_shifts : (rows, columns) in um by which each channel's image lies off
     reading, boundary : see `SpatiallyVaryingBlur`
     """
 
@@ -41,15 +43,16 @@ class BrightFieldBlur:
         *,
         wavelengths: tuple[float, float, float] = WAVELENGTHS,
         axial_shifts: tuple[float, float, float] = (0.0, 0.0, 0.0),
+        lateral_shifts: tuple[Shift, Shift, Shift] = ((0.0, 0.0), (0.0, 0.0), (0.0, 0.0)),
         reading: str = "gather",
         boundary: str = "reflect",
     ) -> None:
         self.channels = []
-        for wavelength, shift in zip(wavelengths, axial_shifts, strict=True):
+        for wavelength, shift, lateral in zip(wavelengths, axial_shifts, lateral_shifts, strict=True):
             optics = dataclasses.replace(microscope, wavelength=wavelength)
             distance = (defocus + shift).abs()  # without aberrations, either side of focus looks the same
             levels = defocus_levels(optics, float(distance.min()), float(distance.max()))
-            family = functools.partial(defocused, optics)
+            family = functools.partial(defocused, optics, shift=lateral)
             self.channels.append(
                 SpatiallyVaryingBlur(distance, family, reading=reading, boundary=boundary, levels=levels)
             )

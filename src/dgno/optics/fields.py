@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 from jaxtyping import Float, Integer
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, gaussian_filter1d
 from torch import Tensor
 
 from dgno.errors import ConfigError
@@ -46,7 +46,8 @@ def correlated(
     """
     margin = int(reach * length)
     noise = rng.standard_normal((shape[0] + 2 * margin, shape[1] + 2 * margin), dtype=np.float32)
-    inside = gaussian_filter(noise, length, truncate=reach)[margin : margin + shape[0], margin : margin + shape[1]]
+    down = gaussian_filter1d(noise, length, axis=0, truncate=reach)[margin : margin + shape[0]]
+    inside = gaussian_filter1d(down, length, axis=1, truncate=reach)[:, margin : margin + shape[1]]
     return _rescaled(inside, low, high)
 
 
@@ -104,6 +105,24 @@ FIELDS = {
     "mixture": mixture,
     "radial": radial,
 }
+
+
+PIECEWISE = ("voronoi", "blocks", "folded", "mixture")  # kinds with edges
+
+
+def draw_field(
+    kind: str, shape: Shape, extent: tuple[float, float], rng: np.random.Generator, *, edge_softness: float = 0.0
+) -> Field:
+    """A map of one of the kinds of `FIELDS`.
+
+    extent : (low, high)
+    edge_softness : of the steps of piecewise kinds, the standard deviation in px of a Gaussian; 0 leaves them hard
+    """
+    field = FIELDS[kind](shape, *extent, rng)
+    if edge_softness == 0 or kind not in PIECEWISE:
+        return field
+    soft = gaussian_filter(field.double().numpy(), edge_softness)
+    return torch.from_numpy(soft.clip(*extent)).float()
 
 
 def masked(labels: Integer[np.ndarray, "h w"], strengths: Mapping[int, float]) -> Field:

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from dgno.errors import ConfigError
-from dgno.optics.psf import PSF
+from dgno.optics.psf import IDENTITY, PSF
 
 PER_PIXEL = 16  # instants on each pixel of a path
 Points = Float64[np.ndarray, "n 2"]
@@ -23,31 +23,55 @@ Weights = Float64[np.ndarray, " n"]
 def linear_motion(length: float, angle: float = 0.0, *, legacy_shift: bool = False) -> PSF:
     """Uniform straight motion: the light of one pixel spread over `length` pixels.
 
-        k = sum_t w_t delta(t u),   w_t = share of [t - 1/2, t + 1/2] in [-L/2, L/2],   t = ..., -1, 0, 1, ...
+        k(i, j) = 1/L integral over the path of box(x_along - i) tent(x_across - j)
 
-    along the unit vector u, each delta shared bilinearly among its four pixels. Along the grid these are L equal
-    weights for odd L, L + 1 weights with halves at both ends for even L, and sub-pixel ends between. The transfer
-    function has its zeros at m / L cycles per pixel of the path: what is lost there no linear filter brings back.
+    in closed form: box, the share of a pixel, along the axis that the path follows more closely; tent, two pixels
+    sharing linearly, along the other. Along the grid these are L equal weights for odd L, L + 1 weights with halves at
+    both ends for even L, and sub-pixel ends between. The transfer function has its zeros at m / L cycles per pixel of
+    the path: what is lost there no linear filter brings back.
 
-    length : L in px; up to 1 it is the identity. The variance along the path is (L^2 - 1) / 12 for odd L
+    length : L in px; up to 1 it is the identity. The variance along the path is (L^2 - 1) / 12 for odd L on the grid
     angle : degrees
-    legacy_shift : plain L equal weights, L whole (DBMID). For even L they lie `legacy_offset(L)` px off the middle
+    legacy_shift : plain L equal weights, L whole, one each pixel of the path (DBMID). For even L they lie
+        `legacy_offset(L)` px off the middle
     Jiang et al. 2020, arXiv:2011.11879 (L = 5 to 40, horizontal and vertical); the sub-pixel ends are ours.
     """
     if not (math.isfinite(length) and math.isfinite(angle) and length >= 0):
         raise ConfigError(f"motion of length {length} at angle {angle}, wanted finite numbers, the length not negative")
+    cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
     if legacy_shift:
         if length < 1 or length != int(length):
             why = "a run of equal weights has a whole number of pixels"
             raise ConfigError(f"legacy_shift with a length of {length}", why=why, hint="leave legacy_shift out")
         t = np.arange(int(length)) - (int(length) - 1) // 2.0
-        weights = np.ones(len(t))
+        return _splat(t[:, None] * np.array([sin, cos]), np.ones(len(t)))
+    if length <= 1:
+        return IDENTITY
+    if abs(cos) >= abs(sin):
+        return _line(length * abs(cos), sin / cos)
+    return _line(length * abs(sin), cos / sin).T
+
+
+def _line(width: float, slope: float) -> PSF:
+    """A centred line over `width` columns that falls by `slope` rows, at most 1, in each of them."""
+    half = math.ceil(width / 2 + 0.5) - 1
+    column = np.arange(-half, half + 1)
+    start, end = (np.clip(column + side, -width / 2, width / 2) for side in (-0.5, 0.5))
+    rows = np.arange(-half - 1, half + 2)[:, None]
+    if abs(slope) < 1e-6:
+        psf = (end - start) * (rows == 0)
     else:
-        reach = math.ceil(max(length, 1) / 2 + 0.5) - 1
-        t = np.arange(-reach, reach + 1.0)
-        weights = (max(length, 1) / 2 + 0.5 - np.abs(t)).clip(0, 1)
-    direction = np.array([math.sin(math.radians(angle)), math.cos(math.radians(angle))])
-    return _splat(t[:, None] * direction, weights)
+        psf = (_tent_integral(end * slope - rows) - _tent_integral(start * slope - rows)) / slope
+    side = half + int(psf[[0, -1]].any())
+    psf = np.pad(psf, ((0, 0), (side - half, side - half)))[half + 1 - side : half + 2 + side].clip(min=0)
+    return psf / psf.sum()
+
+
+def _tent_integral(x: Float64[np.ndarray, "r c"]) -> Float64[np.ndarray, "r c"]:
+    """Integral of max(0, 1 - |t|) from -infinity to x."""
+    x = x.clip(-1, 1)
+    result: np.ndarray = 0.5 + x - np.sign(x) * x**2 / 2
+    return result
 
 
 def legacy_offset(length: int) -> float:

@@ -7,6 +7,7 @@ in pixels unless a name says otherwise.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float64
@@ -127,3 +128,10 @@ def standard_deviation(psf: PSF) -> float:
     offsets = np.arange(len(psf)) - len(psf) // 2
     variance = psf.sum(0) @ offsets**2 + psf.sum(1) @ offsets**2
     return math.sqrt(float(variance / (2 * psf.sum())))
+
+
+def mean_psf(psfs: Sequence[Float64[np.ndarray, "_ _"]]) -> PSF:
+    """The average of PSFs, whatever their sides."""
+    half = max(len(psf) for psf in psfs) // 2
+    mean: np.ndarray = np.mean([np.pad(psf, half - len(psf) // 2) for psf in psfs], axis=0)
+    return mean

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import astuple, dataclass
+from typing import Protocol, runtime_checkable
 
 from dgno.checks import refuse_number
 from dgno.errors import ConfigError
@@ -60,7 +61,20 @@ class Seidel:
         return 4 * w040 + 3 * w131 * h + 2 * (w222 + w220) * h**2 + w311 * h**3 + 2 * defocus
 
 
-def seidel(microscope: Microscope, coefficients: Seidel, position: tuple[float, float]) -> PSF:
+@runtime_checkable
+class Aberration(Protocol):
+    """Wave aberrations over pupil and field: `Seidel`, or `SixthOrder`."""
+
+    def waves(self, x: Samples, y: Samples, field: float) -> Samples:
+        """W at pupil coordinates x (along the field direction) and y, for the field point at distance `field`."""
+        ...
+
+    def steepest(self, field: float) -> float:
+        """A bound of the slope of W over the pupil."""
+        ...
+
+
+def seidel(microscope: Microscope, coefficients: Aberration, position: tuple[float, float]) -> PSF:
     """Image of a point source at one place of the field; its middle pixel is the ideal image point.
 
     position : (row, col) from the optical axis in half sides of the field: (0, 0) the axis, (1, 1) a corner

@@ -12,11 +12,10 @@ from typing import BinaryIO
 
 from dgno.errors import ConfigError, DgnoError, MissingInput, OutOfMemory, OutputCollision, OutputFormat, printable
 from dgno.io.atomic import output_error, write_atomically
-from dgno.io.output import check_place
+from dgno.io.output import FORMATS, check_place
 
-SUFFIXES = {".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp"}
 REPORT = "report.json"
-FORMATS = {"same": "", "ome-tiff": ".ome.tif", "png": ".png"}
+ENDINGS = {"same": "", "ome-tiff": ".ome.tif", "png": ".png"}  # of the names that `--format` gives
 
 
 @dataclass(frozen=True)
@@ -58,11 +57,12 @@ def plan_jobs(inputs: Sequence[Path], out: Path, *, output_format: str = "same")
     """The jobs of files and folders. One file gets `out` itself if that is named like an image, else a place in it;
     several, or a folder, get the folder `out`, which mirrors the tree of the inputs.
 
-    Raises MissingInput, ConfigError (no images), OutputCollision (two inputs would share an output).
+    Raises MissingInput, ConfigError (no images, or `out` is not named as `output_format` wants), OutputFormat (`out` is
+    named like a format that is not written), OutputCollision (two inputs would share an output).
     """
     if is_single(inputs) and not out.is_dir() and _is_image_name(out):
         _refuse_missing(inputs)
-        wanted = FORMATS[output_format]
+        wanted = ENDINGS[output_format]
         if not out.name.lower().endswith(wanted):
             hint = f"name it *{wanted}, or leave --format out"
             raise ConfigError(f"the name of the output is not that of --format {output_format}", path=out, hint=hint)
@@ -82,10 +82,10 @@ def _absolute(path: Path) -> Path:
 def _is_image_name(out: Path) -> bool:
     """Is `out` named like a file? What looks like the suffix of a format that is not written is refused."""
     suffix = out.suffix.lower()
-    if suffix in SUFFIXES:
+    if suffix in FORMATS:
         return True
     if suffix[1:].isalpha() and len(suffix) <= len(".tiff"):
-        hint = f"wanted {', '.join(sorted(SUFFIXES))}, or the name of a folder"
+        hint = f"wanted {', '.join(FORMATS)}, or the name of a folder"
         raise OutputFormat(f"{suffix} is no format that dgno writes", path=out, hint=hint)
     return False
 
@@ -116,7 +116,7 @@ def list_files(inputs: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
     _refuse_missing(inputs)
     found = [pair for given in inputs for pair in _files_of(given, out)]
     if not found:
-        hint = f"wanted files that end in {', '.join(sorted(SUFFIXES))}"
+        hint = f"wanted files that end in {', '.join(FORMATS)}"
         raise ConfigError("no images", path=inputs[0], why="there is none below it", hint=hint)
     return found
 
@@ -137,7 +137,7 @@ def _files_of(given: Path, out: Path) -> Iterator[tuple[Path, Path]]:
         below[:] = sorted(d for d in below if not d.startswith(".") and not _same(Path(folder) / d, out))
         for name in sorted(names):
             path = Path(folder) / name
-            if path.suffix.lower() in SUFFIXES and not name.startswith("."):
+            if path.suffix.lower() in FORMATS and not name.startswith("."):
                 yield path, given
 
 
@@ -146,7 +146,7 @@ def _same(a: Path, b: Path) -> bool:
 
 
 def _target(path: Path, output_format: str) -> Path:
-    suffix = FORMATS[output_format]
+    suffix = ENDINGS[output_format]
     return path if not suffix else path.with_name(path.name.removesuffix(path.suffix).removesuffix(".ome") + suffix)
 
 

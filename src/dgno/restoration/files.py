@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +13,8 @@ import numpy as np
 import torch
 
 from dgno.arrays import Image
-from dgno.errors import InputChanged, ResumeError, printable
+from dgno.errors import InputChanged, ResumeError, about, printable
+from dgno.io.checksum import file_sha256
 from dgno.io.image import check_output, read_images, write_images
 from dgno.io.limits import Limits
 from dgno.io.opening import os_error
@@ -26,6 +26,7 @@ from dgno.restoration.image import Normalizer, Progress, restore_image
 from dgno.restoration.nonfinite import fill, mark
 from dgno.restoration.options import RestoreOptions
 from dgno.restoration.placed import Placed, choose_device
+from dgno.restoration.selection import restored_only
 from dgno.restoration.tiling import largest_tile
 from dgno.weights.store import find_weights
 
@@ -53,7 +54,8 @@ def restore_files(
     outcomes: list[Outcome] = []
 
     def work(job: Job) -> Outcome:
-        return bench.restore(job, progress=lambda share: progress((position[job] + share) / len(jobs)))
+        with about(job.source):
+            return bench.restore(job, progress=lambda share: progress((position[job] + share) / len(jobs)))
 
     def keep(outcome: Outcome) -> None:
         outcomes.append(outcome)
@@ -89,15 +91,18 @@ class Workbench:
         started, options = time.monotonic(), self.options
         check_output(job.target, inputs=self.inputs, overwrite=options.overwrite or options.resume)
         before = fingerprint(job.source)
-        images = [self.prepared(image) for image in read_images(job.source, limits=self.limits)]
-        provenance = self.provenance(job.source, images)
+        found = read_images(job.source, limits=self.limits)
+        wanted = options.selection.of(found)
+        images = [self.prepared(image, planes) for image, planes in zip(found, wanted, strict=True)]
+        changed = [image for image, planes in zip(images, wanted, strict=True) if planes]
+        provenance = self.provenance(job.source, changed)
         if options.resume and job.target.exists():
             refuse_another_run(job.target, provenance)
             return Outcome(printable(job.source), printable(job.target), "complete")
         check_output(job.target, images=images, inputs=self.inputs, overwrite=options.overwrite)
         restored = [
-            self.restored(image, progress=lambda share, i=i: progress((i + share) / len(images)))  # type: ignore[misc]
-            for i, image in enumerate(images)
+            self.restored(image, planes, progress=lambda share, i=i: progress((i + share) / len(images)))  # type: ignore[misc]
+            for i, (image, planes) in enumerate(zip(images, wanted, strict=True))
         ]
         if fingerprint(job.source) != before:
             raise InputChanged("the input changed while it was restored", path=job.source, hint="restore it again")
@@ -111,22 +116,26 @@ class Workbench:
             output=printable(job.target),
             status="restored",
             seconds=time.monotonic() - started,
-            megapixels=sum(int(np.prod(image.shape_without_samples)) for image in images) / 1e6,
+            megapixels=sum(map(pixels_of, images, wanted)) / 1e6,
             notes=(*notes, *lost),
         )
 
-    def prepared(self, image: Image) -> Image:
-        """The image as it is to be restored and written."""
+    def prepared(self, image: Image, planes: frozenset[int]) -> Image:
+        """The image as it is to be restored, in these planes, and written."""
         options = self.options
-        check_restorable(image, allow_labels=options.allow_labels, allow_nonfinite=options.nonfinite != "refuse")
+        if planes:
+            allow_nonfinite = options.nonfinite != "refuse"
+            check_restorable(image, planes, allow_labels=options.allow_labels, allow_nonfinite=allow_nonfinite)
         if self.options.pixel_size is not None:
             image = replace(image, pixel_size=(self.options.pixel_size,) * 2)
-        if self.options.normalize == "none" and image.pixels.dtype.kind == "f":
+        if planes and self.options.normalize == "none" and image.pixels.dtype.kind == "f":
             image = replace(image, pixels=image.pixels.astype(np.float32))
         return image
 
-    def restored(self, image: Image, *, progress: Progress) -> Image:
-        """One restored image."""
+    def restored(self, image: Image, planes: frozenset[int], *, progress: Progress) -> Image:
+        """One image with these planes restored."""
+        if not planes:
+            return image
         options = self.options
         restorer, normalize = self.restorer(self.weights_of(image))
         filled, bad = fill(image, options.nonfinite)
@@ -136,11 +145,11 @@ class Workbench:
             tile_size=self.tile_size(image, restorer),
             overlap=options.overlap,
             normalize=normalize,
-            channels=options.kept_channels,
+            planes=planes,
             replicate=options.replicate,
             progress=progress,
         )
-        return mark(restored, image, bad, options.nonfinite)
+        return restored_only(mark(restored, image, bad, options.nonfinite), image, planes)
 
     def tile_size(self, image: Image, restorer: Placed) -> int:
         """As wanted, or smaller where memory is bounded and the plane does not fit as it is."""
@@ -196,6 +205,11 @@ def refuse_another_run(target: Path, provenance: dict[str, str]) -> None:
         raise ResumeError("the output that exists is not of this run", path=target, why=why, hint=hint)
 
 
+def pixels_of(image: Image, planes: Collection[int]) -> int:
+    """How many pixels these planes of the image have."""
+    return len(planes) * math.prod(image.shape_without_samples[-2:])
+
+
 def fingerprint(path: Path) -> tuple[int, int, int]:
     """What tells that a file was replaced or written to: inode, size and time of the last change."""
     try:
@@ -203,8 +217,3 @@ def fingerprint(path: Path) -> tuple[int, int, int]:
     except OSError as error:
         raise os_error(error, path) from error
     return facts.st_ino, facts.st_size, facts.st_mtime_ns
-
-
-def file_sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -26,8 +26,9 @@ from dgno.arrays import (
     restored_plane,
     to_tensor,
 )
-from dgno.errors import ChannelMismatch, ConfigError, OutOfMemory
+from dgno.errors import ChannelMismatch, OutOfMemory
 from dgno.restorable import check_finite, check_float32
+from dgno.restoration import TILE_SIZE
 from dgno.restoration.tiling import Tile, plan_tiles
 
 Batch = Float[Tensor, "b c h w"]
@@ -60,10 +61,10 @@ def restore_image(
     image: Image,
     restorer: Restorer,
     *,
-    tile_size: int = 1024,
+    tile_size: int = TILE_SIZE,
     overlap: int | None = None,
     normalize: Normalizer = by_range,
-    channels: Collection[int] | None = None,
+    planes: Collection[int] | None = None,
     replicate: bool = False,
     progress: Progress = lambda share: None,
 ) -> Image:
@@ -72,22 +73,19 @@ def restore_image(
     tile_size : side of the tiles in px, context included; 0 takes whole planes at once
     overlap : context on each side of a tile's kept part, px; the restorer's halo if not given
     normalize : the map of pixel values to [0, 1], from statistics of the whole image, never of a tile
-    channels : of a multi-channel image, those to restore; the others stay as they are. None restores all
+    planes : numbers of those to restore, in the order of `Image.planes`; the others stay as they are. None restores all
     replicate : give a gray image to a colour restorer as three equal channels
 
     A plane of one value has nothing to restore and stays as it is. Raises NonFiniteInput, InputOutOfRange,
-    ChannelMismatch, ConfigError (tiles, channels), OutOfMemory.
+    ChannelMismatch, ConfigError (tiles), OutOfMemory.
     """
     check_finite(image)
     check_float32(image)
-    _refuse_missing_channels(image, channels)
     adapted, note = fit_channels(restorer, image, replicate=replicate)
     height, width = image.shape_without_samples[-2:]
     tiles = plan_tiles((height, width), **tiling_of(restorer, tile_size, overlap))
-    steps, count = itertools.count(1), len(tiles) * sum(1 for _ in image.planes())
-
-    def is_wanted(i: int) -> bool:
-        return channels is None or image.channel_of(i) in channels
+    wanted = range(image.plane_count) if planes is None else planes
+    steps, count = itertools.count(1), len(tiles) * len(wanted)
 
     def restored(i: int, plane: Plane, opacity: Opacity | None) -> tuple[Plane, int]:
         affine = normalize(image, image.channel_of(i))
@@ -97,7 +95,7 @@ def restore_image(
         return restored_plane(plane, given, answer, affine=affine, value_range=limits, opacity=opacity)
 
     results = [
-        restored(i, plane, opacity) if is_wanted(i) and not is_constant(plane) else (plane, 0)
+        restored(i, plane, opacity) if i in wanted and not is_constant(plane) else (plane, 0)
         for i, (plane, opacity) in enumerate(zip(image.planes(), image.opacities(), strict=True))
     ]
     progress(1.0)
@@ -105,15 +103,6 @@ def restore_image(
     notes = [note] if note else []
     notes += [f"{saturated} values ended at the limits of the range"] if saturated else []
     return replace(image.with_planes(plane for plane, _ in results), notes=(*image.notes, *notes))
-
-
-def _refuse_missing_channels(image: Image, channels: Collection[int] | None) -> None:
-    last = max(map(image.channel_of, range(sum(1 for _ in image.planes()))), default=0)
-    if missing := sorted(set(channels or ()) - set(range(last + 1))):
-        raise ConfigError(
-            f"channel {missing[0]} of an image with {last + 1}",
-            hint=f"channels count from 0 to {last}; the colours of a pixel are one channel",
-        )
 
 
 def restore_plane(

@@ -21,6 +21,8 @@ from dgno.networks.presets import NETWORKS
 from dgno.optics.simulate import BlurRange
 from dgno.weights.store import NORMALIZATIONS, embedded_names
 
+LARGEST = 2**20  # bytes of a configuration
+SHOWN = 80  # characters of a wrong value
 FFT_NORMS = ("ortho", "backward")
 PRECISIONS = ("fp32", "bf16")
 
@@ -135,10 +137,7 @@ def load_config(path: Path) -> TrainConfig:
     Relative paths in it (`data`, `out`, `init`, `pairs.split_file`) start at its own folder. In [network], `preset`
     takes the fields of a network of `dgno models`, which the others change.
     """
-    try:
-        table = tomllib.loads(path.read_text())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError("cannot read the configuration", path=path, why=str(error)) from error
+    table = _table(path)
     problems: list[str] = []
     if isinstance(network := table.get("network"), dict):
         table["network"] = _with_preset(network, problems)
@@ -154,6 +153,20 @@ def load_config(path: Path) -> TrainConfig:
         pairs = dataclasses.replace(pairs, split_file=path.parent / pairs.split_file)
     data, out = path.parent / config.data, path.parent / config.out
     return dataclasses.replace(config, data=data, out=out, init=init, pairs=pairs)
+
+
+def _table(path: Path) -> dict[str, Any]:
+    """The contents of a TOML file; its size and depth are bounded."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(LARGEST + 1)
+        if len(data) > LARGEST:
+            raise ConfigError("too long for a configuration", path=path, why=f"more than {LARGEST} bytes")
+        return tomllib.loads(data.decode())
+    except RecursionError as error:
+        raise ConfigError("cannot read the configuration", path=path, why="it is nested too deeply") from error
+    except (OSError, ValueError) as error:  # ValueError: no UTF-8, no TOML, a number of thousands of digits
+        raise ConfigError("cannot read the configuration", path=path, why=str(error)[:200]) from error
 
 
 def _with_preset(network: dict[str, Any], problems: list[str]) -> dict[str, Any]:
@@ -192,13 +205,13 @@ def _read(kind: Any, value: Any, where: str, problems: list[str]) -> Any:
         and (kind is bool or not isinstance(value, bool))
     ):
         return value
-    problems.append(f"{where} is {value!r}, wanted {getattr(kind, '__name__', kind)}")
+    problems.append(f"{where} is {repr(value)[:SHOWN]}, wanted {getattr(kind, '__name__', kind)}")
     return None
 
 
 def _read_record(kind: Any, value: Any, where: str, problems: list[str]) -> Any:
     if not isinstance(value, dict):
-        problems.append(f"{where} is {value!r}, wanted a table")
+        problems.append(f"{where} is {repr(value)[:SHOWN]}, wanted a table")
         return None
     known, types_ = {f.name: f for f in dataclasses.fields(kind)}, typing.get_type_hints(kind)
     prefix = f"{where}." if where else ""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
-import json
 import math
 import os
 import time
@@ -20,6 +19,7 @@ from dgno.metrics import psnr
 from dgno.networks.presets import build
 from dgno.training.batches import Batches, Listed, find_data
 from dgno.training.config import TrainConfig
+from dgno.training.log import append, truncate, validated, writing
 from dgno.training.losses import FFT_WEIGHT, multi_scale_loss
 from dgno.training.parallel import Ranks
 from dgno.training.state import CPU, TrainState, checkpoint_tensors, newest_whole
@@ -49,7 +49,8 @@ def train(
     report : called with every entry of the log
     remark : called with what the user should know, once each
 
-    Raises ConfigError, CheckpointError (`config.init`), ResumeError, TrainingDiverged.
+    Raises ConfigError, CheckpointError (`config.init`), OutputError,
+    ResumeError, TrainingDiverged.
     """
     if not max_minutes >= 0:
         raise ConfigError(f"max_minutes is {max_minutes}", hint="give a number of minutes of at least 0")
@@ -59,9 +60,11 @@ def train(
     digests = _digests(config, listed)
     checkpoints, log = config.out / "checkpoints", config.out / "log.jsonl"
     state = _begin(config, digests, resume=resume, device=device)
-    config.out.mkdir(parents=True, exist_ok=True)
+    ranks.wait()  # so that none looks for checkpoints while another writes one
+    with writing(config.out):
+        config.out.mkdir(parents=True, exist_ok=True)
     if ranks.is_first:
-        _truncate(log, state.step)
+        truncate(log, state.step)
     pairs, held_out = (open_data(validation) for validation in (False, True))
     if held_out.is_empty:
         remark("no validation: every source is a single file or group, so none can be held out")
@@ -74,14 +77,14 @@ def train(
             continue
         if is_due and not held_out.is_empty:
             entry |= validate(state, config, held_out, device=device)
-        _append(log, entry | {"minutes": (time.monotonic() - started) / 60})
+        append(log, entry | {"minutes": (time.monotonic() - started) / 60})
         report(entry)
         if state.step % config.checkpoint_every == 0 and not state.skipped:  # one with a finite loss is kept
-            state.save(checkpoints, digests)
+            state.save(checkpoints, digests, validated(log))
 
     weights = config.out / "weights.safetensors"
     if ranks.is_first:
-        state.save(checkpoints, digests)
+        state.save(checkpoints, digests, validated(log))
         facts = {"name": config.out.name, "steps": state.step, "of steps": config.steps}
         facts["configuration"] = digests[CONFIGURATION][:16]
         card = Card(config.network, config.image, config.normalization, training=facts)
@@ -204,14 +207,3 @@ def validate(
         before.append(psnr(blurred.clamp(0, 1), sharp))
         after.append(psnr(network(blurred).clamp(0, 1), sharp))
     return {"psnr_blurred": sum(before) / len(before), "psnr_restored": sum(after) / len(after)}
-
-
-def _append(log: Path, entry: dict[str, float]) -> None:
-    with log.open("a") as file:
-        file.write(json.dumps(entry) + "\n")
-
-
-def _truncate(log: Path, step: int) -> None:
-    """Drop the entries that lie after the checkpoint: their steps will be taken again."""
-    lines = log.read_text().splitlines(keepends=True) if log.exists() else []
-    log.write_text("".join(line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step))

@@ -60,6 +60,11 @@ class Ranks:
         dist.broadcast(decided, src=0)
         return bool(decided.item())
 
+    def wait(self) -> None:
+        """Until all processes are here."""
+        if self.size > 1:
+            dist.barrier()
+
     @staticmethod
     def _sum(tensor: Tensor) -> Tensor:
         dist.all_reduce(tensor)

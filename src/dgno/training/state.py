@@ -7,8 +7,8 @@ the newest one whose sums are right.
 
 from __future__ import annotations
 
-import hashlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Mapping
@@ -16,15 +16,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
-from dgno.errors import CorruptCheckpoint, ResumeError
+from dgno.errors import CorruptCheckpoint, InputError, ResumeError
+from dgno.io.atomic import output_error, sync_folder
+from dgno.io.checksum import file_sha256
+from dgno.io.provenance import software
 from dgno.networks.dgno import DGNO
 from dgno.networks.presets import build
 from dgno.training.config import TrainConfig
 
-KEEP = 2  # checkpoints
+KEEP = 2  # checkpoints, and the best one
 CPU = torch.device("cpu")
 
 
@@ -67,34 +70,58 @@ class TrainState:
         """The tensors to use: the running average if there is one."""
         return self.average or self.network.state_dict()
 
-    def save(self, folder: Path, digests: Mapping[str, str]) -> Path:
-        """Write a checkpoint below `folder`; `digests` stand for the configuration and the data it belongs to."""
+    def save(self, folder: Path, digests: Mapping[str, str], scores: Mapping[int, float]) -> Path:
+        """Write a checkpoint below `folder`, and remove all others but the newest and the best. Raises OutputError.
+
+        digests : stand for the configuration and the data it belongs to
+        scores : of the steps that were validated
+        """
         place = folder / f"step-{self.step:08d}"
+        if _is_whole(place):  # what would be written: the run is a function of its configuration
+            return place
         unfinished = folder / f".{place.name}.dgno-part"
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True)
-        save_file(_contiguous(self.network.state_dict()), unfinished / "model.safetensors")
-        if self.average:
-            save_file(_contiguous(self.average), unfinished / "ema.safetensors")
-        save_file(self._optimizer_tensors(), unfinished / "optim.safetensors")
-        facts = {"schema": 2, "step": self.step, "skipped": self.skipped, "belongs to": dict(digests)}
-        (unfinished / "state.json").write_text(json.dumps(facts, indent=1))
-        sums = [f"{_sha256(file)}  {file.name}\n" for file in sorted(unfinished.iterdir())]
-        (unfinished / "SHA256SUMS").write_text("".join(sums))
-        for file in unfinished.iterdir():
-            _sync(file)
-        shutil.rmtree(place, ignore_errors=True)
-        unfinished.replace(place)
-        _sync(folder)
-        for old in sorted(folder.glob("step-*"))[:-KEEP]:
-            shutil.rmtree(old)
+        try:
+            for left in folder.glob(".step-*.dgno-part"):  # by a run that was killed
+                shutil.rmtree(left)
+            unfinished.mkdir(parents=True)
+            self._write(unfinished, digests)
+            sync_folder(unfinished)
+            shutil.rmtree(place, ignore_errors=True)
+            unfinished.replace(place)
+            sync_folder(folder)
+        except OSError as error:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            raise output_error(error, place) from error
+        *older, _ = sorted(folder.glob("step-*"))
+        best = max(older, key=lambda old: scores.get(_step_of(old), -math.inf), default=None)
+        for old in older[: 1 - KEEP]:
+            if old != best or _step_of(old) not in scores:
+                shutil.rmtree(old)
         return place
+
+    def _write(self, folder: Path, digests: Mapping[str, str]) -> None:
+        parts = {"model": self.network.state_dict(), "ema": self.average, "optim": self._optimizer_tensors()}
+        for name, tensors in parts.items():
+            if tensors or name != "ema":
+                _write_file(folder / f"{name}.safetensors", save(_contiguous(tensors)))
+        facts = {
+            "schema": 2,
+            "software": software(),
+            "step": self.step,
+            "skipped": self.skipped,
+            "belongs to": dict(digests),
+        }
+        _write_file(folder / "state.json", json.dumps(facts, indent=1).encode())
+        sums = [f"{file_sha256(file)}  {file.name}\n" for file in sorted(folder.iterdir())]
+        _write_file(folder / "SHA256SUMS", "".join(sums).encode())
 
     def load_newest(self, folder: Path, digests: Mapping[str, str]) -> None:
         """Go on from the newest whole checkpoint below `folder`."""
         newest = newest_whole(folder)
         if newest is None:
-            raise ResumeError("nothing to resume from", path=folder, why="no whole checkpoint is there")
+            raise ResumeError(
+                "nothing to resume from", path=folder, why="no whole checkpoint is there", hint="start without --resume"
+            )
         facts = json.loads((newest / "state.json").read_text())
         begun = facts.get("belongs to", {})
         if differing := [name for name, digest in digests.items() if begun.get(name) != digest]:
@@ -145,21 +172,20 @@ def checkpoint_tensors(place: Path) -> dict[str, Tensor]:
     return load_file(average if average.exists() else place / "model.safetensors")
 
 
-def _sha256(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
-
-
 def _is_whole(place: Path) -> bool:
     try:
         lines = (place / "SHA256SUMS").read_text().splitlines()
-        return all(_sha256(place / name) == sum_ for sum_, name in (line.split("  ") for line in lines))
-    except (OSError, ValueError):
+        return all(file_sha256(place / name) == sum_ for sum_, name in (line.split("  ") for line in lines))
+    except (OSError, ValueError, InputError):
         return False
 
 
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _step_of(place: Path) -> int:
+    return int(place.name.removeprefix("step-"))
+
+
+def _write_file(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())

@@ -29,6 +29,7 @@ from dgno.io.atomic import write_atomically
 from dgno.networks.config import SINCE, DGNOConfig
 from dgno.networks.dgno import DGNO
 from dgno.networks.presets import build
+from dgno.weights.suspicion import as_float32
 
 FORMAT, SCHEMA = "dgno-weights", 2
 NORMALIZATIONS = ("range", "percentile", "minmax")
@@ -116,15 +117,17 @@ def _ordered(data: bytes) -> bytes:
 def load_weights(name: str | Path) -> tuple[DGNO, Card]:
     """The network, in eval mode, and the card of weights given by name or by path.
 
-    Tensors of another floating dtype are cast to float32. Raises UnknownWeights, CorruptCheckpoint, CheckpointMismatch.
+    Tensors of another floating dtype are cast to float32; see `as_float32` for what is warned of. Raises
+    UnknownWeights, CorruptCheckpoint, CheckpointMismatch.
     """
     path = find_weights(name)
     card, tensors = read_weights(path)
     with torch.device("meta"):  # compare shapes before taking memory
         check_fit(build(card.network), tensors, path=path)
+    tensors = as_float32(tensors, path)
     with torch.random.fork_rng(devices=[]):  # fresh parameters are drawn only to be replaced
         network = build(card.network)
-    network.load_state_dict({name: t.float() for name, t in tensors.items()})
+    network.load_state_dict(tensors)
     if card.halo is not None:
         network.halo = card.halo
     else:

@@ -11,15 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dgno.checks import refuse_choice
-from dgno.data.layouts.bbbc006 import NAME, PLANE_FOLDER, read_bbbc006
+from dgno.data.layouts.bbbc006 import ARCHIVE, NAME, PLANE_FOLDER, read_bbbc006
 from dgno.data.layouts.dbmid import PUBLISHED, STAINS, read_dbmid
 from dgno.data.layouts.dpdd import read_dpdd
 from dgno.data.layouts.folder_pair import pair_folders, read_folder_pair, read_histech, read_realdof
 from dgno.data.layouts.manifest import is_manifest, read_manifest
 from dgno.data.layouts.self_blur import read_self_blur
 from dgno.data.layouts.z_stack import read_z_stack
-from dgno.data.pairs import BLURRED, SHARP
-from dgno.data.records import Record, entries, split_folders, subfolder
+from dgno.data.records import BLURRED, SHARP, Record, entries, split_folders, subfolder
 from dgno.errors import ConfigError
 
 __all__ = ["LAYOUTS", "Layout", "guess_layout", "pair_folders", "read_layout"]
@@ -83,7 +82,7 @@ def guess_layout(folder: Path) -> str:
         return "dpdd"
     if any(subfolder(place, (stain,)) for place in places for stain in STAINS):
         return "dbmid"
-    if _has_wells(places):
+    if _has_wells(places) or any("bbbc006" in path.name.casefold() and ARCHIVE.search(path.name) for path in inside):
         return "bbbc006"
     if all(subfolder(place, BLURRED) and subfolder(place, SHARP) for place in places):
         return "folder-pair"

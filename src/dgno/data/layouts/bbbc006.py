@@ -1,7 +1,7 @@
 """BBBC006: 384 wells x 2 sites of U2OS cells, 2 channels, 34 planes 2 um apart; plane 16 is in focus.
 
 Broad Bioimage Benchmark Collection, Ljosa et al. 2012, doi:10.1038/nmeth.2083. Three ways it lies on disk:
-  one folder a plane, as released     BBBC006_v1_images_z_02/mcf-z-stacks-03212011_a01_s1_w1GUID.tif
+  one folder a plane, as released     BBBC006_v1_images_z_02/mcf-z-stacks-03212011_a01_s1_w1GUID.tif, its .zip unpacked
   planes in one folder, z in the name BBBC006_z_aligned__a01__s1__w1_10.png
   prepared pairs                      {train,test}/{GT,blur}/*.tif, three blurred files for each of GT
 """
@@ -12,8 +12,17 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from dgno.data.pairs import BLURRED, SHARP
-from dgno.data.records import NO_SET, Record, entries, images_in, split_folders, subfolder, wanted_subfolder
+from dgno.data.records import (
+    BLURRED,
+    NO_SET,
+    SHARP,
+    Record,
+    entries,
+    images_in,
+    split_folders,
+    subfolder,
+    wanted_subfolder,
+)
 from dgno.errors import ConfigError
 
 STEP = 2.0  # um between planes
@@ -25,6 +34,8 @@ NAME = re.compile(
     re.IGNORECASE,
 )
 PLANE_FOLDER = re.compile(r"(?:^|_)z_?(\d\d?)$", re.IGNORECASE)
+ARCHIVE = re.compile(r"_z_?(\d\d?)\.zip$", re.IGNORECASE)
+UNPACK = 'unpack them there: for f in *.zip; do python -m zipfile -e "$f" "${f%.zip}"; done'
 PLANE_NAME = re.compile(r"_(?:z_?)?(\d\d?)$", re.IGNORECASE)
 
 Field = tuple[str, str, str]  # well, site, channel
@@ -48,6 +59,7 @@ def read_bbbc006(
             targets = _parsed(images_in(wanted_subfolder(place, SHARP)))
             inputs = _parsed(images_in(wanted_subfolder(place, BLURRED)))
         else:
+            _refuse_packed(place, [sharp_plane, *planes])
             all_planes = _planes(place)
             targets = _only(all_planes, [sharp_plane], place)
             inputs = _only(all_planes, planes, place)
@@ -63,10 +75,26 @@ def _planes(folder: Path) -> Files:
     if not folders:
         return _parsed(images_in(folder))
     for path, z in folders:
-        for field, by_z in _parsed(images_in(path)).items():
+        inner = subfolder(path, (path.name,))  # an archive that holds its folder, unpacked into one of its name
+        for field, by_z in _parsed(images_in(inner or path)).items():
             for files in by_z.values():
                 found.setdefault(field, {}).setdefault(z, []).extend(files)
     return found
+
+
+def _refuse_packed(folder: Path, planes: Sequence[int]) -> None:
+    """Raise ConfigError for archives of wanted planes that have no folder beside them."""
+    there = {
+        int(match.group(1)) for path in entries(folder) if path.is_dir() and (match := PLANE_FOLDER.search(path.name))
+    }
+    packed = [
+        path
+        for path in entries(folder)
+        if (match := ARCHIVE.search(path.name)) and int(match.group(1)) in set(planes) - there
+    ]
+    if packed:
+        why = ", ".join(path.name for path in packed[:6]) + (" ..." if len(packed) > 6 else "")
+        raise ConfigError("planes of BBBC006 are still in their archives", path=folder, why=why, hint=UNPACK)
 
 
 def _parsed(paths: Sequence[Path]) -> Files:

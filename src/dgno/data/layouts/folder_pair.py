@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from dgno.data.pairs import BLURRED, SHARP
 from dgno.data.records import (
+    BLURRED,
     NO_SET,
+    SHARP,
     Record,
     by_key,
     images_in,
@@ -80,18 +81,20 @@ def _joined(
     inputs, targets = by_key(images_in(blurred), key), by_key(images_in(sharp), key)
     if per_target == 1:
         _refuse_twins(inputs, targets)
-    masks, psfs = (
-        {name: paths[0] for name, paths in by_key(images_in(folder), key).items()} if folder else {}
-        for folder in beside
-    )
+    masks, psfs = (by_key(images_in(folder), key) if folder else {} for folder in beside)
+    _refuse_twins(masks, psfs)
     records = []
     for name, image, target in matched(inputs, targets, per_target=per_target):
         unique = name if len(inputs[name]) == 1 else f"{name}/{image.stem}"
         belongs = key_of(target, group) if group else name
         where = f"{split}/{belongs}" if split and not group else belongs
         unique = f"{split}/{unique}" if split else unique
-        records.append(Record(unique, image, target, where, split, mask=masks.get(name), psf=psfs.get(name)))
+        records.append(Record(unique, image, target, where, split, mask=_only(masks, name), psf=_only(psfs, name)))
     return records
+
+
+def _only(files: dict[str, list[Path]], key: str) -> Path | None:
+    return files[key][0] if key in files else None
 
 
 def _refuse_twins(*sides: dict[str, list[Path]]) -> None:

@@ -1,0 +1,51 @@
+"""How much the embedded weights change images that are in focus already; a Markdown table.
+
+    python benchmarks/in_focus.py IMAGES
+
+IMAGES is that of quality.py. Every sharp image is restored as it is, by the weights for its data set, and compared with
+itself: the higher the PSNR, the less was changed.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+from quality import SETS, DataSet
+
+from dgno.cli.console import progress_bar
+from dgno.evaluation.compare import fidelity
+from dgno.io.image import read_image
+from dgno.restoration.batch import list_files
+from dgno.restoration.from_weights import make_restorer
+from dgno.restoration.image import restore_image
+
+
+def measure(data_set: DataSet, images: Path) -> list[tuple[float, float]]:
+    """PSNR in dB and SSIM of every restored image against the image itself, protocol `dgno`."""
+    restorer, normalize = make_restorer(data_set.weights)
+    folder = images / data_set.folder
+    files = [path for path, _ in list_files([folder], folder / "none")]
+    values = []
+    with progress_bar(data_set.name) as progress:
+        for i, path in enumerate(files, 1):
+            image = read_image(path)
+            values.append(fidelity(restore_image(image, restorer, normalize=normalize), image))
+            progress(i / len(files))
+    return values
+
+
+def main(images: Path) -> None:
+    print("| data set | n | weights | PSNR, dB | least | SSIM |")
+    print("|---|---:|---|---:|---:|---:|")
+    for data_set in SETS:
+        psnr, ssim = np.array(measure(data_set, images)).T
+        line = f"| {data_set.name} | {len(psnr)} | {data_set.weights} | {psnr.mean():.2f} ± {psnr.std(ddof=1):.2f}"
+        print(f"{line} | {psnr.min():.2f} | {ssim.mean():.4f} |", flush=True)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    main(Path(sys.argv[1]))

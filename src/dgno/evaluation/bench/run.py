@@ -1,0 +1,185 @@
+"""Run a table: train every row that is trained here with every seed, restore the test images, measure.
+
+OUT/data/NAME             a generated data set
+OUT/runs/DATA-DIGEST-S    one training, shared by all tables that need it; a killed one goes on where it stopped
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dgno.checks import refuse_choice
+from dgno.data.recorded import PairSource
+from dgno.data.records import Record
+from dgno.errors import ConfigError
+from dgno.evaluation.bench.columns import LPIPS, lpips_of
+from dgno.evaluation.bench.datasets import DATASETS, Library
+from dgno.evaluation.bench.experiment import Column, Experiment, Outcome, Row, mean_or_nan
+from dgno.evaluation.bench.profiles import PROFILES, Profile
+from dgno.evaluation.bench.table import Cost, Result
+from dgno.evaluation.compare import Method, prepared_planes
+from dgno.evaluation.inventory import multiply_accumulates
+from dgno.evaluation.methods import by_restorer
+from dgno.evaluation.pairs import read_pair
+from dgno.networks.config import DGNOConfig
+from dgno.networks.presets import build
+from dgno.restoration.from_weights import make_restorer
+from dgno.training.config import Stage, TrainConfig
+from dgno.training.loop import train
+from dgno.training.state import CPU
+from dgno.weights.store import parameters
+
+Progress = Callable[[float], None]
+Remark = Callable[[str], None]
+Scores = dict[str, list[float]]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where a table is run, and how large.
+
+    out : folder for data, trainings and tables
+    published : folder of the published data sets, for a profile that does not generate its own
+    published : folder of the published data sets; None: small ones are generated
+    seeds : of the trainings; also how many of them a row has
+    steps : of every training, instead of what the profile says
+    lpips : weights of LPIPS, without which that column is quoted alone
+    """
+
+    profile: Profile
+    out: Path
+    published: Path | None = None
+    seeds: Sequence[int] = (0, 1, 2)
+    device: torch.device = CPU
+    steps: int | None = None
+    lpips: Path | None = None
+
+    @classmethod
+    def of(cls, profile: str, out: Path, published: Path | None, **others: Any) -> Bench:  # Any: the other fields
+        """A bench by the name of its profile. Raises ConfigError (unknown, or data given in vain)."""
+        if wrong := refuse_choice("profile", profile, PROFILES):
+            raise ConfigError(wrong[0])
+        if PROFILES[profile].generated and published is not None:
+            raise ConfigError(f"profile {profile} takes no data", hint="it generates its own; leave --data out")
+        return cls(PROFILES[profile], out, published, **others)
+
+    @property
+    def library(self) -> Library:
+        return Library(self.out / "data", self.profile.generated, self.published)
+
+    def run(
+        self,
+        experiment: Experiment,
+        progress: Progress = lambda share: None,
+        remark: Remark = lambda text: None,
+    ) -> list[Result]:
+        """The results of all rows in order, each remarked when it is there.
+
+        Raises what reading, training and restoring do.
+        """
+        if self.lpips is not None:
+            experiment = with_lpips(experiment, self.lpips)
+        records = self.library.test_records(experiment.test)
+        todo = sum(self._repeats(row) for row in experiment.rows)
+        done, results = 0, []
+        for row in experiment.rows:
+            scores = []
+            for i in range(self._repeats(row)):
+                method = self.method(row, experiment, i, functools.partial(part_of, progress, done, todo))
+                scores.append(measure(method, records, experiment))
+                means = ", ".join(f"{title} {mean_or_nan(values):.3f}" for title, values in scores[-1].items())
+                remark(f"{row.name}{f', seed {self.seeds[i]}' if row.network else ''}: {means}")
+                done += 1
+                progress(done / todo)
+            results.append(_result(row, scores, experiment.columns))
+        return results
+
+    def _repeats(self, row: Row) -> int:
+        """How often a row is run: for every seed if it is trained, once if not, never if it is quoted."""
+        return len(self.seeds) if row.network else int(row.method is not None)
+
+    def method(self, row: Row, experiment: Experiment, repeat: int, progress: Progress) -> Method:
+        """What makes the images of a row: the network, trained with the seed of this repeat, or the row's method."""
+        if row.method is not None:
+            return row.method
+        config = self.training(row, experiment, self.seeds[repeat])
+        last = functools.partial(_report, progress=progress, steps=config.steps)
+        weights, _ = train(config, resume=(config.out / "checkpoints").is_dir(), device=self.device, report=last)
+        return by_restorer(*make_restorer(weights, device=str(self.device)))
+
+    def training(self, row: Row, experiment: Experiment, seed: int) -> TrainConfig:
+        """The training of a row: the recipe of the paper, but for what the profile changes."""
+        assert row.network is not None
+        dataset, network = DATASETS[experiment.train], self.profile.fit(row.network)
+        fitted = [self.profile.fit(other.network) for other in experiment.rows if other.network]
+        crop = self.profile.crop_for(fitted)
+        steps = self.steps or self.profile.steps or experiment.tiny_steps
+        config = TrainConfig(
+            data=self.library.place(experiment.train),
+            out=self.out / "runs",
+            pairs=PairSource(**vars(dataset.reading), split="train", scale=dataset.scale),
+            network=network,
+            normalization=dataset.normalization,
+            stages=(Stage(steps, crop, self.profile.batch_for(crop)),),
+            learning_rate=self.profile.learning_rate,
+            seed=seed,
+            checkpoint_every=max(steps // 20, 500),
+            validate_every=max(steps // 100, 500),
+        )
+        settings = replace(config, data=Path(), out=Path(), seed=0)
+        name = hashlib.sha256(repr(settings).encode()).hexdigest()[:12]
+        return replace(config, out=config.out / f"{experiment.train}-{name}-{seed}")
+
+
+def with_lpips(experiment: Experiment, backbone: Path) -> Experiment:
+    """The experiment with LPIPS measured where it is a column."""
+    measured = replace(LPIPS, measure=lpips_of(backbone))
+    return replace(experiment, columns=tuple(measured if c is LPIPS else c for c in experiment.columns))
+
+
+def part_of(progress: Progress, done: int, todo: int, share: float) -> None:
+    """Report the share of one part, of which `done` of `todo` lie before it, as a share of all."""
+    progress((done + share) / todo)
+
+
+def _report(entry: Mapping[str, float], *, progress: Progress, steps: int) -> None:
+    progress(entry["step"] / steps)
+
+
+def measure(method: Method, records: Sequence[Record], experiment: Experiment) -> Scores:
+    """Every column of every record that it wants, by the protocol of the data set; NaN where an image has none."""
+    protocol = DATASETS[experiment.test].protocol
+    scores: Scores = {column.title: [] for column in experiment.columns}
+    for record in records:
+        wanted = [column for column in experiment.columns if column.wanted(record)]
+        if not wanted:
+            continue
+        pair = read_pair(record, protocol)
+        restored = method(pair.blurred, record)
+        planes = tuple(prepared_planes(restored, pair.sharp, protocol, pair.counted))
+        outcome = Outcome(record, restored, planes, protocol)
+        for column in wanted:
+            scores[column.title].append(column.measure(outcome))
+    return scores
+
+
+def _result(row: Row, scores: Sequence[Scores], columns: Sequence[Column]) -> Result:
+    titles = [column.title for column in columns] if scores else []
+    means = {title: tuple(mean_or_nan(of_seed[title]) for of_seed in scores) for title in titles}
+    images = {title: len(scores[0][title]) for title in titles}
+    return Result(row, means, images, cost_of(row.network) if row.network else None)
+
+
+@functools.cache
+def cost_of(network: DGNOConfig) -> Cost:
+    """Parameters and multiply-accumulates of a network, in layers and in products of operators and scans."""
+    with torch.random.fork_rng(devices=[]):
+        built = build(network)
+    return Cost(parameters(built), sum(multiply_accumulates(built)))

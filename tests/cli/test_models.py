@@ -1,0 +1,41 @@
+"""`dgno models`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from command_line import Cli
+
+
+def test_models(cli: Cli, weights: dict[int, Path]) -> None:
+    """The table counts as the paper does; a card can be shown, a file verified."""
+    networks = {n["name"]: n for n in cli("models", "--json").json["networks"]}
+    assert networks["dgno-cell"]["parameters"] == 12_794_888
+    assert networks["dgno-cell"]["GMAC layers"] == pytest.approx(49.6, abs=0.05)
+    assert networks["dgno-cell"]["blocks"] == [2, 4, 6, 2]
+    assert "12,794,888" in cli("models").out
+    assert cli("models", "show", weights[1], "--json").json["parameters"] > 1000
+    assert "width" in cli("models", "show", weights[1]).out
+    assert cli("models", "verify", weights[1], "--json").json == {str(weights[1]): "whole"}
+    assert cli("models", "show").status == 2
+    assert cli("models", "show", "nothing").status == 5
+
+
+@pytest.mark.parametrize(("arguments", "said"), [
+    (("foo",), "'foo' is no action; say list, show NAME, or verify [NAME]"),
+    (("fluorescence-nano",), "did you mean models show fluorescence-nano?"),
+    (("show",), "of which weights?"),
+])  # fmt: skip
+def test_a_wrong_action_of_models_is_told_with_the_known_names(cli: Cli, arguments: tuple[str, ...], said: str) -> None:
+    result = cli("models", *arguments)
+    assert result.status == 2
+    assert said in result.err
+    assert "brightfield-nano, fluorescence-nano" in result.err
+
+
+def test_embedded_weights_are_whole(cli: Cli) -> None:
+    result = cli("models", "verify", "--json")
+    assert result.status == 0
+    assert len(result.json) == 2
+    assert set(result.json.values()) == {"whole"}

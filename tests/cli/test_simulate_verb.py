@@ -1,0 +1,60 @@
+"""`dgno simulate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import tifffile
+from command_line import Cli
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_simulate_is_reproducible(cli: Cli, sharp: Path, tmp_path: Path) -> None:
+    """The same seed writes the same bytes, another seed other ones; truth and manifest stand beside the pairs."""
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        assert cli("simulate", sharp, "-o", tmp_path / name, "--seed", seed).status == 0
+    a, b, c = (files_of(tmp_path / name) for name in "abc")
+    assert a == b
+    assert a["blurred/0.tif"] != c["blurred/0.tif"]
+    assert len(a) == 4 * 3 + 1
+    assert len((tmp_path / "a" / "manifest.csv").read_text().splitlines()) == 4
+    sigma, psf = (tifffile.imread(tmp_path / "a" / f / "0.tif") for f in ("sigma", "psf"))
+    assert 0.6 <= sigma.min() <= sigma.max() <= 4.0
+    assert psf.sum() == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize(("arguments", "status", "said"), [
+    (("--field", "foo"), 2, "fields[0] is 'foo', known: constant"),
+    (("--field", "vornoi"), 2, "did you mean 'voronoi'?"),
+    (("--sigma", "4", "0.6"), 2, "sigma is (4.0, 0.6), wanted (smallest, largest)"),
+    (("--sigma", "-1", "2"), 2, "sigma is (-1.0, 2.0)"),
+    (("--sigma", "0.5", "inf"), 2, "sigma is (0.5, inf)"),
+    (("--spread", "inf"), 2, "spread is inf"),
+    (("--read-noise", "nan"), 2, ""),
+    (("--scale", "foo"), 2, "scale is 'foo', known: auto, range, percentile"),
+    (("--sigma", "0", "0"), 0, "3 pairs"),
+])  # fmt: skip
+def test_simulate_checks_its_arguments(
+    cli: Cli, sharp: Path, tmp_path: Path, arguments: tuple[str, ...], status: int, said: str
+) -> None:
+    """Before anything is written. No blur at all is allowed: noise alone."""
+    result = cli("simulate", sharp, "-o", tmp_path / "pairs", *arguments)
+    assert result.status == status
+    assert said in result.err
+    assert "E-BUG" not in result.err
+    assert (tmp_path / "pairs").exists() == (status == 0)
+
+
+def test_simulate_replaces_pairs_only_when_told(cli: Cli, sharp: Path, tmp_path: Path) -> None:
+    pairs = tmp_path / "pairs"
+    assert cli("simulate", sharp / "0.png", "-o", pairs).status == 0
+    before = files_of(pairs)
+    again = cli("simulate", sharp / "1.png", "-o", pairs)
+    assert (again.status, "E-OUT-EXISTS" in again.err) == (4, True)
+    assert files_of(pairs) == before
+    assert cli("simulate", sharp / "0.png", "-o", pairs, "--seed", 3, "--overwrite").status == 0
+    assert files_of(pairs)["manifest.csv"] != before["manifest.csv"]

@@ -1,0 +1,32 @@
+"""What dgno warns of is one line on stderr, and none with --quiet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from command_line import Cli
+
+from dgno.weights.store import read_weights, save_weights
+
+
+@pytest.fixture
+def zeros(tmp_path: Path, weights: dict[int, Path]) -> Path:
+    """Weights that are all zero, in double precision."""
+    card, tensors = read_weights(weights[1])
+    none = {name: tensor.double() * 0 for name, tensor in tensors.items()}
+    return save_weights(tmp_path / "zeros.safetensors", none, card)
+
+
+def test_suspicious_weights_are_told_on_stderr(cli: Cli, blurred: Path, tmp_path: Path, zeros: Path) -> None:
+    arguments = ("restore", blurred, "-o", tmp_path / "out.png", "--weights", zeros, "--overwrite")
+    result = cli(*arguments)
+    assert result.status == 0
+    told = [line for line in result.err.splitlines() if line.startswith("dgno: warning: ")]
+    assert [line.split(": ")[-1] for line in told] == [
+        "the weights are float64; they are rounded to float32",
+        "all weights are zero; this is no trained network",
+    ]
+    assert cli(*arguments, "--json").json["results"][0]["status"] == "restored"
+    assert cli(*arguments, "--quiet").err == ""
+    assert "all weights are zero" in cli("models", "show", zeros).err

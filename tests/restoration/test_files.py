@@ -1,0 +1,130 @@
+"""Restoring files: what may happen meanwhile, how much memory and how many threads are used, what decides an output."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from torch import Tensor
+
+from dgno.arrays import Image
+from dgno.errors import InputChanged, MissingInput, OutOfMemory
+from dgno.io.provenance import read_provenance
+from dgno.restoration.files import Workbench, restore_files
+from dgno.restoration.options import RestoreOptions
+from dgno.restoration.placed import Placed
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (40, 50), dtype=np.uint8)
+LARGE = Image(np.broadcast_to(np.uint8(0), (30_000, 40_000)), "YX", (0, 255))
+
+
+@pytest.fixture
+def blurred(tmp_path: Path) -> Path:
+    tifffile.imwrite(tmp_path / "in.tif", PIXELS)
+    return tmp_path / "in.tif"
+
+
+@pytest.mark.parametrize("how", ["written to", "replaced", "removed"])
+def test_a11_an_input_that_changes_meanwhile_gives_no_output(blurred: Path, how: str) -> None:
+    """Found at the end, by inode, size and time."""
+
+    def change(share: float) -> None:
+        if how == "removed":
+            blurred.unlink(missing_ok=True)
+        elif how == "replaced":
+            (blurred.parent / "other.tif").write_bytes(blurred.read_bytes())
+            (blurred.parent / "other.tif").replace(blurred)
+        else:
+            with blurred.open("ab") as file:
+                file.write(b"\0")
+
+    with pytest.raises(MissingInput if how == "removed" else InputChanged) as caught:
+        restore_files([blurred], blurred.parent / "out.tif", RestoreOptions(), progress=change)
+    assert str(blurred) in str(caught.value)
+    assert not (blurred.parent / "out.tif").exists()
+
+
+def restorer(bytes_per_pixel: int, halo: int, multiple: int) -> Placed:
+    def unchanged(x: Tensor) -> Tensor:
+        return x
+
+    placed = Placed(unchanged, torch.device("cpu"))
+    placed.bytes_per_pixel, placed.halo, placed.multiple = bytes_per_pixel, halo, multiple
+    return placed
+
+
+@pytest.mark.parametrize("memory", [0.1, 0.75, 2.0])
+@pytest.mark.parametrize("multiple", [8, 32])
+def test_the_tile_is_the_largest_that_memory_holds(memory: float, multiple: int) -> None:
+    """`--max-memory` is in GiB, and never makes a tile larger than asked for."""
+    placed = restorer(1024, 16, multiple)
+    bench = Workbench(RestoreOptions(max_memory=memory, tile_size=0), [])
+    side = bench.tile_size(LARGE, placed)
+    assert side % multiple == 0
+    assert side**2 * 1024 <= memory * 2**30 < (side + multiple) ** 2 * 1024
+    assert Workbench(RestoreOptions(max_memory=memory, tile_size=64), []).tile_size(LARGE, placed) == 64
+    assert Workbench(RestoreOptions(tile_size=0), []).tile_size(LARGE, placed) == 0
+
+
+@pytest.mark.parametrize(
+    ("overlap", "halo", "fits"), [(None, 140, True), (None, 170, False), (170, 0, False), (0, 900, True)]
+)
+def test_a_tile_must_hold_its_context(overlap: int | None, halo: int, fits: bool) -> None:
+    """0.1 GiB are 320 px of 1024 bytes: 140 px on each side leave something to keep, 170 px nothing."""
+    bench, placed = Workbench(RestoreOptions(max_memory=0.1, overlap=overlap), []), restorer(1024, halo, 32)
+    if fits:
+        assert bench.tile_size(LARGE, placed) == 320
+    else:
+        with pytest.raises(OutOfMemory, match="do not suffice for a tile of 384 px"):
+            bench.tile_size(LARGE, placed)
+
+
+@pytest.fixture
+def threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("threads")
+def test_threads_are_as_many_as_wanted(blurred: Path) -> None:
+    for number in (2, 1):
+        restore_files([blurred], blurred.parent / f"{number}.tif", RestoreOptions(threads=number))
+        assert torch.get_num_threads() == number
+
+
+OTHERS = {
+    "normalize": "none", "tile_size": 512, "overlap": 8, "device": "cpu", "precision": "bf16", "max_memory": 1.0,
+    "output_format": "png", "channels": "0", "pages": "0", "pixel_size": 0.5, "nonfinite": "mask",
+}  # fmt: skip
+HARMLESS = {
+    "weights": "fluorescence-nano", "threads": 1, "max_pixels": 10**6, "resume": True, "overwrite": True,
+    "allow_labels": True, "fail_fast": True, "seed": 1,
+}  # fmt: skip
+ONLY_ONE = {"method", "route"}  # have one value yet
+
+
+def test_every_option_decides_the_output_or_is_harmless() -> None:
+    """An output is complete for --resume if all that decides it is the same; weights are told by their hash."""
+    assert {f.name for f in fields(RestoreOptions)} == OTHERS.keys() | HARMLESS.keys() | ONLY_ONE
+    usual = RestoreOptions().decisive()
+    assert usual.keys() == OTHERS.keys() | ONLY_ONE
+    for name, value in OTHERS.items():
+        assert RestoreOptions(**{name: value}).decisive() != usual
+    for name, value in HARMLESS.items():
+        assert RestoreOptions(**{name: value}).decisive() == usual
+
+
+def test_the_output_says_how_it_was_made(blurred: Path) -> None:
+    restore_files([blurred], blurred.parent / "out.tif", RestoreOptions(overlap=32))
+    found = read_provenance(blurred.parent / "out.tif")
+    assert found is not None
+    assert json.loads(found["options"]) == RestoreOptions(overlap=32).decisive()
+    assert json.loads(found["weights"]).keys() == {"fluorescence-nano"}
+    assert found["input"] == "in.tif"

@@ -1,0 +1,22 @@
+"""A training run in a process of its own, for tests that kill it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from dgno.training.config import load_config
+from dgno.training.loop import train
+from dgno.training.parallel import join, leave
+
+
+def train_here(config: Path, out: Path, environment: dict[str, str]) -> None:
+    """Start or go on with a run, alone or as one of several processes, as torchrun tells them by the environment."""
+    os.environ.update(environment)
+    torch.set_num_threads(1)
+    ranks = join(torch.device("cpu"))
+    train(replace(load_config(config), out=out), resume=any(out.glob("checkpoints/step-*")), ranks=ranks)
+    leave(ranks)
