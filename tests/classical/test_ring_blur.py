@@ -78,7 +78,7 @@ def test_other_shapes(shape: tuple[int, int]) -> None:
     psf = of_lens(ABERRATIONS["coma"])
     blur = RingBlur(psf, shape, dtype=torch.float64)
     expected = superposed(psf, h)
-    np.testing.assert_allclose(blur.apply(torch.from_numpy(h)).numpy(), expected, atol=0.01 * expected.max())
+    np.testing.assert_allclose(blur.apply(torch.from_numpy(h)).numpy(), expected, atol=0.02 * expected.max())
 
 
 @pytest.mark.parametrize("coefficients", [Seidel(sphere=0.5, defocus=1.0), Seidel()], ids=["sphere", "none"])
@@ -112,7 +112,7 @@ def test_matter_beyond_the_border_is_seen_with_a_margin() -> None:
     wide = ring_blur("coma", 64, 9).apply(torch.nn.functional.pad(scene, (9,) * 4))
     torch.testing.assert_close(near, wide, atol=2e-3, rtol=0)
     lit = torch.zeros(82, 82, dtype=torch.float64)
-    lit[5, 40] = 1
+    lit[8, 40] = 1  # the row before the first
     assert ring_blur("defocus", 64, 9).apply(lit).sum() > 0.05
 
 
