@@ -20,7 +20,7 @@ from dgno.optics.psf import gaussian, gaussian_disk
 from dgno.optics.ring_blur import RingBlur
 from dgno.optics.seidel import Seidel, seidel
 
-SEIDEL = "seidel:na=0.5,wavelength=0.55,pixel=0.4,coma=0.5,astigmatism=0.5"
+SEIDEL = "seidel:na=0.5,wavelength=0.55,pixel=0.4,coma=0.5"
 TOLD = {
     "wiener": ("--psf", "disk:2"),
     "richardson-lucy": ("--psf", "disk:2"),
@@ -37,7 +37,7 @@ def blurred_by(method: str) -> torch.Tensor:
     image = sharp()
     if method == "ring":
         lens = Microscope(0.5, 0.55, 0.4)
-        blur = RingBlur(lambda place: seidel(lens, Seidel(coma=0.5, astigmatism=0.5), place), (128, 128))
+        blur = RingBlur(lambda place: seidel(lens, Seidel(coma=0.5), place), (128, 128))
         return blur.apply(image)
     return SpatiallyVaryingBlur(torch.zeros(128, 128), lambda _: gaussian_disk(2.0)).apply(image)
 

@@ -19,9 +19,10 @@ from dgno.errors import ConfigError
 from dgno.optics.psf import PSF, gaussian_disk
 
 Plane = Float[Tensor, "h w"]
-SIGMAS = tuple(float(sigma) for sigma in np.geomspace(0.3, 8, 28))  # px
-PRIORS = np.geomspace(1e-6, 10, 22)  # weights of the prior that are tried; the best counts
+SIGMAS = tuple(float(sigma) for sigma in np.geomspace(0.3, 8, 84))  # px; 4 % apart, so that zeros of disks are met
+PRIORS = np.geomspace(1e-9, 10, 11)  # weights of the prior that are tried; the best counts
 TINY = 1e-300
+LARGEST = 512  # px a side: more tells little more
 
 
 def blind_disk(
@@ -47,7 +48,7 @@ def blind_disk(
     return torch.cat([restored(image) for image in blurred.split(1)])
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=2 * len(SIGMAS))
 def _disk(sigma: float) -> PSF:
     return gaussian_disk(sigma)
 
@@ -63,7 +64,8 @@ def estimate_sigma(
     over sigma and prior (blur-SURE: Xue and Blu 2015, doi:10.1109/TIP.2014.2380174, for images whose spectrum falls as
     1 / |nu|^2). The variance is that of `estimate_noise`, the image is faded out towards its border.
 
-    blurred : a plane with values around [0, 1]; below 16 px a side nothing can be told, and the answer is the smallest
+    blurred : a plane with values around [0, 1], of which at most the middle 512 x 512 px are looked at; below 16 px a
+        side nothing can be told, and the answer is the smallest
     sigmas : to choose from, px
     family : sigma -> PSF
     """
@@ -71,6 +73,7 @@ def estimate_sigma(
         raise ConfigError("no width to choose from", why="sigmas is empty")
     if min(blurred.shape) < 16:
         return min(sigmas)
+    blurred = _middle(blurred)
     variance = float(estimate_noise(blurred).variance(blurred.clamp(min=0)).mean())
     power, weight, square = faded_spectrum(blurred.double().numpy())
     usable = [s for s in sigmas if len(family(s)) <= min(blurred.shape)] or [min(sigmas)]
@@ -81,3 +84,8 @@ def estimate_sigma(
         return min(float((weight * ((1 - f) ** 2 * power + 2 * variance * f)).sum()) for f in filters)
 
     return min(usable, key=risk)
+
+
+def _middle(plane: Plane) -> Float[Tensor, "h2 w2"]:
+    top, left = (max(0, (n - LARGEST) // 2) for n in plane.shape)
+    return plane[top : top + LARGEST, left : left + LARGEST]
