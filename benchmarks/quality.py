@@ -46,7 +46,7 @@ def measure(data_set: DataSet, images: Path, out: Path) -> list[summaries.Summar
     files = [path for path, _ in list_files([images / data_set.folder], out)]
     write_pairs(files, out, BlurRange(), seed=SEED, scale="auto", overwrite=True)
     records = read_folder_pair(out)
-    chosen = methods.by_name([data_set.weights], ["wiener", "richardson-lucy"])
+    chosen = methods.by_name([data_set.weights], ["wiener", "richardson-lucy", "blind"])
     with progress_bar(data_set.name) as progress:
         scores = compare.compare(records, chosen, progress=progress)
     write_report(out, records, scores, chosen)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from dgno.arrays import Image
-from dgno.errors import InputChanged, MissingInput, OutOfMemory
+from dgno.errors import InputChanged, MissingInput, OutOfMemory, ResumeError
 from dgno.io.provenance import read_provenance
 from dgno.restoration.files import Workbench, restore_files
 from dgno.restoration.options import RestoreOptions
@@ -107,18 +107,32 @@ HARMLESS = {
     "weights": "fluorescence-nano", "threads": 1, "max_pixels": 10**6, "resume": True, "overwrite": True,
     "allow_labels": True, "fail_fast": True, "seed": 1,
 }  # fmt: skip
-ONLY_ONE = {"method", "route"}  # have one value yet
+ONLY_ONE = {"method", "route"}  # have one value for networks
+TOLD = {"psf", "num_iter", "balance"}  # of classical methods
 
 
 def test_every_option_decides_the_output_or_is_harmless() -> None:
     """An output is complete for --resume if all that decides it is the same; weights are told by their hash."""
-    assert {f.name for f in fields(RestoreOptions)} == OTHERS.keys() | HARMLESS.keys() | ONLY_ONE
+    assert {f.name for f in fields(RestoreOptions)} == OTHERS.keys() | HARMLESS.keys() | ONLY_ONE | TOLD
     usual = RestoreOptions().decisive()
     assert usual.keys() == OTHERS.keys() | ONLY_ONE
     for name, value in OTHERS.items():
         assert RestoreOptions(**{name: value}).decisive() != usual
     for name, value in HARMLESS.items():
         assert RestoreOptions(**{name: value}).decisive() == usual
+
+
+def test_what_classical_methods_are_told_decides_the_output(blurred: Path) -> None:
+    """Run again with --resume, the same is complete; another PSF, method, balance or number of steps is refused."""
+    told = {"method": "richardson-lucy", "psf": "disk:2", "num_iter": 2}
+    out = blurred.parent / "out.tif"
+    restore_files([blurred], out, RestoreOptions(**told))
+    (outcome,) = restore_files([blurred], out, RestoreOptions(**told, resume=True))
+    assert outcome.status == "complete"
+    wiener = {"method": "wiener", "num_iter": None}
+    for other in ({"psf": "disk:3"}, {"num_iter": 3}, {"num_iter": None}, wiener, wiener | {"balance": 0.1}):
+        with pytest.raises(ResumeError):
+            restore_files([blurred], out, RestoreOptions(**(told | other), resume=True))
 
 
 def test_the_output_says_how_it_was_made(blurred: Path) -> None:

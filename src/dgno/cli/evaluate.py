@@ -34,7 +34,10 @@ if TYPE_CHECKING:
 def evaluate(
     data: Annotated[Path, typer.Argument(help="Folder of pairs or data set, or its manifest.", show_default=False)],
     weights: Annotated[list[str] | None, typer.Option(help="Weights by name or path; may be repeated.")] = None,
-    method: Annotated[list[str] | None, typer.Option(help="wiener or richardson-lucy, with the true mean PSF.")] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(help="Classical, told the true blur: wiener, richardson-lucy, ...-varying; or blind."),
+    ] = None,
     external: Annotated[
         list[str] | None,
         typer.Option(help='"COMMAND {in} {out}": reads a folder of images and writes one; may be repeated.'),

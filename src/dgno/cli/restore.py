@@ -26,8 +26,15 @@ Tile = Annotated[int, typer.Option(help="Side of the tiles in px; 0 takes whole 
 Overlap = Annotated[int | None, typer.Option(help="Context around a tile in px. By default the weights' own.", min=0)]
 Format = Annotated[str, typer.Option("--format", help="same, ome-tiff or png.")]
 Method = Annotated[
-    str, typer.Option(help="dgno: by the network of --weights. Others are only compared yet, by `dgno evaluate`.")
+    str,
+    typer.Option(help="dgno: by the network of --weights. wiener, richardson-lucy, blind, ring: docs/classical.md."),
 ]
+Psf = Annotated[
+    str | None,
+    typer.Option(help="Of classical methods: gaussian:SIGMA, disk:SIGMA, motion:LENGTH, seidel:... or a file."),
+]
+NumIter = Annotated[int | None, typer.Option(help="Steps of richardson-lucy, blind, ring. By default as noise allows.")]
+Balance = Annotated[float | None, typer.Option(help="Of wiener; more smooths more. By default as noise asks.")]
 Route = Annotated[str, typer.Option(help="off: all images are restored, whole. Choosing by the blur is not there yet.")]
 Precision = Annotated[str, typer.Option(help="fp32 or bf16.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Skip outputs that are complete already.")]
@@ -48,6 +55,9 @@ def restore(
     out: Output,
     weights: Weights = "auto",
     method: Method = "dgno",
+    psf: Psf = None,
+    num_iter: NumIter = None,
+    balance: Balance = None,
     route: Route = "off",
     normalize: Normalize = "auto",
     tile: Tile = TILE_SIZE,
@@ -80,6 +90,9 @@ def restore(
     options = RestoreOptions(
         weights=weights,
         method=method,
+        psf=psf,
+        num_iter=num_iter,
+        balance=balance,
         route=route,
         normalize=normalize,
         tile_size=tile,

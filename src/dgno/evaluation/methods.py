@@ -11,16 +11,21 @@ from jaxtyping import Float
 from torch import Tensor
 
 from dgno.arrays import Image
+from dgno.classical.blind_sigma import blind_disk
+from dgno.classical.convolution import LinearBlur
 from dgno.classical.richardson_lucy import richardson_lucy
-from dgno.classical.wiener import unsupervised_wiener
+from dgno.classical.stopping import discrepancy
+from dgno.classical.wiener import unsupervised_wiener, wiener
 from dgno.data.records import Record
 from dgno.errors import ConfigError
 from dgno.evaluation.compare import Method, unchanged
 from dgno.evaluation.external import MINUTES, run_external
 from dgno.evaluation.pairs import read_pair
 from dgno.evaluation.protocols import Protocol
+from dgno.evaluation.true_blur import true_blur
 from dgno.io.image import read_image
 from dgno.optics.psf import PSF
+from dgno.restoration.from_classical import MOST_STEPS
 from dgno.restoration.from_weights import make_restorer
 from dgno.restoration.image import Normalizer, Restorer, by_range, restore_image
 
@@ -28,7 +33,19 @@ SHARP = "sharp"
 
 Batch = Float[Tensor, "b c h w"]
 Deconvolution = Callable[[Batch, PSF], Batch]
-CLASSICAL: dict[str, Deconvolution] = {"wiener": unsupervised_wiener, "richardson-lucy": richardson_lucy}
+
+
+def stopped_richardson_lucy(blurred: Batch, blur: PSF | LinearBlur) -> Batch:
+    """Accelerated, until the estimate fits within the noise."""
+    return richardson_lucy(blurred, blur, num_iter=MOST_STEPS, accelerated=True, stop=discrepancy())
+
+
+CLASSICAL: dict[str, Deconvolution] = {  # told the mean PSF
+    "wiener": wiener,
+    "richardson-lucy": stopped_richardson_lucy,
+    "wiener-unsupervised": unsupervised_wiener,
+    "richardson-lucy-30": richardson_lucy,
+}
 
 
 def by_name(weights: Sequence[str], methods: Sequence[str], *, device: str = "auto") -> dict[str, Method]:
@@ -38,7 +55,7 @@ def by_name(weights: Sequence[str], methods: Sequence[str], *, device: str = "au
     """
     chosen: dict[str, Method] = {"blurred": unchanged, **classical(methods)}
     names = titles(weights)
-    if taken := sorted({"blurred", *CLASSICAL} & set(names)):
+    if taken := sorted({"blurred", *METHODS} & set(names)):
         hint = "rename the file, so that lines of the table can be told apart"
         raise ConfigError(f"weights named {taken[0]!r}, which is the name of a method", hint=hint)
     return chosen | {name: by_restorer(*make_restorer(given, device=device)) for name, given in names.items()}
@@ -55,7 +72,7 @@ def with_external(
     if taken := sorted(methods.keys() & set(names)):
         hint = "rename the file, so that lines of the table can be told apart"
         raise ConfigError(f"weights named {taken[0]!r}, which is the name of a method", hint=hint)
-    own = {name: method for name, method in methods.items() if name == "blurred" or name in CLASSICAL}
+    own = {name: method for name, method in methods.items() if name == "blurred" or name in METHODS}
     made = {n: run_external(command, records, minutes=minutes) for n, command in zip(names, commands, strict=True)}
     return {**own, **made, **{name: method for name, method in methods.items() if name not in own}}
 
@@ -104,10 +121,28 @@ def with_true_mean_psf(deconvolve: Deconvolution) -> Method:
     return method
 
 
+def with_true_blur(image: Image, record: Record) -> Image:
+    """Richardson-Lucy, told the blur at every pixel of a simulated image."""
+    blur = true_blur(record)
+    return restore_image(image, lambda x: stopped_richardson_lucy(x, blur), tile_size=0, normalize=by_range)
+
+
+def told_nothing(image: Image, record: Record) -> Image:
+    """Richardson-Lucy, with a width of blur estimated from each image."""
+    return restore_image(image, blind_disk, tile_size=0, normalize=by_range)
+
+
+METHODS: dict[str, Method] = {
+    **{name: with_true_mean_psf(deconvolve) for name, deconvolve in CLASSICAL.items()},
+    "richardson-lucy-varying": with_true_blur,
+    "blind": told_nothing,
+}
+
+
 def classical(names: Sequence[str]) -> dict[str, Method]:
     """The classical methods of these names."""
     _refuse_twice(names)
-    unknown = [name for name in names if name not in CLASSICAL]
+    unknown = [name for name in names if name not in METHODS]
     if unknown:
-        raise ConfigError(f"no method {unknown[0]!r}", hint=f"known: {', '.join(CLASSICAL)}")
-    return {name: with_true_mean_psf(CLASSICAL[name]) for name in names}
+        raise ConfigError(f"no method {unknown[0]!r}", hint=f"known: {', '.join(METHODS)}")
+    return {name: METHODS[name] for name in names}

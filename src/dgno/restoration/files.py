@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from dgno.arrays import Image
-from dgno.errors import InputChanged, ResumeError, about, printable
+from dgno.errors import InputChanged, OutOfMemory, ResumeError, about, printable
 from dgno.io.checksum import file_sha256
 from dgno.io.image import check_output, read_images, write_images
 from dgno.io.limits import Limits
@@ -21,10 +21,11 @@ from dgno.io.opening import os_error
 from dgno.io.provenance import read_provenance, software
 from dgno.restorable import check_restorable
 from dgno.restoration.batch import Job, Outcome, is_single, plan_jobs, prepare_folders, run_jobs, write_report
-from dgno.restoration.from_weights import default_weights, make_restorer
+from dgno.restoration.from_classical import make_classical
+from dgno.restoration.from_weights import NORMALIZERS, default_weights, make_restorer
 from dgno.restoration.image import Normalizer, Progress, restore_image
 from dgno.restoration.nonfinite import fill, mark
-from dgno.restoration.options import RestoreOptions
+from dgno.restoration.options import DGNO, RestoreOptions
 from dgno.restoration.placed import Placed, choose_device
 from dgno.restoration.selection import restored_only
 from dgno.restoration.tiling import largest_tile
@@ -83,6 +84,7 @@ class Workbench:
         self.limits = Limits(pixels=options.max_pixels)
         self.restorers: dict[str, tuple[Placed, Normalizer]] = {}
         choose_device(options.device)
+        self.classical = None if options.method == DGNO else make_classical(options.method, options.told)
         if options.weights != "auto":
             self.restorer(options.weights)  # wrong weights are refused before anything is read
 
@@ -137,7 +139,7 @@ class Workbench:
         if not planes:
             return image
         options = self.options
-        restorer, normalize = self.restorer(self.weights_of(image))
+        restorer, normalize = self.restorer_of(image)
         filled, bad = fill(image, options.nonfinite)
         restored = restore_image(
             filled,
@@ -158,6 +160,9 @@ class Workbench:
         height, width = image.shape_without_samples[-2:]
         if height * width * restorer.bytes_per_pixel <= max_bytes:
             return wanted
+        if restorer.is_whole:
+            needed = f"{height * width * restorer.bytes_per_pixel / 2**30:.1f} GB"
+            raise OutOfMemory(f"method {options.method} cannot be tiled", hint=f"give --max-memory at least {needed}")
         return largest_tile(
             wanted,
             max_bytes=max_bytes,
@@ -165,6 +170,13 @@ class Workbench:
             overlap=restorer.halo if options.overlap is None else options.overlap,
             multiple=restorer.multiple,
         )
+
+    def restorer_of(self, image: Image) -> tuple[Placed, Normalizer]:
+        """What restores this image, and how its values are brought to [0, 1]: classical methods want dark to be 0."""
+        if self.classical is None:
+            return self.restorer(self.weights_of(image))
+        normalize = "range" if self.options.normalize == "auto" else self.options.normalize
+        return Placed(self.classical, torch.device("cpu")), NORMALIZERS[normalize]
 
     def weights_of(self, image: Image) -> str:
         return default_weights(image) if self.options.weights == "auto" else self.options.weights
@@ -180,7 +192,8 @@ class Workbench:
 
     def provenance(self, source: Path, images: Sequence[Image]) -> dict[str, str]:
         """What the output says of how it was made. No paths, no times: the same run writes the same bytes."""
-        weights = {name: file_sha256(find_weights(name)) for name in {self.weights_of(image) for image in images}}
+        names = set() if self.classical else {self.weights_of(image) for image in images}
+        weights = {name: file_sha256(find_weights(name)) for name in names}
         return {
             "software": software(),
             "operation": "restore",
@@ -188,6 +201,7 @@ class Workbench:
             "input sha256": file_sha256(source),
             "weights": json.dumps({Path(name).name: digest for name, digest in sorted(weights.items())}),
             "options": json.dumps(self.options.decisive(), sort_keys=True),
+            **({"psf": psf_fingerprint(self.options.psf)} if self.options.psf else {}),
             "use": RESEARCH_USE,
         }
 
@@ -203,6 +217,11 @@ def refuse_another_run(target: Path, provenance: dict[str, str]) -> None:
         why = f"it differs in {', '.join(differing)}" if found else "it was not written by dgno"
         hint = "say --overwrite instead of --resume, or choose another output"
         raise ResumeError("the output that exists is not of this run", path=target, why=why, hint=hint)
+
+
+def psf_fingerprint(given: str) -> str:
+    """A PSF by its name and numbers, or the hash of its file."""
+    return given if ":" in given and not Path(given).exists() else file_sha256(Path(given))
 
 
 def pixels_of(image: Image, planes: Collection[int]) -> int:

@@ -1,8 +1,9 @@
 """Restore an image: plane by plane, tile by tile, by any restorer.
 
 A restorer is a callable from (b, c, h, w) to the same shape, values around [0, 1]. How it may be tiled is read from
-four optional attributes: `multiple` (px; origins of tiles, default 1), `halo` (px of context that a kept part needs,
-0), `is_local` (tiles agree with the whole image, True) and `channels` (that it takes, any).
+five optional attributes: `multiple` (px; origins of tiles, default 1), `halo` (px of context that a kept part needs,
+0), `is_local` (tiles agree with the whole image, True), `is_whole` (it is never tiled, False) and `channels` (that it
+takes, any).
 """
 
 from __future__ import annotations
@@ -127,6 +128,7 @@ def tiling_of(restorer: Restorer, tile_size: int, overlap: int | None) -> dict[s
     multiple = int(getattr(restorer, "multiple", 1))
     context = int(getattr(restorer, "halo", 0)) if overlap is None else overlap
     blend = 0 if getattr(restorer, "is_local", True) else context // 2
+    tile_size = 0 if getattr(restorer, "is_whole", False) else tile_size
     return {"tile_size": tile_size, "overlap": context, "blend": blend, "multiple": multiple}
 
 

@@ -8,10 +8,13 @@ from dgno.errors import ConfigError
 from dgno.io.limits import DEFAULT_LIMITS
 from dgno.restoration import TILE_SIZE
 from dgno.restoration.batch import ENDINGS
+from dgno.restoration.from_classical import METHODS, Told, refuse_told
 from dgno.restoration.from_weights import NORMALIZERS
 from dgno.restoration.nonfinite import MODES
 from dgno.restoration.placed import PRECISIONS
 from dgno.restoration.selection import Selection, parse_numbers
+
+DGNO = "dgno"  # the method of networks
 
 
 @dataclass(frozen=True)
@@ -39,10 +42,16 @@ class RestoreOptions:
     allow_labels: bool = False
     fail_fast: bool = False
     seed: int = 0
+    psf: str | None = None
+    num_iter: int | None = None
+    balance: float | None = None
 
     def __post_init__(self) -> None:
-        if self.method != "dgno":
-            raise ConfigError(f"method {self.method!r}", hint="this version restores by dgno")
+        if self.method != DGNO:
+            if self.method not in METHODS:
+                raise ConfigError(f"method {self.method!r}", hint=f"known: {', '.join((DGNO, *METHODS))}")
+            self._refuse_what_is_for_networks()
+        refuse_told(self.method, self.told)
         if self.route != "off":
             raise ConfigError(f"route {self.route!r}", hint="this version restores whole images: --route off")
         if self.output_format not in ENDINGS:
@@ -55,6 +64,18 @@ class RestoreOptions:
         _ = self.selection  # refuses what is no list of numbers
         if self.pixel_size is not None and not 0.001 <= self.pixel_size <= 1000:
             raise ConfigError(f"a pixel size of {self.pixel_size} um", hint="give micrometres, between 0.001 and 1000")
+
+    def _refuse_what_is_for_networks(self) -> None:
+        if self.weights != "auto":
+            raise ConfigError(f"--weights with method {self.method}", hint="leave it out: nothing was learnt")
+        if self.precision != "fp32" or self.device not in ("auto", "cpu"):
+            asked = f"--device {self.device} --precision {self.precision}"
+            raise ConfigError(f"{asked} with method {self.method}", hint="classical methods run on the CPU, in fp32")
+
+    @property
+    def told(self) -> Told:
+        """What is told of the blur."""
+        return Told(self.psf, self.num_iter, self.balance)
 
     @property
     def replicate(self) -> bool:
@@ -71,6 +92,7 @@ class RestoreOptions:
         return Selection(channels, pages)
 
     def decisive(self) -> dict[str, object]:
-        """The options that decide an output, but for the weights, which their hash stands for."""
+        """The options that decide an output, but for weights and PSF, which their hashes stand for."""
         harmless = {"threads", "resume", "overwrite", "fail_fast", "max_pixels", "weights", "seed", "allow_labels"}
-        return {key: value for key, value in asdict(self).items() if key not in harmless}
+        unsaid = {"psf", *(name for name in ("num_iter", "balance") if getattr(self, name) is None)}
+        return {key: value for key, value in asdict(self).items() if key not in harmless | unsaid}

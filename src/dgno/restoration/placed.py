@@ -24,6 +24,7 @@ class Placed:
         self.multiple = getattr(restorer, "multiple", 1)
         self.halo = getattr(restorer, "halo", 0)
         self.is_local = getattr(restorer, "is_local", True)
+        self.is_whole = getattr(restorer, "is_whole", False)
         self.channels = getattr(restorer, "channels", None)
         self.bytes_per_pixel = getattr(restorer, "bytes_per_pixel", 64)
 
