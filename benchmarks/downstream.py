@@ -81,7 +81,7 @@ def _labels_of_sharp(data_set: DataSet, records: Sequence[Record], folder: Path)
 
 def gain(scores: Sequence[compare.Score], method: str) -> tuple[float, float, int]:
     """Of mean AP over the blurred images: mean, its standard error, and on how many images it rises."""
-    values = {m: [s.more["mean-ap"] or 0.0 for s in scores if s.method == m] for m in ("blurred", method)}
+    values = {m: [s.measures["mean-ap"] or 0.0 for s in scores if s.method == m] for m in ("blurred", method)}
     changes = [one - other for one, other in zip(values[method], values["blurred"], strict=True)]
     error = statistics.stdev(changes) / math.sqrt(len(changes))
     return statistics.fmean(changes), error, sum(change > 0 for change in changes)
@@ -93,10 +93,10 @@ def main(images: Path, out: Path) -> None:
     for data_set in SETS:
         scores = measure(data_set, images, out / Path(data_set.folder).parts[0])
         for line in summaries.summarise(scores):
-            found = [f"{spread.mean:.3f} ± {spread.sd:.3f}" for spread in line.more.values()]
+            found = [f"{spread.mean:.3f} ± {spread.sd:.3f}" for spread in line.measures.values()]
             mean, error, risen = gain(scores, line.method)
             last = f"{mean:+.3f} ± {error:.3f} | {risen}" if line.method != "blurred" else " | "
-            pooled = f"{line.more['mean-ap'].pooled:.3f}"
+            pooled = f"{line.measures['mean-ap'].pooled:.3f}"
             cells = (data_set.name, str(line.n), line.method, *found, pooled, last)
             print(f"| {' | '.join(cells)} |", flush=True)
 

@@ -86,6 +86,9 @@ def test_values_beyond_the_range_are_not_pulled_into_it():
     change = np.array([1.0, 0.0])
     result, saturated = restored(image, lambda x: x + x.new_tensor(change), identity_affine)
     assert (result.ravel().tolist(), saturated) == ([11, 5000], 0)
+    image = Image(np.array([[3, 2000]], np.uint16), "YX", (10, 4095))
+    result, saturated = restored(image, lambda x: x + 1, identity_affine)
+    assert (result.ravel().tolist(), saturated) == ([4, 2001], 0)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])

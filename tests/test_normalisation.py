@@ -36,6 +36,15 @@ def test_percentiles_ignore_hot_pixels_and_nan():
     assert abs(hot.offset - plain.offset) < 0.5 and abs(hot.scale - plain.scale) < 0.5
 
 
+def test_percentiles_of_a_large_image_are_those_of_all_of_it() -> None:
+    """Dark above, bright below; every other pixel is looked at."""
+    values = np.random.default_rng(0).integers(0, 50, (4096, 2048), dtype=np.uint8)
+    values[2048:] += 150
+    found = percentile_affine(image_of(values))
+    low, high = np.percentile(values, [0.1, 99.9])
+    assert (found.offset, found.scale) == (low, high - low)
+
+
 def test_percentiles_that_coincide_give_way_to_the_extremes():
     values = np.zeros((100, 100), np.uint16)
     values[0, 0] = 500

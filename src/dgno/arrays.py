@@ -201,11 +201,13 @@ def percentile_affine(image: Image, *, channel: int | None = None, low: float = 
     return Affine(black, max(white - black, (top - bottom) / SPREAD) or 1.0)
 
 
-def to_tensor(plane: Plane, affine: Affine, *, opacity: Opacity | None = None) -> Float[Tensor, "1 c h w"]:
-    """Plane -> float32 tensor, normalised by `affine`; premultiplied colours are divided by their opacity."""
+def to_tensor(
+    plane: Plane, affine: Affine, *, opacity: Opacity | None = None, doubles: bool = False
+) -> Float[Tensor, "1 c h w"]:
+    """Plane -> float32 (or 64) tensor, normalised by `affine`; premultiplied colours are divided by their opacity."""
     import torch
 
-    unit = np.empty((plane.shape[2], *plane.shape[:2]), np.float32)
+    unit = np.empty((plane.shape[2], *plane.shape[:2]), np.float64 if doubles else np.float32)
     for rows in _bands(len(plane)):
         values = plane[rows].astype(np.float64)
         if opacity is not None:

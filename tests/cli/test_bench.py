@@ -32,3 +32,11 @@ def test_data_that_are_not_there_are_named(cli: Cli, tmp_path: Path) -> None:
     done = cli("bench", "table2", "--profile", "full", "--data", tmp_path, "-o", tmp_path / "out")
     assert done.status == 3
     assert str(tmp_path / "bbbc006") in done.err
+
+
+def test_a_folder_that_cannot_be_made_is_one_error(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = cli("bench", "table11", "-o", tmp_path / "file" / "out")
+    assert done.status == 4, done.err
+    assert "E-OUT-DIR" in done.err
+    assert len(done.err.splitlines()) == 1

@@ -12,7 +12,9 @@ from command_line import Cli
 from scipy.ndimage import gaussian_filter
 from skimage.io import imread
 
+from dgno.evaluation.compare import Score
 from dgno.evaluation.measures import MEASURES
+from dgno.evaluation.plots import box_plots
 
 
 def write(path: Path, seed: int, blur: float = 0.0, shape: tuple[int, ...] = (48, 60)) -> None:
@@ -35,8 +37,8 @@ def pairs(tmp_path: Path) -> Path:
 
 def test_measures_stand_in_table_csv_json_and_picture(cli: Cli, pairs: Path, tmp_path: Path) -> None:
     """Behind the two that are always there; how many images one is not defined for is said."""
-    arguments = ("evaluate", pairs, "--measure", "edge-psnr", "--measure", "mae", "-o", tmp_path / "report")
-    result = cli(*arguments)
+    arguments = ("evaluate", pairs, "--measure", "edge-psnr", "--measure", "mae")
+    result = cli(*arguments, "-o", tmp_path / "report")
     assert result.status == 0, result.err
     title, columns = result.out.splitlines()[:2]
     assert title == f"{pairs}, protocol dgno"
@@ -48,13 +50,13 @@ def test_measures_stand_in_table_csv_json_and_picture(cli: Cli, pairs: Path, tmp
     assert list(rows[0]) == ["image", "method", "psnr", "ssim", "edge-psnr", "mae", "seconds_per_megapixel", "protocol"]
     assert [row["edge-psnr"] == "" for row in rows] == [True, False, False]
     (line,) = cli(*arguments, "--json").json["summary"]
-    assert line["more"]["edge-psnr"]["skipped"] == 1
+    assert line["measures"]["edge-psnr"]["skipped"] == 1
     values = [float(row["edge-psnr"]) for row in rows[1:]]
-    assert line["more"]["edge-psnr"]["mean"] == pytest.approx(np.mean(values))
-    assert min(values) < line["more"]["edge-psnr"]["pooled"] < max(values)
-    assert line["more"]["mae"]["pooled"] is None
-    cli("evaluate", pairs, "-o", tmp_path / "report")
-    assert imread(tmp_path / "report" / "scores.png").shape[0] < picture.shape[0]
+    assert line["measures"]["edge-psnr"]["mean"] == pytest.approx(np.mean(values))
+    assert min(values) < line["measures"]["edge-psnr"]["pooled"] < max(values)
+    assert line["measures"]["mae"]["pooled"] is None
+    box_plots(tmp_path / "two.png", [Score(str(i), "blurred", 30.0 + i, 0.9, 1.0) for i in range(3)])
+    assert imread(tmp_path / "two.png").shape[0] < picture.shape[0]
 
 
 def test_a_measure_that_no_image_has_is_null(cli: Cli, pairs: Path) -> None:
@@ -62,7 +64,7 @@ def test_a_measure_that_no_image_has_is_null(cli: Cli, pairs: Path) -> None:
         for name in "12":
             (pairs / folder / f"{name}.tif").unlink()
     result = cli("evaluate", pairs, "--measure", "edge-psnr", "--json")
-    assert result.json["summary"][0]["more"]["edge-psnr"] == {
+    assert result.json["summary"][0]["measures"]["edge-psnr"] == {
         "mean": None, "sd": None, "n": 0, "skipped": 1, "pooled": None,
     }  # fmt: skip
 
@@ -72,7 +74,7 @@ def test_all_measures_need_images_that_are_large_enough(cli: Cli, tmp_path: Path
         write(tmp_path / folder / "1.tif", 1, blur, (180, 192))
     result = cli("evaluate", tmp_path, "--measure", "all", "--json")
     assert result.status == 0, result.err
-    assert list(result.json["summary"][0]["more"]) == list(MEASURES)
+    assert list(result.json["summary"][0]["measures"]) == list(MEASURES)
 
 
 @pytest.mark.parametrize(("arguments", "said"), [

@@ -66,15 +66,15 @@ def test_precision_stands_in_table_csv_json_and_picture(cli: Cli, nuclei: Path, 
             wanted = expected(nuclei, side, threshold)
             given = [float(row[f"ap-{threshold}"]) for row in rows if row["method"] == side]
             assert given == pytest.approx([value for value, _ in wanted])
-            line = summary[side]["more"][f"ap-{threshold}"]
+            line = summary[side]["measures"][f"ap-{threshold}"]
             assert line["mean"] == pytest.approx(np.mean(given))
             assert line["sd"] == pytest.approx(np.std(given, ddof=1))
             counts = np.sum([counts for _, counts in wanted], axis=0)
             assert line["pooled"] == pytest.approx(counts[0] / counts.sum())
         for kind in ("mean", "pooled"):
-            of = {name: summary[side]["more"][name][kind] for name in COLUMNS}
+            of = {name: summary[side]["measures"][name][kind] for name in COLUMNS}
             assert of["mean-ap"] == pytest.approx(np.mean([of[name] for name in COLUMNS[:3]]))
-    assert summary["sharp"]["more"]["mean-ap"]["mean"] > summary["blurred"]["more"]["mean-ap"]["mean"]
+    assert summary["sharp"]["measures"]["mean-ap"]["mean"] > summary["blurred"]["measures"]["mean-ap"]["mean"]
     assert summary["sharp"]["psnr"] is None, "infinite"
     assert (imread(tmp_path / "report" / "scores.png")[..., :3] < 250).mean() > 0.02
 
@@ -83,7 +83,7 @@ def test_labels_of_another_folder(cli: Cli, nuclei: Path, tmp_path: Path) -> Non
     beside = cli("evaluate", nuclei, "--downstream", "nuclei", "--json").json["summary"]
     (nuclei / "labels").rename(tmp_path / "truth")
     apart = cli("evaluate", nuclei, "--downstream", "nuclei", "--labels", tmp_path / "truth", "--json").json["summary"]
-    assert [line["more"] for line in apart] == [line["more"] for line in beside]
+    assert [line["measures"] for line in apart] == [line["measures"] for line in beside]
 
 
 def stained(folder: Path) -> Path:
@@ -105,11 +105,11 @@ def test_staining_is_read_without_labels(cli: Cli, tmp_path: Path) -> None:
     result = cli("evaluate", pairs, "--downstream", "ihc", "--pixel-size", "0.5", "--json")
     assert result.status == 0, result.err
     blurred, sharp = result.json["summary"]
-    assert {name: spread["mean"] for name, spread in sharp["more"].items()} == {
+    assert {name: spread["mean"] for name, spread in sharp["measures"].items()} == {
         "f1": 1, "dice": 1, "positive-rate": 0.5, "rate-error": 0,
     }  # fmt: skip
-    assert blurred["more"]["f1"]["mean"] == 1
-    assert blurred["more"]["dice"]["mean"] < 1
+    assert blurred["measures"]["f1"]["mean"] == 1
+    assert blurred["measures"]["dice"]["mean"] < 1
     assert "of all images together" not in cli("evaluate", pairs, "--downstream", "ihc", "--pixel-size", "0.5").out
 
 

@@ -66,3 +66,18 @@ def test_signals_end_with_their_status(tmp_path: Path, weights: dict[int, Path],
         tifffile.imread(p).shape == (200, 200) if p.suffix == ".tif" else p.stat().st_size
         for p in (tmp_path / "out").iterdir()
     )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_ends_at_once(number: int) -> None:
+    """The first lets the work stop in good order; who asks again does not want to wait."""
+    code = (
+        "import os, signal, sys; from dgno.cli import main\n"
+        "def work(arguments):\n"
+        "    try: os.kill(os.getpid(), int(sys.argv[1]))\n"
+        "    except main.Stopped: print('stopping', flush=True)\n"
+        "    os.kill(os.getpid(), int(sys.argv[1])); print('still here')\n"
+        "main.status_of = work; main.run([])"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(int(number))], capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (-number, b"stopping\n")

@@ -20,7 +20,9 @@ KINDS = pytest.mark.parametrize(("lifting", "scope"), [("nafnet", "elements"), (
 
 
 def configure(folder: Path, lifting: str, scope: str) -> Path:
-    """The configuration of `run_folder` with another network."""
+    """The configuration of `run_folder` with another network, and one image, so that none is held out to validate."""
+    for image in sorted((folder / "sharp").iterdir())[1:]:
+        image.unlink()
     text = (folder / "config.toml").read_text()
     text = text.replace("[network]\n", f'[network]\nlifting = "{lifting}"\nscope = "{scope}"\n')
     text = text.replace("until = 5", "until = 3").replace("until = 9", "until = 5")
@@ -34,9 +36,8 @@ def test_an_interrupted_run_ends_like_an_unbroken_one(run_folder: Path, lifting:
     config = load_config(configure(run_folder, lifting, scope))
     broken = replace(config, out=run_folder / "broken")
     train(config)
-    train(broken, max_minutes=0)
-    while train(broken, resume=True, max_minutes=1e-4)[1] < config.steps:
-        pass
+    assert train(broken, max_minutes=1e-4)[1] < config.steps
+    train(broken, resume=True)
     files = sorted((config.out / "checkpoints" / "step-00000005").glob("*.safetensors"))
     assert len(files) == 3
     for file in (*files, config.out / "weights.safetensors"):
@@ -56,7 +57,7 @@ def test_train_and_restore(cli: Cli, run_folder: Path, lifting: str, scope: str)
     shown = cli("models", "show", weights, "--json").json
     assert (shown["network lifting"], shown["training steps"]) == (lifting, result.json["steps"])
 
-    blurred = imread(run_folder / "sharp" / "03.png")[:61, :77]
+    blurred = imread(run_folder / "sharp" / "00.png")[:61, :77]
     imsave(run_folder / "blurred.png", blurred, check_contrast=False)
     result = cli("restore", run_folder / "blurred.png", "-o", run_folder / "restored.png", "--weights", weights)
     assert result.status == 0, result.err

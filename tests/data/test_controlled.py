@@ -138,6 +138,21 @@ def test_sets_from_files(tmp_path: Path) -> None:
         write_set("s2", tmp_path / "more", sources=sources, count=4)
 
 
+def test_the_lens_of_s3_takes_the_middle_square(tmp_path: Path) -> None:
+    """Of even side; sharper in its middle than towards the corners; the manifest tells the coefficients."""
+    image = np.zeros((35, 46), np.uint16)
+    image[1::2, ::2] = image[::2, 1::2] = 4000
+    tifffile.imwrite(tmp_path / "a.tif", image)
+    (line,) = write_set("s3", tmp_path / "out", sources=[tmp_path / "a.tif"])
+    sharp, blurred = (pixels(tmp_path / "out", part, "a") for part in ("sharp", "blurred"))
+    assert sharp.shape == blurred.shape == (34, 34)
+    np.testing.assert_allclose(sharp, image[0:34, 6:40] / 4000, atol=1e-6)
+    assert blurred[13:21, 13:21].std() > 2 * blurred[:5, :5].std()
+    assert line.facts["psf"] == "seidel"
+    assert "coma=1.5" in str(line.facts["aberrations"])
+    assert not (tmp_path / "out" / "sigma").exists()
+
+
 @pytest.mark.parametrize(("name", "arguments", "message"), [
     ("s1-8-11", {}, "did you mean 's1-8-10'"),
     ("s1-8-10", {"count": 0}, "count is 0"),

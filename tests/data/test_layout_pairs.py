@@ -154,6 +154,15 @@ def test_dpdd_with_camera_numbers_of_their_own(tmp_path: Path) -> None:
         read_dpdd(tmp_path)
 
 
+def test_dpdd_scenes_taken_one_right_after_the_other(tmp_path: Path) -> None:
+    """The target of the next scene may be as near as the own one, or nearer: they were taken in turn."""
+    numbers = {17: 16, 19: 18, 22: 20, 24: 23, 99: 97}
+    touch(tmp_path, *(f"test_c/source/1P0A{n:04d}.png" for n in numbers))
+    touch(tmp_path, *(f"test_c/target/1P0A{n:04d}.png" for n in numbers.values()))
+    pairs = [("test", f"1P0A{n:04d}.png", f"1P0A{m:04d}.png") for n, m in numbers.items()]
+    assert told(read_dpdd(tmp_path)) == pairs
+
+
 @pytest.mark.parametrize("root", ["test/DPDD", "DPDD", ""])
 def test_dpdd_as_for_restormer(tmp_path: Path, root: str) -> None:
     """Its index files count from 1."""

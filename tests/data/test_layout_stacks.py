@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter, shift
 from set_maker import save, texture, touch
 
 from dgno.data.focus import MEASURES, gray, sharpest
-from dgno.data.layouts import guess_layout
+from dgno.data.layouts import guess_layout, read_layout
 from dgno.data.layouts.manifest import read_manifest
 from dgno.data.layouts.self_blur import read_self_blur
 from dgno.data.layouts.z_stack import read_z_stack
@@ -202,6 +202,14 @@ def test_a_manifest(tmp_path: Path) -> None:
 def test_manifests_that_do_not_work(tmp_path: Path, text: str, kind: type[Exception], message: str) -> None:
     with pytest.raises(kind, match=message):
         read_manifest(write(tmp_path, text))
+
+
+@pytest.mark.parametrize("mark", [";", "\t"])
+def test_a_manifest_with_other_separators_is_told_as_such(tmp_path: Path, mark: str) -> None:
+    """As spreadsheets write it in some countries; also where the layout is to be guessed."""
+    path = write(tmp_path, f"input{mark}target\na.png{mark}b.png\n")
+    with pytest.raises(ConfigError, match=r"other columns.*separate the columns by commas"):
+        read_layout(path)
 
 
 def test_a_manifest_that_is_no_text(tmp_path: Path) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import pytest
 
+from dgno.data.layouts.dbmid import read_dbmid
 from dgno.data.layouts.folder_pair import read_folder_pair
 from dgno.data.records import BLURRED, SHARP
 from dgno.errors import ConfigError, MissingInput
@@ -69,6 +71,19 @@ def test_odd_names_are_names(tmp_path: Path, name: str) -> None:
     assert pair.key == name
     assert pair.input.is_file()
     assert pair.target.is_file()
+
+
+def test_one_letter_stored_in_two_ways_is_one_name(tmp_path: Path) -> None:
+    """As from a Mac on one side: composed and decomposed, which look the same; two in one folder are twins."""
+    composed, apart = (unicodedata.normalize(form, "zelle ä 1") for form in ("NFC", "NFD"))
+    (pair,) = read_folder_pair(make(tmp_path, f"blurred/{apart}.tif", f"sharp/{composed}.png"))
+    assert pair.key == composed and pair.input.is_file()
+    with pytest.raises(ConfigError, match="would be one image"):
+        read_folder_pair(make(tmp_path, f"blurred/{composed}.tif"))
+    place = tmp_path / "dbmid" / "train" / "TCT"
+    make(place, f"in-focus/{composed}.tif", f"defocus/{apart}_z+3.tif")
+    (pair,) = read_dbmid(tmp_path / "dbmid")
+    assert (pair.z, pair.target.stem) == (3, composed)
 
 
 def test_upper_and_lower_case_are_different_names(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dgno.arrays import Image
 from dgno.data.layouts import guess_layout
 from dgno.errors import ConfigError, MissingInput
 from dgno.evaluation.bench import datasets
@@ -23,6 +24,7 @@ from dgno.evaluation.bench.run import Bench
 from dgno.evaluation.bench.speed import measure_speed
 from dgno.evaluation.bench.standins import STAND_INS
 from dgno.evaluation.compare import unchanged
+from dgno.io.image import write_image
 from dgno.networks.presets import NETWORKS
 
 CELL = replace(NETWORKS["dgno-cell"], blocks=(1, 1, 1, 1), iterations=1)
@@ -81,6 +83,23 @@ def test_every_data_set_is_divided_by_group(name: str, library: Library) -> None
     if dataset.reading.layout == "bbbc006":
         assert not {record.group for record in trained} & {record.group for record in tested}
         assert all(record.labels is not None for record in tested)
+
+
+def test_profiles_share_no_generated_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full run in the folder of a tiny one does not take its few images, nor the other way round."""
+    monkeypatch.setattr(datasets, "TRAIN", 4)
+    for profile, count in ((TINY, 2), (FULL, 4), (TINY, 2)):
+        place = Bench(profile, tmp_path).library.place("s1-8-10")
+        assert len(list((place / "train" / "sharp").iterdir())) == count
+
+
+def test_images_without_a_measure_are_not_counted(tmp_path: Path) -> None:
+    """Flat ones have no edges: their number says how many a mean is over."""
+    library = bench_in(tmp_path).library
+    records = library.test_records("3dhistech")
+    write_image(records[0].target, Image(np.full((96, 96, 3), 99, np.uint8), "YXS"), overwrite=True)
+    (blurred,) = bench_in(tmp_path).run(small("3dhistech", PSNR, EDGE, rows=ROWS[:1]))
+    assert (blurred.images["PSNR"], blurred.images["edge PSNR"]) == (len(records), len(records) - 1)
 
 
 def test_a_table_is_run_and_goes_on(tmp_path: Path) -> None:

@@ -54,14 +54,34 @@ def experiment(results: Sequence[Result]) -> Experiment:
 )
 def test_only_a_clear_lead_is_marked(first: tuple[float, ...], second: tuple[float, ...], is_clear: bool) -> None:
     results = [result("a", *second), result("b", *first), result("c")]
-    assert clearly_best("PSNR", results) is (results[1] if is_clear else None)
+    assert clearly_best(PSNR, results) is (results[1] if is_clear else None)
     table = make_table(experiment(results), FULL, results, protocol="dgno")
     assert [line[3].startswith("**") for line in table.lines] == [False, is_clear, False]
 
 
 def test_methods_without_seeds_are_not_ranked() -> None:
     blurred = Result(Row("blurred"), {"PSNR": (40.0,)}, {"PSNR": 7})
-    assert clearly_best("PSNR", [blurred, result("a", 30.0, 30.1, 30.2)]) is None
+    assert clearly_best(PSNR, [blurred, result("a", 30.0, 30.1, 30.2)]) is None
+
+
+def test_the_smallest_distance_is_marked() -> None:
+    far, near = (
+        replace(result(name), means={"LPIPS": values})
+        for name, values in (("far", (0.3, 0.31, 0.32)), ("near", (0.1, 0.11, 0.12)))
+    )
+    assert clearly_best(LPIPS, [far, near]) is near
+
+
+def test_a_shortened_run_is_not_the_papers() -> None:
+    """What a profile says of its numbers holds for the steps that were really taken."""
+    results = [result("a", 30.0, published=37.22)]
+    lines = {}
+    for steps in (2, 300_000, 400_000):
+        table = make_table(experiment(results), FULL.with_steps(steps), results, protocol="dgno")
+        lines[steps] = table.lines[0][-1]
+        assert ("Comparable? no: 2 steps instead of 300,000." in table.notes) is (steps == 2)
+    assert lines == {2: "no", 300_000: "nearly", 400_000: "nearly"}
+    assert TINY.with_steps(2).note == TINY.note
 
 
 def test_the_paper_stands_beside_ours() -> None:
@@ -87,7 +107,7 @@ def test_what_was_not_measured_is_a_dash() -> None:
 
 
 def test_files_hold_the_table(tmp_path: Path) -> None:
-    results = [result("a", 30.0, 31.0, published=37.22), result("b", published=36.0)]
+    results = [result("a", 30.0, 31.0, published=37.22), result("b", published=36.0), result("c", math.nan)]
     table = make_table(experiment(results), FULL, results, protocol="dgno")
     write_markdown(tmp_path / "t.md", [table, table])
     lines = (tmp_path / "t.md").read_text(encoding="utf-8").splitlines()
@@ -99,6 +119,7 @@ def test_files_hold_the_table(tmp_path: Path) -> None:
             {"row": "a", "measure": "PSNR", "seed": "0", "images": "7", "ours": "30.0", "paper": "37.22"},
             {"row": "a", "measure": "PSNR", "seed": "1", "images": "7", "ours": "31.0", "paper": "37.22"},
             {"row": "b", "measure": "PSNR", "seed": "0", "images": "0", "ours": "", "paper": "36.0"},
+            {"row": "c", "measure": "PSNR", "seed": "0", "images": "7", "ours": "", "paper": ""},
         ]
 
 

@@ -91,14 +91,14 @@ def test_where_there_are_no_edges_none_is_told_and_counted(make_pairs: MakePairs
     tifffile.imwrite(records[1].target, np.full((48, 60), 0.5, np.float32))
     wanted = chosen_measures(["edge-psnr", "edge-share"], DGNO)
     scores = compare(records, {"blurred": unchanged}, measures=wanted)
-    assert [s.more["edge-psnr"] is None for s in scores] == [False, True, False]
+    assert [s.measures["edge-psnr"] is None for s in scores] == [False, True, False]
     (line,) = summarise(scores)
-    spread = line.more["edge-psnr"]
+    spread = line.measures["edge-psnr"]
     assert (spread.n, spread.skipped) == (2, 1)
-    assert spread.mean == pytest.approx(np.mean([scores[0].more["edge-psnr"], scores[2].more["edge-psnr"]]))
+    assert spread.mean == pytest.approx(np.mean([scores[0].measures["edge-psnr"], scores[2].measures["edge-psnr"]]))
     assert skipped([line]) == ["edge-psnr: not defined for 1 of 3 images, which are left out of its mean"]
     (nothing,) = summarise(scores[1:2])
-    assert math.isnan(nothing.more["edge-psnr"].mean)
+    assert math.isnan(nothing.measures["edge-psnr"].mean)
     assert table([nothing])[1][0][6:8] == [None, None]
 
 
@@ -118,9 +118,9 @@ def test_pooled_is_the_psnr_of_all_squared_errors(make_pairs: MakePairs) -> None
             errors[inside].append(np.square(blurred.astype(np.float64) - sharp)[band == inside])
     for name, inside in (("edge-psnr", True), ("non-edge-psnr", False)):
         expected = -10 * math.log10(np.concatenate(errors[inside]).mean())
-        assert line.more[name].pooled == pytest.approx(expected, abs=1e-4)
-        assert line.more[name].pooled != pytest.approx(line.more[name].mean, abs=0.01)
-    assert line.more["mae"].pooled is None
+        assert line.measures[name].pooled == pytest.approx(expected, abs=1e-4)
+        assert line.measures[name].pooled != pytest.approx(line.measures[name].mean, abs=0.01)
+    assert line.measures["mae"].pooled is None
 
 
 def masked(record: Record, counted: np.ndarray) -> Record:
@@ -144,7 +144,7 @@ def test_what_the_mask_leaves_out_does_not_count(make_pairs: MakePairs) -> None:
 
     before, after = compare([record], {"blurred": unchanged, "wrong": wrong}, measures=chosen_measures(names, DGNO))
     assert (after.psnr, after.ssim) == pytest.approx((before.psnr, before.ssim), rel=1e-9)
-    assert dict(after.more) == pytest.approx(dict(before.more), rel=1e-9)
+    assert dict(after.measures) == pytest.approx(dict(before.measures), rel=1e-9)
     blurred, sharp = (tifffile.imread(path)[:, :30].astype(np.float64) for path in (record.input, record.target))
     assert before.psnr == pytest.approx(-10 * math.log10(np.square(blurred - sharp).mean()), abs=1e-4)
     (whole,) = compare([replace(record, mask=None)], {"blurred": unchanged})
@@ -238,8 +238,8 @@ def test_weights_of_lpips_that_do_not_work(tmp_path: Path) -> None:
 
 def test_a_perfect_image_has_no_deviation_of_its_measures() -> None:
     scores = [Score(name, "m", 30.0, 0.9, 1.0, {"edge-psnr": value}) for name, value in (("a", math.inf), ("b", 30.0))]
-    spread = summarise(scores)[0].more["edge-psnr"]
+    spread = summarise(scores)[0].measures["edge-psnr"]
     assert (spread.mean, spread.n) == (math.inf, 2)
     assert math.isnan(spread.sd)
-    assert summarise(scores[1:])[0].more["edge-psnr"] == Spread(30.0, 0.0, 1, 0)
+    assert summarise(scores[1:])[0].measures["edge-psnr"] == Spread(30.0, 0.0, 1, 0)
     assert mae(torch.zeros(2), torch.ones(2)) == 1

@@ -95,7 +95,7 @@ def test_pieces_are_blurred_as_if_each_were_alone(kind: str) -> None:
 
 
 def test_the_command_line_names_every_map() -> None:
-    from dgno.cli.simulate import MAPS
+    from dgno.cli.blur_options import MAPS
 
     assert MAPS.split(", ") == list(FIELDS)
     assert MAPS.split(", ")[:4] == list(BlurRange().fields)

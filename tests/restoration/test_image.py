@@ -80,8 +80,16 @@ def test_planes_that_are_not_asked_for_stay() -> None:
 
 
 def test_a_gray_restorer_takes_colours_one_by_one() -> None:
+    """Each becomes what it would become as a gray image."""
+
+    class Mirror(Restorer):
+        def __call__(self, x: Tensor) -> Tensor:
+            assert x.shape[1] == 1
+            return x.flip(-1)
+
     image = Image(picture(np.uint8, (40, 50, 3)), "YXS", (0.0, 255.0))
-    restored = restore_image(image, Restorer(channels=1))
+    restored = restore_image(image, Mirror(channels=1))
+    np.testing.assert_array_equal(restored.pixels, image.pixels[:, ::-1])
     assert any("each colour" in note for note in restored.notes)
 
 
@@ -91,6 +99,17 @@ def test_a_colour_restorer_takes_gray_only_when_told() -> None:
         restore_image(image, Restorer(channels=3))
     restored = restore_image(image, Restorer(channels=3), replicate=True)
     np.testing.assert_allclose(restored.pixels, restore_image(image, Restorer()).pixels, atol=1)  # 25.5 is a tie
+
+
+def test_a_gray_image_becomes_the_mean_of_what_a_colour_restorer_makes_of_it() -> None:
+    class Tint(Restorer):
+        def __call__(self, x: Tensor) -> Tensor:
+            assert all(torch.equal(x[:, 0], x[:, i]) for i in (1, 2))
+            return x + torch.tensor([0.1, 0.2, 0.6])[:, None, None]
+
+    image = Image(picture(np.float32), "YX", (0.0, 255.0))
+    restored = restore_image(image, Tint(channels=3), replicate=True)
+    np.testing.assert_allclose(restored.pixels, image.pixels + 0.3 * 255, rtol=1e-5)
 
 
 @pytest.mark.parametrize(("is_local", "largest_step"), [(False, 1 / 16), (True, 1.0)])
@@ -178,3 +197,20 @@ def test_filled_pixels_are_marked_again_and_do_not_spread(mode: str) -> None:
     np.testing.assert_array_equal(restored.pixels[~bad], whole.pixels[~bad])
     expected = holed[bad] if mode == "inpaint" else np.full(2, 5.0)
     np.testing.assert_array_equal(restored.pixels[bad], expected)
+
+
+def test_holes_are_filled_with_the_nearest_finite_value_of_their_channel() -> None:
+    """Compared with a search over all pixels; a plane without any finite value becomes 0."""
+    rng = np.random.default_rng(0)
+    pixels = rng.random((2, 12, 14, 3)).astype(np.float32)
+    pixels[0][rng.random((12, 14, 3)) < 0.3] = np.nan
+    pixels[1, ..., 2] = np.inf
+    filled, bad = fill(Image(pixels, "ZYXS"), "inpaint")
+    np.testing.assert_array_equal(bad, ~np.isfinite(pixels))
+    np.testing.assert_array_equal(filled.pixels[~bad], pixels[~bad])
+    assert (filled.pixels[1, ..., 2] == 0).all()
+    for row, column, c in np.argwhere(bad[0]):
+        rows, columns = np.nonzero(~bad[0, ..., c])
+        squares = (rows - row) ** 2 + (columns - column) ** 2
+        nearest = squares == squares.min()
+        assert filled.pixels[0, row, column, c] in pixels[0, rows[nearest], columns[nearest], c]

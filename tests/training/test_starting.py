@@ -72,12 +72,24 @@ def test_what_cannot_be_trained_on_is_told_at_once(
 
 
 def test_a_run_that_was_begun_is_not_replaced(tmp_path: Path) -> None:
+    """Before its first checkpoint the configuration is taken as it is, changed or not."""
     images(tmp_path / "sharp", "a.png")
     path = write_starting_config(tmp_path / "sharp", tmp_path / "mine")
     path.write_text("changed")
+    assert write_starting_config(tmp_path / "sharp", tmp_path / "mine") == path
+    (tmp_path / "mine" / "checkpoints" / "step-00000100").mkdir(parents=True)
     with pytest.raises(OutputExists, match=r"a run was begun there.*add --resume"):
         write_starting_config(tmp_path / "sharp", tmp_path / "mine")
     assert path.read_text() == "changed"
+
+
+@pytest.mark.parametrize("out", ["sharp", "sharp/mine", "sharp/../sharp/mine"])
+def test_a_network_does_not_lie_among_its_images(tmp_path: Path, out: str) -> None:
+    """Its pictures would be trained on when the run goes on."""
+    images(tmp_path / "sharp", "a.png")
+    with pytest.raises(ConfigError, match="among the images"):
+        write_starting_config(tmp_path / "sharp", tmp_path / out)
+    assert [path.name for path in (tmp_path / "sharp").iterdir()] == ["a.png"]
 
 
 def dgno(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

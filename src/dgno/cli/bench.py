@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -47,7 +48,7 @@ def bench(
     with progress_bar(f"bench {table}", quiet=quiet or json) as progress:
         tables, written = report.run_table(table, bench, progress, lambda text: say(text, quiet=quiet or json))
     if json:
-        print_json({"table": table, "parts": tables, "files": written})
+        print_json({"table": table, "parts": [asdict(part) for part in tables], "files": written})
         return
     for part in tables:
         print_table(part.header, part.lines, title=part.title)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from dgno.data.reading import Reading
     from dgno.data.records import Record
     from dgno.evaluation.downstream.tasks import Task
+    from dgno.evaluation.summaries import Summary
 
 
 def evaluate(
@@ -69,8 +70,6 @@ def evaluate(
 
     Example: dgno evaluate pairs --weights fluorescence-nano --method wiener -o report
     """
-    from dataclasses import asdict
-
     from dgno.evaluation import compare, measures, methods, report, summaries
     from dgno.evaluation.protocols import protocol_named
 
@@ -93,18 +92,28 @@ def evaluate(
         scores = compare.compare(records, compared, protocol=by, measures=wanted, task=task, progress=progress)
     summary = summaries.summarise(scores)
     written = report.write_report(out, records, scores, chosen, by) if out else ()
+    where = f"{data}, split {part}" if part else str(data)
+    _print(summary, by.name, where, split=part, downstream=downstream, json=json, quiet=quiet)
+    if out and not json:
+        say(f"{out}: {', '.join(written)}", quiet=quiet)
+
+
+def _print(
+    summary: list[Summary], protocol: str, place: str, *, split: str, downstream: str | None, json: bool, quiet: bool
+) -> None:
+    from dataclasses import asdict
+
+    from dgno.evaluation.summaries import pooled_table, skipped, table
+
     if json:
-        found = {"protocol": by.name, "split": part, "downstream": downstream}
+        found = {"protocol": protocol, "split": split, "downstream": downstream}
         print_json(found | {"summary": [asdict(line) for line in summary]})
         return
-    place = f"{data}, split {part}" if part else str(data)
-    print_table(*summaries.table(summary), title=f"{place}, protocol {by.name}")
-    if task and (pooled := summaries.pooled_table(summary))[1]:
+    print_table(*table(summary), title=f"{place}, protocol {protocol}")
+    if downstream and (pooled := pooled_table(summary))[1]:
         print_table(*pooled, title="of all images together")
-    for remark in summaries.skipped(summary):
+    for remark in skipped(summary):
         say(remark, quiet=quiet)
-    if out:
-        say(f"{out}: {', '.join(written)}", quiet=quiet)
 
 
 def _task(

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dgno.cli.console import print_json, progress_bar, say
 from dgno.cli.options import Debug, Device, Json, Quiet, Threads
+
+if TYPE_CHECKING:
+    from dgno.training.config import TrainConfig
 
 
 def train(
@@ -42,13 +47,10 @@ def train(
     """
     import torch
 
-    from dgno.evaluation.halo import store_halo
     from dgno.restoration.placed import choose_device
     from dgno.training.config import load_config
-    from dgno.training.curves import draw_curves
     from dgno.training.loop import train as run
     from dgno.training.parallel import join, leave, own_device
-    from dgno.training.scalars import scalar_writer
     from dgno.training.starting import starting_config
 
     if show:
@@ -60,41 +62,48 @@ def train(
     read, place = load_config(config), own_device(choose_device(device))
     ranks = join(place)
     quiet = quiet or json or not ranks.is_first
-    has_bar = sys.stderr.isatty()
-    picture = read.out / "curves.png"
+    minutes = math.inf if max_minutes is None else max_minutes
+    begin = partial(run, read, resume=resume, max_minutes=minutes, device=place, ranks=ranks)
+    weights, steps = _watched(begin, read, tensorboard=tensorboard and ranks.is_first, quiet=quiet)
+    leave(ranks)
+    if ranks.is_first:
+        _conclude(config, read, weights, steps, json=json, quiet=quiet)
 
+
+def _watched(
+    begin: Callable[..., tuple[Path, int]], config: TrainConfig, *, tensorboard: bool, quiet: bool
+) -> tuple[Path, int]:
+    """Train, and show how far it is: a bar, or a line now and then; for TensorBoard, everything."""
+    from dgno.training.scalars import scalar_writer
+
+    has_bar = sys.stderr.isatty()
     with (
         progress_bar("training", quiet=quiet) as progress,
-        scalar_writer(read.out, wanted=tensorboard and ranks.is_first) as write,
+        scalar_writer(config.out, wanted=tensorboard) as write,
     ):
 
         def report(entry: dict[str, float]) -> None:
-            progress(entry["step"] / read.steps)
+            progress(entry["step"] / config.steps)
             write(entry)
             if "psnr_restored" in entry or (entry["step"] % 50 == 0 and not has_bar):
                 say("  ".join(f"{key} {value:.4g}" for key, value in entry.items()), quiet=quiet)
 
-        weights, steps = run(
-            read,
-            resume=resume,
-            max_minutes=math.inf if max_minutes is None else max_minutes,
-            device=place,
-            ranks=ranks,
-            report=report,
-            remark=lambda text: say(text, quiet=quiet),
-        )
-    leave(ranks)
-    if not ranks.is_first:
-        return
+        return begin(report=report, remark=lambda text: say(text, quiet=quiet))
+
+
+def _conclude(config: Path, read: TrainConfig, weights: Path, steps: int, *, json: bool, quiet: bool) -> None:
+    """Draw the curves, measure the halo of a finished network, and say how to go on."""
+    from dgno.evaluation.halo import store_halo
+    from dgno.training.curves import draw_curves
+
+    picture, finished = read.out / "curves.png", steps == read.steps
     draw_curves(read.out / "log.jsonl", picture)
-    finished = steps == read.steps
     if finished:
         say("measuring how much context tiles need", quiet=quiet)
     halo = store_halo(weights) if finished else None
     if json:
-        print_json(
-            {"weights": str(weights), "steps": steps, "finished": finished, "halo": halo, "curves": str(picture)}
-        )
+        facts = {"weights": str(weights), "steps": steps, "finished": finished, "halo": halo, "curves": str(picture)}
+        print_json(facts)
         return
     without = "no usable halo: tiles are faded into each other, and large images differ a little from whole ones"
     context = f"halo {halo} px" if halo else without

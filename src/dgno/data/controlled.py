@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
+from jaxtyping import Float
+from torch import Tensor
 
 from dgno.checks import refuse_choice, refuse_count
 from dgno.data.shapes import draw_shapes
@@ -86,11 +88,12 @@ class ControlledSet:
     square: bool = False
 
 
-# Ours, as the paper tells neither lens nor coefficients: a 20 x objective of NA 0.45 in blue light, with three quarters
-# of a wave of each aberration at the border of the field
+# Ours, as the paper tells neither lens nor coefficients: a 20 x objective of NA 0.45 in blue light, with one and a half
+# waves of each aberration at the border of the field
 LENS = LensRange(
     Microscope(numerical_aperture=0.45, wavelength=0.46, pixel_size=0.65),
-    Seidel(sphere=0.25, coma=0.75, astigmatism=0.75, field_curvature=0.75),
+    Seidel(sphere=0.5, coma=1.5, astigmatism=1.5, field_curvature=1.5),
+    nodes=13,
 )
 
 
@@ -171,7 +174,7 @@ def _from_files(files: Sequence[Path], names: Sequence[str], *, square: bool) ->
             yield replace(named, scene=middle_square(named.scene)) if square else named
 
 
-def middle_square(scene: Scene) -> Scene:
+def middle_square(scene: Scene) -> Float[Tensor, "c side side"]:
     """The largest square of even side in the middle of a scene (c, h, w)."""
     height, width = scene.shape[-2:]
     side = min(height, width) // 2 * 2

@@ -1,9 +1,14 @@
 """What stands in two splits and must not: a group, a file, a copy of a file, or nearly the same pixels.
 
 Near duplicates are told by `fingerprints`, which see through compression, brightness, contrast, blur, flips and quarter
-turns, not through crops. Measured on 315 real images: two fields of one slide that may overlap reach 0.53, all other
-different images stay below 0.36; a sharp field of BBBC006 and itself 32 um out of focus have 0.81; an image and its
-flipped copy, as JPEG of quality 60 and with other brightness, gamma and contrast, 0.993 at least.
+turns. Measured on 315 real images: two fields of one slide that may overlap reach 0.53, all other different images stay
+below 0.36; a sharp field of BBBC006 and itself 32 um out of focus have 0.81; an image and its flipped copy, as JPEG of
+quality 60 and with other brightness, gamma and contrast, 0.993 at least.
+
+Crops, and images that overlap, are told by `crops`. Measured on 621 real images, a random crop of each that is larger:
+of 256, 192, 128, 96 and 64 px 99, 98, 90, 70 and 19 % are found, within 3 % as many if turned and flipped; with gamma
+0.8 99, 97, 86, 63 and 11 %; as JPEG of quality 60 84, 58, 32, 16 and 3 %. No pair was told wrongly. Scaled crops, other
+angles than quarter turns, and crops below 64 px are not found. 100,000 images of 140 anchors take 63 s and 1.4 GB.
 """
 
 from __future__ import annotations

@@ -10,8 +10,9 @@ from jaxtyping import Shaped
 from dgno.arrays import Image
 from dgno.data.records import Record
 from dgno.data.registration import inside, shifted
-from dgno.errors import ConfigError, UnsupportedInput
+from dgno.errors import ConfigError, InputError, UnsupportedInput
 from dgno.io.image import read_image
+from dgno.restorable import check_finite, check_float32
 
 Plane = Shaped[np.ndarray, "h w c"]
 
@@ -43,6 +44,16 @@ def plane_of(image: Image, plane: int | None, path: Path) -> Plane:
     if not 0 <= (plane or 0) < len(planes):
         raise UnsupportedInput(f"there is no plane {plane}", path=path, why=f"it has {len(planes)}, counted from 0")
     return planes[plane or 0]
+
+
+def refuse_unusable(image: Image, path: Path) -> None:
+    """Refuse what no network can be trained on. Raises NonFiniteInput and InputOutOfRange that name the file."""
+    try:
+        check_finite(image)
+        check_float32(image)
+    except InputError as error:
+        error.path, error.hint = path, "correct the image, or move it away"
+        raise
 
 
 def refuse_misfit(

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from dgno.errors import ConfigError, MissingInput, NotAFile, UnreadableInput
 from dgno.io.output import FORMATS
@@ -136,10 +137,14 @@ def by_key(paths: Iterable[Path], pattern: re.Pattern[str] | None = None) -> dic
 
 
 def key_of(path: Path, pattern: re.Pattern[str] | None) -> str:
-    """The stem of a name, or what the group `key` of `pattern` (else all of it) matches in it."""
+    """The stem of a name, or what the group `key` of `pattern` (else all of it) matches in it.
+
+    Names are composed first (Unicode NFC): file systems and archives differ in how they store the same letter.
+    """
+    name = unicodedata.normalize("NFC", path.name)
     if pattern is None:
-        return path.stem
-    match = pattern.search(path.name)
+        return PurePath(name).stem
+    match = pattern.search(name)
     if match is None:
         hint = "correct the expression, or move the file away"
         raise ConfigError("the name has no key", path=path, why=f"it does not match {pattern.pattern!r}", hint=hint)

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Shaped
 
 from dgno.arrays import Affine, Image, percentile_affine, range_affine
-from dgno.data.loading import plane_of, refuse_misfit
+from dgno.data.loading import plane_of, refuse_misfit, refuse_unusable
 from dgno.data.records import Record
 from dgno.data.registration import inside, shifted
 from dgno.errors import ConfigError, UnsupportedInput
@@ -39,8 +39,8 @@ class Scaled:
 def load_scaled(record: Record, scale: str) -> tuple[Scaled, Scaled]:
     """Blurred and sharp, of one shape and on each other; `scale` is a name of `SCALES`.
 
-    Raises InputError, ConfigError (no blurred image, sizes that differ), and UnsupportedInput: channels that differ,
-    and for "minmax" a constant image.
+    Raises InputError (NaN too), ConfigError (no blurred image, sizes that differ), and UnsupportedInput: channels that
+    differ, and for "minmax" a constant image.
     """
     if record.input is None:
         hint = "give pairs, or train with [[sources]]: blur is simulated then"
@@ -49,6 +49,8 @@ def load_scaled(record: Record, scale: str) -> tuple[Scaled, Scaled]:
     blurred = plane_of(images[0], record.input_plane, record.input)
     sharp = plane_of(images[1], record.target_plane, record.target)
     refuse_misfit(record, blurred.shape, sharp.shape)
+    for image, path in zip(images, (record.input, record.target), strict=True):
+        refuse_unusable(image, path)
     affines = SCALES[scale](_alone(images[0], blurred, record.input), _alone(images[1], sharp, record.target))
     rows, columns = inside(sharp.shape[:2], record.shift)
     blurred = shifted(blurred, record.shift)[rows, columns]

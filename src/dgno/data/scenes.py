@@ -14,11 +14,13 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from skimage.transform import resize
 
+from dgno.arrays import Image
 from dgno.checks import refuse_choice, refuse_interval, refuse_number
-from dgno.errors import ConfigError
+from dgno.data.loading import refuse_unusable
+from dgno.errors import ConfigError, UnsupportedInput
 from dgno.io.image import read_image
 from dgno.optics.simulate import BlurRange
 from dgno.optics.srgb import in_linear_light
@@ -97,7 +99,7 @@ class SimulatedPairs:
         found = data_files(root, sources)
         apart = {file for files in found for file in held_out(files)}  # whichever source shows them
         self.scenes = [
-            [_to_unit(file, source, channels) for file in files if (file in apart) == validation]
+            [scene for file in files if (file in apart) == validation for scene in _to_unit(file, source, channels)]
             for source, files in zip(sources, found, strict=True)
         ]
         self.weights = [source.weight if scenes else 0.0 for source, scenes in zip(sources, self.scenes, strict=True)]
@@ -156,9 +158,20 @@ def held_out(files: Sequence[Item]) -> Sequence[Item]:
     return files[HELD_OUT - 1 :: HELD_OUT] or files[1:][-1:]
 
 
-def _to_unit(path: Path, source: Source, channels: int) -> Scene:
+def _to_unit(path: Path, source: Source, channels: int) -> list[Scene]:
+    """Every plane of a file, channels and pages alike. Raises InputError: NaN, or planes of one scene in depth."""
     image = read_image(path)
-    plane = next(image.planes()).astype(np.float32)
+    refuse_unusable(image, path)
+    if dict(zip(image.axes, image.shape_without_samples, strict=False)).get("Z", 1) > 1:
+        hint = "save its sharp plane alone, or train with [pairs] and layout z-stack"
+        raise UnsupportedInput(
+            "a stack through focus among sharp images", path=path, why=f"its axes are {image.axes}", hint=hint
+        )
+    return [_plane_to_unit(plane, image, source, channels) for plane in image.planes()]
+
+
+def _plane_to_unit(plane: Shaped[np.ndarray, "h w s"], image: Image, source: Source, channels: int) -> Scene:
+    plane = plane.astype(np.float32)
     if channels == 1:
         plane = plane.mean(-1, keepdims=True)
     elif plane.shape[-1] == 1:

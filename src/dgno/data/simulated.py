@@ -21,6 +21,7 @@ import torch
 
 from dgno.arrays import Image, from_tensor, percentile_affine, range_affine, to_tensor
 from dgno.checks import refuse_choice
+from dgno.data.loading import refuse_unusable
 from dgno.errors import ConfigError, OutputCollision, OutputError, OutputExists
 from dgno.io.atomic import write_atomically
 from dgno.io.image import read_image, write_image
@@ -141,6 +142,7 @@ def unique_names(sources: Sequence[Path]) -> list[str]:
 def file_scenes(source: Path, name: str, scale: str) -> Iterator[NamedScene]:
     """The planes of a file, brought to [0, 1] by `scale`, see `write_pairs`."""
     image = read_image(source)
+    refuse_unusable(image, source)
     planes = list(image.planes())
     by_range = scale == "range" or (scale == "auto" and image.is_colour)
     for i, plane in enumerate(planes):

@@ -30,7 +30,7 @@ Squares = tuple[float, int]  # sum of squared errors in units of the range, and 
 class Score:
     """One image by one method: PSNR in dB and SSIM by some protocol, and seconds per megapixel.
 
-    more : other measures by name; None where one is not defined
+    measures : others by name; None where one is not defined
     squares, matches : of measures that are pooled over images
     """
 
@@ -39,7 +39,7 @@ class Score:
     psnr: float
     ssim: float
     seconds_per_megapixel: float
-    more: Mapping[str, float | None] = field(default_factory=dict)
+    measures: Mapping[str, float | None] = field(default_factory=dict)
     squares: Mapping[str, Squares] = field(default_factory=dict)
     matches: Mapping[str, tuple[Matches, ...]] = field(default_factory=dict)
 
@@ -136,12 +136,12 @@ def unit_planes(restored: Image, sharp: Image, protocol: Protocol) -> Iterator[t
     """Plane by plane, both images with black as 0 and white as 1, unclamped.
 
     Both are mapped by the sharp one's scale; by min-max protocols the restored one by its own `value_range`,
-    which is that of the blurred image as `read_pair` reads it.
+    which is that of the blurred image as `read_pair` reads it. Float64, as measures are.
     """
     scale = protocol.scale(sharp)
     affines = [_affine(restored.value_range if not protocol.shared else scale), _affine(scale)]
     for planes in zip(restored.planes(), sharp.planes(), strict=True):
-        a, b = (to_tensor(plane, affine) for plane, affine in zip(planes, affines, strict=True))
+        a, b = (to_tensor(plane, affine, doubles=True) for plane, affine in zip(planes, affines, strict=True))
         yield a, b
 
 

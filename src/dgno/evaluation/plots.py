@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from dgno.data.records import Record
 from dgno.evaluation.compare import Method, Score
 from dgno.evaluation.pairs import read_pair
 from dgno.evaluation.protocols import DGNO, Protocol
+from dgno.evaluation.saving import save_bytes
 
 CROP = 256  # px shown of an example
 PERFECT = 200.0  # dB; what an infinite PSNR counts as where numbers are drawn or ordered
@@ -27,8 +29,8 @@ def box_plots(path: Path, scores: Sequence[Score]) -> None:
         "PSNR, dB": _without_perfect([[min(s.psnr, PERFECT) for s in scores if s.method == m] for m in methods]),
         "SSIM": [[s.ssim for s in scores if s.method == m] for m in methods],
     }
-    for name in scores[0].more:
-        found = [[s.more[name] for s in scores if s.method == m] for m in methods]
+    for name in scores[0].measures:
+        found = [[s.measures[name] for s in scores if s.method == m] for m in methods]
         values[name] = [[min(value, PERFECT) for value in group if value is not None] for group in found]
     rows = -(-len(values) // 2)
     figure = Figure(figsize=(4 + 1.2 * len(methods), 4 * rows), layout="tight")
@@ -40,7 +42,7 @@ def box_plots(path: Path, scores: Sequence[Score]) -> None:
         axis.grid(axis="y", alpha=0.3)
     for axis in axes[len(values) :]:
         axis.axis("off")
-    figure.savefig(path, dpi=120)
+    save_figure(path, figure)
 
 
 def _without_perfect(groups: list[list[float]]) -> list[list[float]]:
@@ -87,7 +89,7 @@ def draw_examples(path: Path, chosen: Sequence[Example], protocol: Protocol = DG
         for axis, (name, image) in zip(row, [*example.restored.items(), ("sharp", example.sharp)], strict=True):
             show(axis, image, _scaled_like(image, example.sharp, protocol))
             axis.set_title(f"{name}, {example.label}: {example.name}"[:44], fontsize=7)
-    figure.savefig(path, dpi=120)
+    save_figure(path, figure)
 
 
 def error_maps(path: Path, chosen: Sequence[Example], protocol: Protocol = DGNO) -> None:
@@ -112,7 +114,7 @@ def error_maps(path: Path, chosen: Sequence[Example], protocol: Protocol = DGNO)
         axis.set_title(f"|{other}| - |{last}|, {chosen[i].label}: {chosen[i].name}"[:60], fontsize=6)
         axis.axis("off")
     figure.colorbar(drawn, ax=list(grid.ravel()), shrink=0.6)
-    figure.savefig(path, dpi=120)
+    save_figure(path, figure)
 
 
 def error_difference(one: Image, other: Image, sharp: Image, protocol: Protocol = DGNO) -> np.ndarray:
@@ -146,3 +148,10 @@ def middle(image: Image, scaled_like: Image) -> np.ndarray:
     low, high = scaled_like.value_range
     top, left = (max(0, (n - CROP) // 2) for n in plane.shape[:2])
     return (plane[top : top + CROP, left : left + CROP] - low) / ((high - low) or 1.0)
+
+
+def save_figure(path: Path, figure: Figure) -> None:
+    """Write a figure as PNG, 120 px an inch. Raises OutputError."""
+    png = io.BytesIO()
+    figure.savefig(png, dpi=120, format="png")
+    save_bytes(path, png.getvalue())

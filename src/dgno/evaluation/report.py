@@ -9,6 +9,7 @@ from dgno.data.records import Record
 from dgno.evaluation.compare import Method, Score
 from dgno.evaluation.plots import box_plots, choose_examples, draw_examples, error_maps
 from dgno.evaluation.protocols import DGNO, Protocol
+from dgno.evaluation.saving import make_folder
 from dgno.evaluation.summaries import write_csv
 
 
@@ -21,9 +22,9 @@ def write_report(
 ) -> tuple[str, ...]:
     """Write scores.csv, scores.png, examples.png and, of several methods, errors.png; gives their names.
 
-    The folder is made if it is missing; files of these names are replaced.
+    The folder is made if it is missing; files of these names are replaced. Raises OutputError.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     write_csv(folder / "scores.csv", scores, protocol)
     box_plots(folder / "scores.png", scores)
     chosen = choose_examples(records, scores, methods, protocol)

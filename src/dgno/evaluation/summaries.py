@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,6 +12,7 @@ from dgno.evaluation.compare import Score
 from dgno.evaluation.downstream.tasks import pooled_precision
 from dgno.evaluation.measures import MEASURES
 from dgno.evaluation.protocols import DGNO, Protocol
+from dgno.evaluation.saving import save_csv
 from dgno.metrics.pixel_errors import decibels
 
 
@@ -35,7 +35,7 @@ class Spread:
 class Summary:
     """One method over all images: mean and standard deviation, which is NaN where an image was restored perfectly.
 
-    more : other measures by name
+    measures : others by name
     """
 
     method: str
@@ -45,7 +45,7 @@ class Summary:
     ssim: float
     ssim_sd: float
     seconds_per_megapixel: float
-    more: Mapping[str, Spread] = field(default_factory=dict)
+    measures: Mapping[str, Spread] = field(default_factory=dict)
 
 
 def summarise(scores: Iterable[Score]) -> list[Summary]:
@@ -60,14 +60,14 @@ def summarise(scores: Iterable[Score]) -> list[Summary]:
             *_mean_sd([s.psnr for s in group]),
             *_mean_sd([s.ssim for s in group]),
             statistics.fmean(s.seconds_per_megapixel for s in group),
-            {name: _spread(name, group) for name in group[0].more},
+            {name: _spread(name, group) for name in group[0].measures},
         )
         for method, group in by_method.items()
     ]
 
 
 def _spread(name: str, group: Sequence[Score]) -> Spread:
-    values = [value for score in group if (value := score.more[name]) is not None]
+    values = [value for score in group if (value := score.measures[name]) is not None]
     squares = [score.squares[name] for score in group if name in score.squares]
     pooled = decibels(sum(e for e, _ in squares) / sum(n for _, n in squares), 1.0) if squares else None
     if name in group[0].matches:
@@ -89,7 +89,7 @@ COLUMNS = ("method", "n", "PSNR dB", "sd", "SSIM", "sd", "s/Mpx")
 def table(lines: Sequence[Summary]) -> tuple[list[str], list[list[str | None]]]:
     """Columns, and a row of text for every method; None where a measure is defined for no image."""
     columns = list(COLUMNS[:-1])
-    for name in lines[0].more if lines else ():
+    for name in lines[0].measures if lines else ():
         columns += [name, "sd"]
     return [*columns, COLUMNS[-1]], [_row(line) for line in lines]
 
@@ -97,15 +97,15 @@ def table(lines: Sequence[Summary]) -> tuple[list[str], list[list[str | None]]]:
 def _row(line: Summary) -> list[str | None]:
     row: list[str | None] = [line.method, str(line.n)]
     row += [f"{line.psnr:.2f}", f"{line.psnr_sd:.2f}", f"{line.ssim:.4f}", f"{line.ssim_sd:.4f}"]
-    for name, spread in line.more.items():
+    for name, spread in line.measures.items():
         row += [f"{value:.{_digits(name)}f}" if spread.n else None for value in (spread.mean, spread.sd)]
     return [*row, f"{line.seconds_per_megapixel:.2f}"]
 
 
 def pooled_table(lines: Sequence[Summary]) -> tuple[list[str], list[list[str | None]]]:
     """The measures that are pooled over images, a row for every method; no rows where none is."""
-    names = [name for name in lines[0].more if any(line.more[name].pooled is not None for line in lines)]
-    rows = [[line.method, *(_pooled(line.more[name], name) for name in names)] for line in lines if names]
+    names = [name for name in lines[0].measures if any(line.measures[name].pooled is not None for line in lines)]
+    rows = [[line.method, *(_pooled(line.measures[name], name) for name in names)] for line in lines if names]
     return ["method", *names], rows
 
 
@@ -122,17 +122,16 @@ def skipped(lines: Sequence[Summary]) -> list[str]:
     return [
         f"{name}: not defined for {spread.skipped} of {line.n} images, which are left out of its mean"
         for line in lines[:1]
-        for name, spread in line.more.items()
+        for name, spread in line.measures.items()
         if spread.skipped
     ]
 
 
 def write_csv(path: Path, scores: Sequence[Score], protocol: Protocol = DGNO) -> None:
     """All scores, one line each, empty where a measure is not defined; the last column names the protocol."""
-    more = list(scores[0].more) if scores else []
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["image", "method", "psnr", "ssim", *more, "seconds_per_megapixel", "protocol"])
-        for s in scores:
-            values = (s.more[name] for name in more)
-            writer.writerow([s.image, s.method, s.psnr, s.ssim, *values, s.seconds_per_megapixel, protocol.name])
+    more = list(scores[0].measures) if scores else []
+    lines: list[Sequence[object]] = [["image", "method", "psnr", "ssim", *more, "seconds_per_megapixel", "protocol"]]
+    for s in scores:
+        values = (s.measures[name] for name in more)
+        lines.append([s.image, s.method, s.psnr, s.ssim, *values, s.seconds_per_megapixel, protocol.name])
+    save_csv(path, lines)

@@ -26,6 +26,8 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], None], check: Calla
     folder, the new file stands there complete.
     """
     path = Path(os.path.realpath(path))
+    if path.exists() and not (path.is_file() or path.is_dir()):  # to a link to one, a rename would take its place
+        raise OutputNotWritable("this is a device or a pipe, not a file", path=path, hint="choose another name")
     try:
         path.parent.mkdir(exist_ok=True)
         temporary = temporary_name(path)
@@ -43,6 +45,19 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], None], check: Calla
     except DgnoError as error:
         error.path = path  # not the temporary name
         raise
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Have a small file appear complete. Raises OutputError."""
+
+    def write(file: BinaryIO) -> None:
+        file.write(data)
+
+    def check(written: Path) -> None:
+        if written.read_bytes() != data:
+            raise OutputError("what was written does not read back the same", hint="check the disk")
+
+    write_atomically(path, write, check)
 
 
 def temporary_name(path: Path) -> Path:

@@ -55,6 +55,12 @@ class Microscope:
         """Samples per pixel and axis that hold the frequencies up to the cut-off 2 NA / wavelength, at least 2."""
         return max(2, math.ceil(4 * self.pixel_size * self.numerical_aperture / self.wavelength))
 
+    @property
+    def depth_of_field(self) -> float:
+        """um that look sharp: n wavelength / NA^2 of the wave, and n p / NA that the pixel hides."""
+        wave = self.refractive_index * self.wavelength / self.numerical_aperture**2
+        return wave + self.refractive_index * self.pixel_size / self.numerical_aperture
+
     def geometric_radius(self, defocus: float) -> float:
         """Radius in um of the cone of light at this distance from focus."""
         tangent = self.numerical_aperture / math.sqrt(self.refractive_index**2 - self.numerical_aperture**2)

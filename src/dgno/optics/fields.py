@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 from jaxtyping import Float, Integer
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, gaussian_filter1d
 from torch import Tensor
 
 from dgno.errors import ConfigError
@@ -46,7 +46,8 @@ def correlated(
     """
     margin = int(reach * length)
     noise = rng.standard_normal((shape[0] + 2 * margin, shape[1] + 2 * margin), dtype=np.float32)
-    inside = gaussian_filter(noise, length, truncate=reach)[margin : margin + shape[0], margin : margin + shape[1]]
+    down = gaussian_filter1d(noise, length, axis=0, truncate=reach)[margin : margin + shape[0]]
+    inside = gaussian_filter1d(down, length, axis=1, truncate=reach)[:, margin : margin + shape[1]]
     return _rescaled(inside, low, high)
 
 

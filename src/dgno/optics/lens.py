@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
@@ -52,11 +53,7 @@ class LensOptics:
 
     def blur(self, channels: int = 1) -> SpatiallyVaryingBlur:
         """The blur as a linear operator, for any channels."""
-        rows, columns = (np.linspace(0, n - 1, self.nodes) for n in self.shape)
-        down, right = (_shares(n, self.nodes) for n in self.shape)
-        weights = torch.einsum("ih,jw->ijhw", down, right).flatten(0, 1).float()
-        psfs = [self.psf_at(float(row), float(col)) for row in rows for col in columns]
-        return SpatiallyVaryingBlur.of_psfs(weights, psfs, reading=self.reading, boundary=self.boundary)
+        return _blur(self)
 
     def mean_psf(self, channels: int = 1) -> PSF:
         """The average PSF over all pixels."""
@@ -74,6 +71,15 @@ class LensOptics:
     def bank_error(self, scene: Scene, rng: np.random.Generator) -> float:
         """Largest error of the blended PSFs, see `dgno.optics.bank_error`."""
         return bank_error(self.blur(), scene, self.psf_at, rng)
+
+
+@functools.lru_cache(maxsize=1)  # all images of a set have one lens
+def _blur(lens: LensOptics) -> SpatiallyVaryingBlur:
+    rows, columns = (np.linspace(0, n - 1, lens.nodes) for n in lens.shape)
+    down, right = (_shares(n, lens.nodes) for n in lens.shape)
+    weights = torch.einsum("ih,jw->ijhw", down, right).flatten(0, 1).float()
+    psfs = [lens.psf_at(float(row), float(col)) for row in rows for col in columns]
+    return SpatiallyVaryingBlur.of_psfs(weights, psfs, reading=lens.reading, boundary=lens.boundary)
 
 
 def _shares(n: int, nodes: int) -> Float[Tensor, "nodes n"]:

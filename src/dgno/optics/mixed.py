@@ -15,7 +15,7 @@ from dgno.errors import ConfigError
 from dgno.optics.exposure import Blur, Fact, Optics, OpticsRange, Scene
 from dgno.optics.psf import PSF
 
-ORDERS = ("defocus, motion", "motion, defocus")
+ORDERS = ("motion-last", "motion-first")
 Images = Float[Tensor, "*batch h w"]
 
 
@@ -39,8 +39,8 @@ class InTurn:
 class MixedOptics:
     """Defocus and motion.
 
-    order : "defocus, motion" where the defocus belongs to the specimen, which moves with it: g = M K h; "motion,
-        defocus" where it belongs to the field of view: g = K M h
+    order : "motion-last" where the defocus belongs to the specimen, which moves with it: g = M K h; "motion-first"
+        where it belongs to the field of view: g = K M h
     """
 
     defocus: Optics

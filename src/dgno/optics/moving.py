@@ -83,11 +83,14 @@ class MotionOptics:
 def motion_levels(shortest: float, longest: float, angle: float) -> list[float]:
     """Lengths between which motion may be interpolated: those that span whole pixels of the axis it follows.
 
-    From 1 px, the identity, if there are shorter ones.
+    Quarters of a pixel too for paths off the grid, whose ends are shared among rows; and both sides of 1 px, where such
+    a path begins not to be the identity.
     """
-    pixel = 1 / max(abs(math.cos(math.radians(angle))), abs(math.sin(math.radians(angle))))
-    first, last = math.floor(max(shortest, 1) / pixel), math.ceil(max(longest, 1) / pixel)
-    return sorted({max(1.0, pixel * k) for k in range(first, last + 1)})
+    cos, sin = sorted((abs(math.cos(math.radians(angle))), abs(math.sin(math.radians(angle)))), reverse=True)
+    step = 1 / cos if sin < 1e-6 else 0.25 / cos
+    first, last = math.floor(max(shortest, 1) / step), math.ceil(max(longest, 1) / step)
+    levels = {step * k for k in range(first, last + 1) if step * k > 1}
+    return sorted(levels | ({1.0, 1.0 + 1e-6} if shortest < min(levels, default=math.inf) else set()))
 
 
 @dataclass(frozen=True)

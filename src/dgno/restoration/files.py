@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -94,9 +94,8 @@ class Workbench:
         found = read_images(job.source, limits=self.limits)
         wanted = options.selection.of(found)
         images = [self.prepared(image, planes) for image, planes in zip(found, wanted, strict=True)]
-        provenance = self.provenance(
-            job.source, [image for image, planes in zip(images, wanted, strict=True) if planes]
-        )
+        changed = [image for image, planes in zip(images, wanted, strict=True) if planes]
+        provenance = self.provenance(job.source, changed)
         if options.resume and job.target.exists():
             refuse_another_run(job.target, provenance)
             return Outcome(printable(job.source), printable(job.target), "complete")
@@ -117,10 +116,7 @@ class Workbench:
             output=printable(job.target),
             status="restored",
             seconds=time.monotonic() - started,
-            megapixels=sum(
-                len(p) * math.prod(i.shape_without_samples[-2:]) for i, p in zip(images, wanted, strict=True)
-            )
-            / 1e6,
+            megapixels=sum(map(pixels_of, images, wanted)) / 1e6,
             notes=(*notes, *lost),
         )
 
@@ -207,6 +203,11 @@ def refuse_another_run(target: Path, provenance: dict[str, str]) -> None:
         why = f"it differs in {', '.join(differing)}" if found else "it was not written by dgno"
         hint = "say --overwrite instead of --resume, or choose another output"
         raise ResumeError("the output that exists is not of this run", path=target, why=why, hint=hint)
+
+
+def pixels_of(image: Image, planes: Collection[int]) -> int:
+    """How many pixels these planes of the image have."""
+    return len(planes) * math.prod(image.shape_without_samples[-2:])
 
 
 def fingerprint(path: Path) -> tuple[int, int, int]:

@@ -63,14 +63,12 @@ class RestoreOptions:
     @property
     def selection(self) -> Selection:
         """Which planes of a file are restored."""
-        words = {"channels": ("all", "replicate"), "pages": ("all",)}
-        given = {name: (getattr(self, name), known) for name, known in words.items()}
-        return Selection(
-            **{
-                name: None if text in known else parse_numbers(text, name, words=known)
-                for name, (text, known) in given.items()
-            }
-        )
+        channels = pages = None
+        if self.channels not in ("all", "replicate"):
+            channels = parse_numbers(self.channels, "channels", words=("all", "replicate"))
+        if self.pages != "all":
+            pages = parse_numbers(self.pages, "pages", words=("all",))
+        return Selection(channels, pages)
 
     def decisive(self) -> dict[str, object]:
         """The options that decide an output, but for the weights, which their hash stands for."""

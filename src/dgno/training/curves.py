@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from dgno.io.atomic import write_bytes
 from dgno.training.losses import FFT_WEIGHT
 
 SMOOTHED = 50  # windows that the curve of the loss is cut into, at most
 
 
 def draw_curves(log: Path, picture: Path) -> None:
-    """Draw the log of a run (`log.jsonl`) as a PNG."""
+    """Draw the log of a run (`log.jsonl`) as a PNG. Raises OutputError."""
     from matplotlib.figure import Figure
 
     entries = [json.loads(line) for line in log.read_text().splitlines()]
@@ -30,7 +32,9 @@ def draw_curves(log: Path, picture: Path) -> None:
         right.plot([e["step"] for e in validated], [e[key] for e in validated], style, label=key.removeprefix("psnr_"))
     right.set(xlabel="step", ylabel="PSNR of validation crops, dB")
     right.legend(frameon=False)
-    figure.savefig(picture, dpi=100)
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=100)
+    write_bytes(picture, drawn.getvalue())
 
 
 def smoothed(steps: Sequence[float], values: Sequence[float]) -> tuple[list[float], list[float]]:

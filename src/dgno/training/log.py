@@ -19,11 +19,24 @@ def append(log: Path, entry: dict[str, float]) -> None:
 def truncate(log: Path, step: int) -> None:
     """Drop the entries that lie after the checkpoint: their steps will be taken again. Raises OutputError."""
     with writing(log):
-        lines = log.read_text().splitlines(keepends=True) if log.exists() else []
-        kept = "".join(line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step)
+        kept = "".join(line for line, entry in _readable(log) if entry["step"] <= step)
         shorter = log.with_name(f".{log.name}.dgno-part")  # a kill must not leave half a log
         shorter.write_text(kept)
         shorter.replace(log)
+
+
+def validated(log: Path) -> dict[int, float]:
+    """The PSNR of the validation crops, by step."""
+    return {int(entry["step"]): entry["psnr_restored"] for _, entry in _readable(log) if "psnr_restored" in entry}
+
+
+def _readable(log: Path) -> Iterator[tuple[str, dict[str, float]]]:
+    """The lines of the log and what they say, without those that a crash of the machine has torn or blanked."""
+    for line in log.read_text(errors="replace").splitlines(keepends=True) if log.exists() else []:
+        with contextlib.suppress(ValueError):
+            entry = json.loads(line)
+            if line.endswith("\n") and isinstance(entry, dict) and isinstance(entry.get("step"), int):
+                yield line, entry
 
 
 @contextlib.contextmanager

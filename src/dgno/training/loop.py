@@ -19,10 +19,10 @@ from dgno.metrics import psnr
 from dgno.networks.presets import build
 from dgno.training.batches import Batches, Listed, find_data
 from dgno.training.config import TrainConfig
-from dgno.training.log import append, truncate, writing
+from dgno.training.log import append, truncate, validated, writing
 from dgno.training.losses import FFT_WEIGHT, multi_scale_loss
 from dgno.training.parallel import Ranks
-from dgno.training.state import CPU, TrainState, checkpoint_tensors, newest_whole
+from dgno.training.state import CPU, TrainState, checkpoint_tensors, checkpoints_in, newest_whole
 from dgno.weights.store import Card, check_fit, load_weights, save_weights
 
 MOST_SKIPPED = 10  # steps in a row without a finite gradient
@@ -80,11 +80,11 @@ def train(
         append(log, entry | {"minutes": (time.monotonic() - started) / 60})
         report(entry)
         if state.step % config.checkpoint_every == 0 and not state.skipped:  # one with a finite loss is kept
-            state.save(checkpoints, digests)
+            state.save(checkpoints, digests, validated(log))
 
     weights = config.out / "weights.safetensors"
     if ranks.is_first:
-        state.save(checkpoints, digests)
+        state.save(checkpoints, digests, validated(log))
         facts = {"name": config.out.name, "steps": state.step, "of steps": config.steps}
         facts["configuration"] = digests[CONFIGURATION][:16]
         card = Card(config.network, config.image, config.normalization, training=facts)
@@ -120,7 +120,7 @@ def _begin(config: TrainConfig, digests: dict[str, str], *, resume: bool, device
         state = TrainState.start(config, device=device)
         state.load_newest(checkpoints, digests)
         return state
-    if any(checkpoints.glob("step-*")):
+    if checkpoints_in(checkpoints):
         raise ResumeError(
             "the folder holds checkpoints already", path=config.out, hint="add --resume, or choose another `out`"
         )

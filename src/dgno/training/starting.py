@@ -9,13 +9,13 @@ import json
 import os
 from collections import Counter
 from pathlib import Path
-from typing import BinaryIO
 
 from dgno.data.layouts.self_blur import read_self_blur
-from dgno.errors import OutputError, OutputExists
-from dgno.io.atomic import write_atomically
+from dgno.errors import ConfigError, OutputExists
+from dgno.io.atomic import write_bytes
 from dgno.io.image import read_image
 from dgno.training.log import writing
+from dgno.training.state import checkpoints_in
 
 NAME = "train.toml"
 
@@ -86,23 +86,23 @@ def starting_config(folder: Path, out: Path, *, place: Path) -> str:
 
 
 def write_starting_config(folder: Path, out: Path) -> Path:
-    """Write `out`/train.toml. Raises what `starting_config` does, OutputExists, OutputError."""
+    """Write `out`/train.toml, or take the one that is there while nothing is trained yet: it may have been changed.
+
+    Raises what `starting_config` does, ConfigError (`out` lies among the images), OutputExists, OutputError.
+    """
     path = out / NAME
+    if out.resolve().is_relative_to(folder.resolve()):
+        hint = "choose a folder beside it with --out"
+        raise ConfigError("the network would lie among the images it is trained on", path=out, hint=hint)
+    if path.is_file() and not checkpoints_in(out / "checkpoints"):
+        return path
     if path.exists():
         hint = "add --resume to go on with that run, or choose another folder with --out"
         raise OutputExists("a run was begun there", path=path, hint=hint)
-    text = starting_config(folder, out, place=path).encode()
-
-    def check(written: Path) -> None:
-        if written.read_bytes() != text:
-            raise OutputError("what was written does not read back the same", hint="check the disk")
-
-    def write(file: BinaryIO) -> None:
-        file.write(text)
-
+    text = starting_config(folder, out, place=path)
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, write, check)
+    write_bytes(path, text.encode())
     return path
 
 

@@ -8,7 +8,9 @@ the newest one whose sums are right.
 from __future__ import annotations
 
 import json
+import math
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,11 +23,14 @@ from torch import Tensor
 from dgno.errors import CorruptCheckpoint, InputError, ResumeError
 from dgno.io.atomic import output_error, sync_folder
 from dgno.io.checksum import file_sha256
+from dgno.io.provenance import software
 from dgno.networks.dgno import DGNO
 from dgno.networks.presets import build
 from dgno.training.config import TrainConfig
 
-KEEP = 2  # checkpoints
+KEEP = 2  # checkpoints, and the best one
+NAME = re.compile(r"step-\d{8,}")  # other things in the folder are the user's own
+PARTS = {"model.safetensors", "optim.safetensors", "state.json"}  # of every checkpoint
 CPU = torch.device("cpu")
 
 
@@ -68,8 +73,12 @@ class TrainState:
         """The tensors to use: the running average if there is one."""
         return self.average or self.network.state_dict()
 
-    def save(self, folder: Path, digests: Mapping[str, str]) -> Path:
-        """Write a checkpoint below `folder`; `digests` stand for the configuration and the data it belongs to."""
+    def save(self, folder: Path, digests: Mapping[str, str], scores: Mapping[int, float]) -> Path:
+        """Write a checkpoint below `folder`, and remove all others but the newest and the best. Raises OutputError.
+
+        digests : stand for the configuration and the data it belongs to
+        scores : of the steps that were validated
+        """
         place = folder / f"step-{self.step:08d}"
         if _is_whole(place):  # what would be written: the run is a function of its configuration
             return place
@@ -86,8 +95,11 @@ class TrainState:
         except OSError as error:
             shutil.rmtree(unfinished, ignore_errors=True)
             raise output_error(error, place) from error
-        for old in sorted(folder.glob("step-*"))[:-KEEP]:
-            shutil.rmtree(old)
+        *older, _ = checkpoints_in(folder)
+        best = max(older, key=lambda old: scores.get(_step_of(old), -math.inf), default=None)
+        for old in older[: 1 - KEEP]:
+            if old != best or _step_of(old) not in scores:
+                shutil.rmtree(old)
         return place
 
     def _write(self, folder: Path, digests: Mapping[str, str]) -> None:
@@ -95,7 +107,13 @@ class TrainState:
         for name, tensors in parts.items():
             if tensors or name != "ema":
                 _write_file(folder / f"{name}.safetensors", save(_contiguous(tensors)))
-        facts = {"schema": 2, "step": self.step, "skipped": self.skipped, "belongs to": dict(digests)}
+        facts = {
+            "schema": 2,
+            "software": software(),
+            "step": self.step,
+            "skipped": self.skipped,
+            "belongs to": dict(digests),
+        }
         _write_file(folder / "state.json", json.dumps(facts, indent=1).encode())
         sums = [f"{file_sha256(file)}  {file.name}\n" for file in sorted(folder.iterdir())]
         _write_file(folder / "SHA256SUMS", "".join(sums).encode())
@@ -104,9 +122,10 @@ class TrainState:
         """Go on from the newest whole checkpoint below `folder`."""
         newest = newest_whole(folder)
         if newest is None:
-            raise ResumeError(
-                "nothing to resume from", path=folder, why="no whole checkpoint is there", hint="start without --resume"
-            )
+            damaged = bool(checkpoints_in(folder))
+            why = "no checkpoint there is whole" if damaged else "no whole checkpoint is there"
+            hint = "train anew with another `out`" if damaged else "start without --resume"
+            raise ResumeError("nothing to resume from", path=folder, why=why, hint=hint)
         facts = json.loads((newest / "state.json").read_text())
         begun = facts.get("belongs to", {})
         if differing := [name for name, digest in digests.items() if begun.get(name) != digest]:
@@ -144,9 +163,16 @@ def _contiguous(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
 
 
+def checkpoints_in(folder: Path) -> list[Path]:
+    """The checkpoints in a folder, whole or not, the oldest first."""
+    return sorted(
+        (place for place in folder.glob("step-*") if NAME.fullmatch(place.name) and place.is_dir()), key=_step_of
+    )
+
+
 def newest_whole(folder: Path) -> Path | None:
     """The newest checkpoint below `folder` whose sums are right."""
-    return next((place for place in sorted(folder.glob("step-*"), reverse=True) if _is_whole(place)), None)
+    return next((place for place in reversed(checkpoints_in(folder)) if _is_whole(place)), None)
 
 
 def checkpoint_tensors(place: Path) -> dict[str, Tensor]:
@@ -159,10 +185,14 @@ def checkpoint_tensors(place: Path) -> dict[str, Tensor]:
 
 def _is_whole(place: Path) -> bool:
     try:
-        lines = (place / "SHA256SUMS").read_text().splitlines()
-        return all(file_sha256(place / name) == sum_ for sum_, name in (line.split("  ") for line in lines))
+        sums = {name: sum_ for sum_, name in (s.split("  ") for s in (place / "SHA256SUMS").read_text().splitlines())}
+        return sums.keys() >= PARTS and all(file_sha256(place / name) == sum_ for name, sum_ in sums.items())
     except (OSError, ValueError, InputError):
         return False
+
+
+def _step_of(place: Path) -> int:
+    return int(place.name.removeprefix("step-"))
 
 
 def _write_file(path: Path, data: bytes) -> None:

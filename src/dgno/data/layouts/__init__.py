@@ -71,7 +71,7 @@ def read_layout(folder: Path, name: str = "auto") -> tuple[str, list[Record]]:
 def guess_layout(folder: Path) -> str:
     """The layout by the names of folders and files. Z-stacks, sharp images alone, and data sets that lie like any
     others (3DHistech, RealDOF) cannot be told so. Raises ConfigError where nothing fits."""
-    if folder.is_file() and is_manifest(folder):
+    if folder.is_file() and (folder.suffix.lower() == ".csv" or is_manifest(folder)):
         return "manifest"
     inside = entries(folder)
     if any(path.suffix.lower() == ".csv" and is_manifest(path) for path in inside):

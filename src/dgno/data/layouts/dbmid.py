@@ -14,7 +14,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from dgno.data.records import NO_SET, Record, entries, images_in, split_folders, subfolder
+from dgno.data.records import NO_SET, Record, entries, images_in, key_of, split_folders, subfolder
 from dgno.errors import ConfigError
 
 STEP = 3.12  # um between planes
@@ -54,7 +54,7 @@ def _stain(folder: Path, stain: str, split: str) -> list[Record]:
     if sharp is None:
         there = ", ".join(path.name for path in entries(folder)) or "nothing"
         raise ConfigError(NO_SET, path=folder, why=f"it holds {there}, wanted a folder in-focus")
-    fields = {path.stem: path for path in images_in(sharp)}
+    fields = {key_of(path, None): path for path in images_in(sharp)}
     if len(fields) < len(images_in(sharp)):
         raise ConfigError(NO_SET, path=sharp, why="two images have one name", hint="rename or remove one")
     found: list[Record] = []
@@ -68,12 +68,13 @@ def _stain(folder: Path, stain: str, split: str) -> list[Record]:
 
 
 def _record(path: Path, fields: dict[str, Path], blur: str, stain: str, split: str) -> Record:
-    field = _field_of(path.stem, list(fields))
+    stem = key_of(path, None)
+    field = _field_of(stem, list(fields))
     if field is None:
-        why = f"no field in focus is named like the beginning of {path.stem!r}"
+        why = f"no field in focus is named like the beginning of {stem!r}"
         raise ConfigError("an image has no partner", path=path, why=why, hint="name it after its field: FIELD_*.png")
     where = "/".join(filter(None, (split, stain)))
-    plane = PLANE.search(path.stem.removeprefix(field))
+    plane = PLANE.search(stem.removeprefix(field))
     z = int(plane["plane"]) if plane else None
     defocus = None if z is None else z * STEP
     key = f"{where}/{blur}/{path.name}"

@@ -62,10 +62,16 @@ def _restormer(folder: Path, view: str) -> dict[str, tuple[Path, Path]]:
 
 
 def _joined(blurred: Path, sharp: Path) -> list[tuple[str, Path, Path]]:
-    """By name; where the two exposures of a scene have numbers of their own, by nearest number of the camera."""
+    """By name; where the two exposures of a scene have numbers of their own, target and image in turn as they were
+    taken, else by nearest number of the camera."""
     images, targets = images_in(blurred), images_in(sharp)
     if {path.stem for path in images} & {path.stem for path in targets}:
         return list(matched(by_key(images), by_key(targets)))
+    taken = sorted(
+        [(_number(path), True, path) for path in images] + [(_number(path), False, path) for path in targets]
+    )
+    if [is_image for _, is_image, _ in taken] == [False, True] * len(images):
+        return [(image.stem, image, target) for (*_, target), (*_, image) in zip(taken[::2], taken[1::2], strict=True)]
     numbers = [(_number(path), path) for path in images], [(_number(path), path) for path in targets]
     nearest = {path: min(numbers[1], key=lambda other: abs(other[0] - n))[1] for n, path in numbers[0]}
     back = {path: min(numbers[0], key=lambda other: abs(other[0] - n))[1] for n, path in numbers[1]}

@@ -66,7 +66,9 @@ def _refuse_columns(path: Path, columns: list[str]) -> None:
     unknown = [name for name in columns if name not in COLUMNS]
     if missing or unknown or len(set(columns)) < len(columns):
         why = f"it has {', '.join(columns) or 'none'}; wanted input, target and, if need be, {', '.join(COLUMNS[2:])}"
-        raise ConfigError("the manifest has other columns", path=path, why=why, hint="put what else there is into meta")
+        is_one = any(mark in column for column in columns for mark in ";\t")
+        hint = "separate the columns by commas" if is_one else "put what else there is into meta"
+        raise ConfigError("the manifest has other columns", path=path, why=why, hint=hint)
 
 
 def _record(path: Path, number: int, line: Mapping[str, str | None]) -> Record:

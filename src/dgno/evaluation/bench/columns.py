@@ -53,7 +53,7 @@ def average_precision_of(outcome: Outcome, thresholds: Sequence[float]) -> float
 
 
 PSNR, SSIM = Column("PSNR", psnr_of), Column("SSIM", ssim_of, digits=3)
-LPIPS = Column("LPIPS", not_measured, digits=3)
+LPIPS = Column("LPIPS", not_measured, digits=3, smallest_is_best=True)
 EDGE = Column("edge PSNR", partial(measure_of, measure=MEASURES["edge-psnr"]))
 ELSEWHERE = Column("other PSNR", partial(measure_of, measure=MEASURES["non-edge-psnr"]))
 AVERAGE_PRECISION = (

@@ -12,6 +12,7 @@ from dgno.data.records import Record
 from dgno.errors import ConfigError, MissingInput
 from dgno.evaluation.bench.standins import STAND_INS
 from dgno.evaluation.protocols import PROTOCOLS, Protocol
+from dgno.evaluation.saving import make_folder, save_text
 
 SEED = 2026  # of what is generated, and of splits
 UNSEEN = (1, 5, 13)  # planes of BBBC006 that training does not use
@@ -101,9 +102,9 @@ class Library:
         """A generated folder; its last file says that it is whole."""
         place, whole = self.out / name, self.out / name / "complete"
         if not whole.exists():
-            place.mkdir(parents=True, exist_ok=True)
+            make_folder(place)
             write(place)
-            whole.touch()
+            save_text(whole, "")
         return place
 
     def _write_controlled(self, dataset: Dataset, place: Path) -> None:

@@ -47,12 +47,14 @@ class Column:
     measure : of one restored image; NaN where it has none
     wanted : which records count
     digits : printed after the point
+    smallest_is_best : as of distances
     """
 
     title: str
     measure: Callable[[Outcome], float]
     wanted: Callable[[Record], bool] = lambda record: True
     digits: int = 2
+    smallest_is_best: bool = False
 
 
 @dataclass(frozen=True)

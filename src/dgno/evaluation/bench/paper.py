@@ -47,7 +47,7 @@ TABLE_1_W1 = Experiment(
         Row("NAFNet", network=NETWORKS["naf-unet"], published=_scores(34.98)),
         Row("SwinIR", published=_scores(34.75), why_not=NOT_BUILT),
         Row("MambaIRv2", published=_scores(34.35), why_not=NOT_BUILT),
-        Row("Restormer", network=NETWORKS["restormer-unet"], published=_scores(35.35)),
+        Row("Restormer", network=NETWORKS["restormer-unet"], published=_scores(35.35, lpips=0.103)),
         Row("MPT+EFCR", published=_scores(35.44), why_not=NOT_BUILT),
         Row("DGNO-Face", network=FACE, published=_scores(37.09, 0.958, 0.104)),
         Row("DGNO-Cell", network=CELL, published=_scores(37.22, 0.959, 0.103)),
@@ -237,6 +237,7 @@ TABLE_9 = replace(
         for iterations in (1, 2, 3, 4)
     ),
     columns=(PSNR,),
+    comparable=f"nearly: {SPLIT}. With elements of 32 px it falls from 36.85 to 36.39 dB over T in the paper",
     tiny_steps=6,
 )
 

@@ -36,6 +36,11 @@ class Profile:
         multiple = math.lcm(*(pad_multiple(network.element_size, network.scan_block) for network in networks))
         return -(-self.crop // multiple) * multiple
 
+    def with_steps(self, steps: int) -> Profile:
+        """The profile with trainings of so many steps; shorter ones compare with nothing published."""
+        short = f"no: {steps:,} steps instead of {self.steps:,}" if self.steps and steps < self.steps else ""
+        return replace(self, steps=steps, note=self.note or short)
+
     def batch_for(self, crop: int) -> int:
         """Images of a step: as many pixels as at `crop`, at least one image."""
         return max(1, round(self.batch * (self.crop / crop) ** 2))

@@ -21,7 +21,8 @@ from dgno.evaluation.bench.run import Bench, Progress, Remark, part_of
 from dgno.evaluation.bench.speed import speed_table
 from dgno.evaluation.bench.table import Result, Table, make_table, write_csv, write_markdown
 from dgno.evaluation.pairs import read_pair
-from dgno.evaluation.plots import Example, error_maps
+from dgno.evaluation.plots import Example, error_maps, save_figure
+from dgno.evaluation.saving import make_folder
 
 
 def run_table(
@@ -29,13 +30,13 @@ def run_table(
 ) -> tuple[list[Table], list[str]]:
     """The tables of a name, and the files written to OUT/NAME.
 
-    Raises ConfigError for an unknown name, MissingInput for a published data set that is not there, and what reading,
-    training and restoring do.
+    Raises ConfigError for an unknown name, MissingInput for a published data set that is not there, OutputError, and
+    what reading, training and restoring do.
     """
     if wrong := refuse_choice("table", name, listed()):
         raise ConfigError(wrong[0])
     folder = bench.out / name
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     tables, written = [], list[str]()
     if name == SPEED:
         tables = [speed_table(bench.profile, bench.device, progress)]
@@ -75,7 +76,7 @@ def draw_table(path: Path, experiment: Experiment, results: Sequence[Result], *,
     axes[0].invert_yaxis()
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     figure.suptitle(title, fontsize=10)
-    figure.savefig(path, dpi=120)
+    save_figure(path, figure)
 
 
 def _dots(axis: Axes, column: Column, results: Sequence[Result]) -> None:
@@ -91,13 +92,13 @@ def _dots(axis: Axes, column: Column, results: Sequence[Result]) -> None:
 
 
 def draw_maps(path: Path, experiment: Experiment, bench: Bench) -> None:
-    """Where one row errs less than another, on the first three test images, networks of the first seed."""
+    """Where one row errs less than another, on three test images of different scenes, networks of the first seed."""
     assert experiment.maps is not None
     protocol, rows = DATASETS[experiment.test].protocol, {row.name: row for row in experiment.rows}
     methods = {name: bench.method(rows[name], experiment, 0, lambda share: None) for name in experiment.maps}
-    records: list[Record] = bench.library.test_records(experiment.test)[:3]
+    scenes: dict[Path, Record] = {record.target: record for record in bench.library.test_records(experiment.test)}
     shown = []
-    for record in records:
+    for record in list(scenes.values())[:3]:
         pair = read_pair(record, protocol)
         restored = {name: method(pair.blurred, record) for name, method in methods.items()}
         shown.append(Example("test", record.key, restored, pair.sharp))

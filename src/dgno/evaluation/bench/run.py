@@ -1,6 +1,6 @@
 """Run a table: train every row that is trained here with every seed, restore the test images, measure.
 
-OUT/data/NAME             a generated data set
+OUT/data/PROFILE/NAME     a generated data set
 OUT/runs/DATA-DIGEST-S    one training, shared by all tables that need it; a killed one goes on where it stopped
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -47,9 +48,7 @@ class Bench:
 
     out : folder for data, trainings and tables
     published : folder of the published data sets, for a profile that does not generate its own
-    published : folder of the published data sets; None: small ones are generated
     seeds : of the trainings; also how many of them a row has
-    steps : of every training, instead of what the profile says
     lpips : weights of LPIPS, without which that column is quoted alone
     """
 
@@ -58,21 +57,32 @@ class Bench:
     published: Path | None = None
     seeds: Sequence[int] = (0, 1, 2)
     device: torch.device = CPU
-    steps: int | None = None
     lpips: Path | None = None
 
     @classmethod
-    def of(cls, profile: str, out: Path, published: Path | None, **others: Any) -> Bench:  # Any: the other fields
-        """A bench by the name of its profile. Raises ConfigError (unknown, or data given in vain)."""
+    def of(
+        cls,
+        profile: str,
+        out: Path,
+        published: Path | None,
+        *,
+        steps: int | None = None,
+        **others: Any,  # the other fields
+    ) -> Bench:
+        """A bench by the name of its profile, whose trainings may take other steps.
+
+        Raises ConfigError (unknown, or data given in vain).
+        """
         if wrong := refuse_choice("profile", profile, PROFILES):
             raise ConfigError(wrong[0])
         if PROFILES[profile].generated and published is not None:
             raise ConfigError(f"profile {profile} takes no data", hint="it generates its own; leave --data out")
-        return cls(PROFILES[profile], out, published, **others)
+        chosen = PROFILES[profile]
+        return cls(chosen if steps is None else chosen.with_steps(steps), out, published, **others)
 
     @property
     def library(self) -> Library:
-        return Library(self.out / "data", self.profile.generated, self.published)
+        return Library(self.out / "data" / self.profile.name, self.profile.generated, self.published)
 
     def run(
         self,
@@ -120,7 +130,7 @@ class Bench:
         dataset, network = DATASETS[experiment.train], self.profile.fit(row.network)
         fitted = [self.profile.fit(other.network) for other in experiment.rows if other.network]
         crop = self.profile.crop_for(fitted)
-        steps = self.steps or self.profile.steps or experiment.tiny_steps
+        steps = self.profile.steps or experiment.tiny_steps
         config = TrainConfig(
             data=self.library.place(experiment.train),
             out=self.out / "runs",
@@ -173,7 +183,7 @@ def measure(method: Method, records: Sequence[Record], experiment: Experiment) -
 def _result(row: Row, scores: Sequence[Scores], columns: Sequence[Column]) -> Result:
     titles = [column.title for column in columns] if scores else []
     means = {title: tuple(mean_or_nan(of_seed[title]) for of_seed in scores) for title in titles}
-    images = {title: len(scores[0][title]) for title in titles}
+    images = {title: sum(not math.isnan(value) for value in scores[0][title]) for title in titles}
     return Result(row, means, images, cost_of(row.network) if row.network else None)
 
 

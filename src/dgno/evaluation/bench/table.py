@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import statistics
 from collections.abc import Mapping, Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from dgno.evaluation.bench.experiment import Column, Experiment, Row
 from dgno.evaluation.bench.profiles import Profile
+from dgno.evaluation.saving import save_csv, save_text
 
 CLEAR = 2.0  # standard deviations that the best must lead by to be marked
 FEWEST_SEEDS = 3  # for a standard deviation that a lead may be judged by
@@ -48,7 +48,7 @@ class Table:
 
 def make_table(experiment: Experiment, profile: Profile, results: Sequence[Result], *, protocol: str) -> Table:
     """The columns paper, ours and comparable?, for every row; ours as mean and standard deviation over the seeds."""
-    marked = {column.title: clearly_best(column.title, results) for column in experiment.columns}
+    marked = {column.title: clearly_best(column, results) for column in experiment.columns}
     header = ["", *_cost_titles(results)]
     for column in experiment.columns:
         header += _titles(column.title, results)
@@ -69,17 +69,18 @@ def make_table(experiment: Experiment, profile: Profile, results: Sequence[Resul
     )
 
 
-def clearly_best(title: str, results: Sequence[Result]) -> Result | None:
-    """The trained row with the largest mean, if it leads the next by more than two standard deviations.
+def clearly_best(column: Column, results: Sequence[Result]) -> Result | None:
+    """The trained row with the best mean, if it leads the next by more than two standard deviations.
 
     The deviation is that of the difference of two runs, sqrt(sd1^2 + sd2^2), each over at least three seeds.
     """
+    title, sign = column.title, 1 if column.smallest_is_best else -1
     there = [r for r in results if len(r.means.get(title, ())) >= FEWEST_SEEDS and _is_finite(r.means[title])]
-    ranked = sorted(there, key=lambda r: -statistics.fmean(r.means[title]))
+    ranked = sorted(there, key=lambda r: sign * statistics.fmean(r.means[title]))
     if len(ranked) < 2:
         return None
     (first, second) = (r.means[title] for r in ranked[:2])
-    lead = statistics.fmean(first) - statistics.fmean(second)
+    lead = abs(statistics.fmean(first) - statistics.fmean(second))
     return ranked[0] if lead > CLEAR * math.hypot(statistics.stdev(first), statistics.stdev(second)) else None
 
 
@@ -143,7 +144,7 @@ def _notes(experiment: Experiment, profile: Profile, results: Sequence[Result]) 
 
 def write_markdown(path: Path, tables: Sequence[Table]) -> None:
     """The tables as a page."""
-    path.write_text("\n".join(line for table in tables for line in _markdown(table)), encoding="utf-8")
+    save_text(path, "\n".join(line for table in tables for line in _markdown(table)))
 
 
 def _markdown(table: Table) -> list[str]:
@@ -157,12 +158,11 @@ def _piped(cells: Sequence[str]) -> str:
 
 
 def write_csv(path: Path, results: Sequence[Result]) -> None:
-    """One line for every row, measure and seed, with the published number beside ours."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(("row", "measure", "seed", "images", "ours", "paper"))
-        for result in results:
-            for title in dict.fromkeys((*result.means, *result.row.published)):
-                paper = result.row.published.get(title, "")
-                for seed, value in enumerate(result.means.get(title, ("",))):
-                    writer.writerow((result.row.name, title, seed, result.images.get(title, 0), value, paper))
+    """One line for every row, measure and seed, with the published number beside ours; empty if there is none."""
+    lines: list[Sequence[object]] = [("row", "measure", "seed", "images", "ours", "paper")]
+    for result in results:
+        for title in dict.fromkeys((*result.means, *result.row.published)):
+            images, paper = result.images.get(title, 0), result.row.published.get(title, "")
+            for seed, value in enumerate(result.means.get(title, (math.nan,))):
+                lines.append((result.row.name, title, seed, images, "" if math.isnan(value) else value, paper))
+    save_csv(path, lines)

@@ -1,0 +1,81 @@
+"""Which weights an image gets by default, how they want it normalised, and in which precision they run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dgno.arrays import Affine, Image
+from dgno.errors import ConfigError
+from dgno.networks import DGNOConfig, build
+from dgno.restoration.from_weights import NORMALIZERS, default_weights, make_restorer
+from dgno.weights.store import Card, load_weights, save_weights
+
+CONFIG = DGNOConfig(width=8, heads=2, blocks=(1, 1, 1, 1), convention="paper", scan_block=32, shallow_norm="none")
+VALUES = np.random.default_rng(0).gamma(2, 300, (3, 60, 70)).clip(0, 4095).astype(np.uint16)
+STACK = Image(VALUES, "CYX", (0, 4095))
+
+
+def colours(share: float, low: int = 0, high: int = 255) -> Image:
+    """A colour image whose middle value lies at this share of its range."""
+    pixels = np.full((32, 32, 3), round(low + share * (high - low)), np.uint16)
+    pixels[:8], pixels[-8:] = low, high
+    return Image(pixels, "YXS", (low, high))
+
+
+@pytest.mark.parametrize("low, high", [(0, 255), (1000, 5000)])
+def test_bright_colours_are_bright_field_and_all_else_is_fluorescence(low: int, high: int) -> None:
+    """The middle value decides, at 0.35 of the range: white is the empty slide, black the empty dish."""
+    for share, name in ((0.05, "fluorescence"), (0.3, "fluorescence"), (0.4, "brightfield"), (0.9, "brightfield")):
+        assert default_weights(colours(share, low, high)) == f"{name}-nano"
+    gray = replace(colours(0.9), pixels=colours(0.9).pixels[..., 0], axes="YX")
+    assert default_weights(gray) == "fluorescence-nano"
+    assert default_weights(STACK) == "fluorescence-nano"
+
+
+EXPECTED = {
+    "range": [Affine(0, 4095)] * 3,
+    "percentile": [Affine(a, b - a) for a, b in (np.percentile(plane, [0.1, 99.9]) for plane in VALUES)],
+    "minmax": [Affine(float(plane.min()), float(plane.max()) - float(plane.min())) for plane in VALUES],
+    "none": [Affine(0, 1)] * 3,
+}
+
+
+@pytest.mark.parametrize("name", NORMALIZERS)
+def test_normalisations_are_what_their_names_say(name: str) -> None:
+    """Of every channel apart, but for the range, which is the file's."""
+    found = [NORMALIZERS[name](STACK, channel) for channel in range(3)]
+    for affine, expected in zip(found, EXPECTED[name], strict=True):
+        np.testing.assert_allclose((affine.offset, affine.scale), (expected.offset, expected.scale), rtol=1e-12)
+
+
+@pytest.mark.parametrize("stored", ["range", "percentile", "minmax"])
+def test_weights_are_given_what_their_card_asks_for(tmp_path: Path, stored: str) -> None:
+    """Unless the user wants another normalisation."""
+    torch.manual_seed(0)
+    path = save_weights(tmp_path / "w.safetensors", build(CONFIG).state_dict(), Card(CONFIG, normalization=stored))
+    assert make_restorer(path, device="cpu")[1] is NORMALIZERS[stored]
+    assert make_restorer(path, normalize="none", device="cpu")[1] is NORMALIZERS["none"]
+    with pytest.raises(ConfigError, match="known: auto, range, percentile, minmax, none"):
+        make_restorer(path, normalize="magic", device="cpu")
+
+
+def test_restorers_are_tiled_as_their_networks() -> None:
+    network, card = load_weights("fluorescence-nano")
+    restorer, _ = make_restorer("fluorescence-nano", device="cpu")
+    for name in ("multiple", "halo", "is_local", "channels", "bytes_per_pixel"):
+        assert getattr(restorer, name) == getattr(network, name)
+    assert restorer.halo == card.halo
+
+
+def test_bf16_comes_close_to_fp32() -> None:
+    """Within 60 dB, and not the same: products are rounded to 8 bits."""
+    x = torch.from_numpy(VALUES[:1, :32, :64] / 4095).float()[None]
+    with torch.inference_mode():
+        exact, rounded = (make_restorer("fluorescence-nano", device="cpu", precision=p)[0](x) for p in ("fp32", "bf16"))
+    error = (exact - rounded).square().mean().sqrt()
+    assert 1e-6 < error < 1e-3  # 60 dB
