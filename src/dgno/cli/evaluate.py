@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from dgno.evaluation.downstream.tasks import Task
     from dgno.evaluation.summaries import Summary
 
+Downstream = Annotated[
+    str | None, typer.Option(help="Also nuclei, stained-nuclei, stardist, cellpose or ihc; see docs/downstream.md.")
+]
+
 
 def evaluate(
     data: Annotated[Path, typer.Argument(help="Folder of pairs or data set, or its manifest.", show_default=False)],
@@ -46,9 +50,7 @@ def evaluate(
     protocol: Annotated[str, typer.Option(help="How images are compared; see docs/protocols.md.")] = "dgno",
     measure: Annotated[list[str] | None, typer.Option(help="More measures, or all; may be repeated.")] = None,
     lpips: Annotated[Path | None, typer.Option(help="Weights of LPIPS; see docs/evaluating.md.")] = None,
-    downstream: Annotated[
-        str | None, typer.Option(help="Also nuclei, stained-nuclei, stardist, cellpose or ihc; see docs/downstream.md.")
-    ] = None,
+    downstream: Downstream = None,
     labels: Annotated[Path | None, typer.Option(help="Folder of instance labels, named as the sharp images.")] = None,
     pixel_size: Annotated[float | None, typer.Option(help="In um, for --downstream ihc.")] = None,
     layout: Layout = "auto",
@@ -76,10 +78,7 @@ def evaluate(
     from dgno.evaluation import compare, measures, methods, report, summaries
     from dgno.evaluation.protocols import protocol_named
 
-    if threads:
-        import torch
-
-        torch.set_num_threads(threads)
+    _use_threads(threads)
     by = protocol_named(protocol)
     wanted = measures.chosen_measures(measure or [], by, lpips=lpips)
     reading = make_reading(
@@ -100,6 +99,13 @@ def evaluate(
     _print(summary, place, facts, json=json, quiet=quiet)
     if out and not json:
         say(f"{out}: {', '.join(written)}", quiet=quiet)
+
+
+def _use_threads(threads: int | None) -> None:
+    if threads:
+        import torch
+
+        torch.set_num_threads(threads)
 
 
 def _print(summary: list[Summary], place: str, facts: dict[str, str | None], *, json: bool, quiet: bool) -> None:
