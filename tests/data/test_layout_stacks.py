@@ -214,7 +214,7 @@ def test_a_manifest_with_other_separators_is_told_as_such(tmp_path: Path, mark: 
 
 def test_a_manifest_that_is_no_text(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_bytes(b"\xff\xfe\x00\x80")
-    with pytest.raises(UnreadableInput, match=r"x\.csv"):
+    with pytest.raises(UnreadableInput, match=r"x\.csv.*; save it as CSV in UTF-8"):
         read_manifest(tmp_path / "x.csv")
     with pytest.raises(MissingInput, match=r"y\.csv"):
         read_manifest(tmp_path / "y.csv")

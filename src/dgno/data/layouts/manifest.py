@@ -31,7 +31,8 @@ def read_manifest(path: Path) -> list[Record]:
     except FileNotFoundError as error:
         raise MissingInput("there is no such manifest", path=path, hint="check the name") from error
     except (OSError, csv.Error, UnicodeDecodeError) as error:
-        raise UnreadableInput("the manifest cannot be read", path=path, why=str(error)[:200]) from error
+        hint = "save it as CSV in UTF-8, with commas"
+        raise UnreadableInput("the manifest cannot be read", path=path, why=str(error)[:200], hint=hint) from error
     if not lines:
         raise ConfigError("the manifest lists nothing", path=path, hint="one line a pair, below the header")
     records = [_record(path, number, line) for number, line in lines]
