@@ -64,7 +64,7 @@ def evaluate(
 
     Example: dgno evaluate pairs --weights fluorescence-nano --method wiener -o report
     """
-    from dgno.evaluation import compare, measures, methods, report, summaries
+    from dgno.evaluation import compare, measures, methods, report, saving, summaries
     from dgno.evaluation.protocols import protocol_named
 
     if threads:
@@ -80,6 +80,8 @@ def evaluate(
     part, records = _records(reading, data, split, is_divided=split_by is not None or seed is not None)
     chosen = methods.by_name(weights or [], method or [], device=device)
     chosen = methods.with_external(chosen, external or [], records, minutes=external_minutes)
+    if out:
+        saving.make_folder(out)  # before hours of work
     with progress_bar("evaluating", quiet=quiet) as progress:
         scores = compare.compare(records, chosen, protocol=by, measures=wanted, progress=progress)
     summary = summaries.summarise(scores)
