@@ -28,6 +28,7 @@ from dgno.io.image import write_image
 from dgno.networks.presets import NETWORKS
 
 CELL = replace(NETWORKS["dgno-cell"], blocks=(1, 1, 1, 1), iterations=1)
+COLOUR = replace(CELL, channels=3)
 ROWS = (
     Row("blurred", method=unchanged, published={"PSNR": 1.0}),
     Row("Cell", network=CELL),
@@ -125,6 +126,16 @@ def test_a_table_is_run_and_goes_on(tmp_path: Path) -> None:
     again = bench_in(tmp_path).run(experiment)
     assert [r.means for r in again[:2]] == [blurred.means, cell.means]
     assert {path: path.read_bytes() for path in logs} == logs, "no step is taken twice"
+
+
+def test_a_run_killed_inside_its_first_checkpoint_starts_again(tmp_path: Path) -> None:
+    """What such a kill leaves is a folder of checkpoints without one."""
+    bench, experiment = bench_in(tmp_path, seeds=1), small("3dhistech", rows=(Row("Cell", network=COLOUR),))
+    training = bench.training(experiment.rows[0], experiment, 0)
+    (training.out / "checkpoints" / ".step-00000002.dgno-part").mkdir(parents=True)
+    (cell,) = bench.run(experiment)
+    assert cell.images == {"PSNR": 6}
+    assert [path.name for path in (training.out / "checkpoints").iterdir()] == ["step-00000002"]
 
 
 def test_all_rows_are_measured_on_the_same_images(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def evaluate(
 
     Example: dgno evaluate pairs --weights fluorescence-nano --method wiener -o report
     """
-    from dgno.evaluation import compare, measures, methods, report, summaries
+    from dgno.evaluation import compare, measures, methods, report, saving, summaries
     from dgno.evaluation.protocols import protocol_named
 
     _use_threads(threads)
@@ -90,6 +90,8 @@ def evaluate(
     chosen = methods.by_name(weights or [], method or [], device=device)
     chosen = methods.with_external(chosen, external or [], records, minutes=external_minutes)
     compared = methods.with_sharp(chosen, by) if task else chosen
+    if out:
+        saving.make_folder(out)  # before hours of work
     with progress_bar("evaluating", quiet=quiet) as progress:
         scores = compare.compare(records, compared, protocol=by, measures=wanted, task=task, progress=progress)
     summary = summaries.summarise(scores)

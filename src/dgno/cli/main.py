@@ -59,6 +59,13 @@ STOPPED = {
 }
 
 
+REMEDIES = {
+    "restore": ", run again with --resume to go on",
+    "train": ", run again with --resume to go on",
+    "bench": ", run the same again to go on",
+}
+
+
 def run(arguments: list[str] | None = None) -> None:
     """Run one command and leave with its exit status."""
     for number in STOPPED:
@@ -79,8 +86,7 @@ def status_of(arguments: list[str]) -> int:
         return _report(error.code, str(error), error.exit_status, error.as_json() if as_json else None, debug)
     except Stopped as stopped:
         status, code, what = STOPPED[stopped.args[0]]
-        remedy = ", run again with --resume to go on" if arguments[0] in ("restore", "train") else ""
-        return _report(code, f"{what}; finished outputs are whole{remedy}", status, None, False)
+        return _report(code, f"{what}; finished outputs are whole{REMEDIES.get(arguments[0], '')}", status, None, False)
     except (BrokenPipeError, SystemExit):  # whoever read our output has gone; typer turns that into an exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141

@@ -104,8 +104,7 @@ class Bench:
             for i in range(self._repeats(row)):
                 method = self.method(row, experiment, i, functools.partial(part_of, progress, done, todo))
                 scores.append(measure(method, records, experiment))
-                means = ", ".join(f"{title} {mean_or_nan(values):.3f}" for title, values in scores[-1].items())
-                remark(f"{row.name}{f', seed {self.seeds[i]}' if row.network else ''}: {means}")
+                remark(f"{row.name}{f', seed {self.seeds[i]}' if row.network else ''}: {_told(scores[-1])}")
                 done += 1
                 progress(done / todo)
             results.append(_result(row, scores, experiment.columns))
@@ -121,7 +120,8 @@ class Bench:
             return row.method
         config = self.training(row, experiment, self.seeds[repeat])
         last = functools.partial(_report, progress=progress, steps=config.steps)
-        weights, _ = train(config, resume=(config.out / "checkpoints").is_dir(), device=self.device, report=last)
+        begun = any((config.out / "checkpoints").glob("step-*"))  # a kill inside the first one leaves none
+        weights, _ = train(config, resume=begun, device=self.device, report=last)
         return by_restorer(*make_restorer(weights, device=str(self.device)))
 
     def training(self, row: Row, experiment: Experiment, seed: int) -> TrainConfig:
@@ -178,6 +178,11 @@ def measure(method: Method, records: Sequence[Record], experiment: Experiment) -
         for column in wanted:
             scores[column.title].append(column.measure(outcome))
     return scores
+
+
+def _told(scores: Scores) -> str:
+    means = {title: mean_or_nan(values) for title, values in scores.items()}
+    return ", ".join(f"{title} {mean:.3f}" for title, mean in means.items() if not math.isnan(mean))
 
 
 def _result(row: Row, scores: Sequence[Scores], columns: Sequence[Column]) -> Result:
