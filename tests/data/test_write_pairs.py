@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +15,17 @@ import torch
 from dgno.arrays import Image
 from dgno.data.layouts.folder_pair import read_folder_pair
 from dgno.data.simulated import write_pairs
-from dgno.errors import ConfigError, MissingInput, OutputCollision, OutputExists, WouldOverwriteInput
+from dgno.errors import (
+    ConfigError,
+    MissingInput,
+    NonFiniteInput,
+    OutputCollision,
+    OutputExists,
+    WouldOverwriteInput,
+)
 from dgno.io.image import read_image, write_image
 from dgno.metrics import psnr
-from dgno.optics.exposure import Camera, Exposure
+from dgno.optics.exposure import Camera, Exposure, PairRange
 from dgno.optics.simulate import BlurRange, SigmaOptics
 
 RANGES = BlurRange(sigma=(1.0, 3.0), photons=(2000.0, 2000.0), read_noise=(0.005, 0.005))
@@ -71,6 +78,23 @@ def test_the_same_seed_writes_the_same_bytes(sources: Sequence[Path], tmp_path: 
     assert len(a) == len(FOLDERS) * len(sources) + 1
     same = {name for name in a if a[name] == c[name]}
     assert same == {f"sharp/{source.stem}.tif" for source in sources}
+
+
+@pytest.fixture
+def threads() -> Iterator[Callable[[int], None]]:
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+def test_the_number_of_threads_changes_no_byte(threads: Callable[[int], None], tmp_path: Path) -> None:
+    source = sharp_file(tmp_path / "he.png", shape=(230, 225, 3))  # large enough for torch to share the work
+    ranges = PairRange(BlurRange(sigma=(3.0, 3.5)), linear_light=True)
+    for count in (1, 2, 3):
+        threads(count)
+        write_pairs([source], tmp_path / str(count), ranges, seed=9)
+        assert torch.get_num_threads() == count
+    assert digests(tmp_path / "1") == digests(tmp_path / "2") == digests(tmp_path / "3")
 
 
 def test_a_pair_depends_on_its_number_and_not_on_the_others(sources: Sequence[Path], tmp_path: Path) -> None:
@@ -262,3 +286,14 @@ def test_a_plane_and_an_image_of_one_name_are_refused(tmp_path: Path) -> None:
 def test_nothing_to_blur_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no sharp images"):
         write_pairs([], tmp_path / "out", RANGES)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_pixels_that_are_no_numbers_are_refused_by_name(tmp_path: Path, bad: float) -> None:
+    pixels = np.linspace(0, 1, 400, dtype=np.float32).reshape(20, 20)
+    pixels[3, 4] = bad
+    write_image(tmp_path / "hot.tif", Image(pixels, "YX"))
+    for scale in ("range", "percentile"):
+        with pytest.raises(NonFiniteInput, match=r"hot\.tif"):
+            write_pairs([tmp_path / "hot.tif"], tmp_path / "out", RANGES, scale=scale)
+    assert not (tmp_path / "out").exists()

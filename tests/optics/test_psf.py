@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
 from dgno.errors import ConfigError
 from dgno.optics.diffraction import Microscope, defocused
+from dgno.optics.motion import linear_motion
 from dgno.optics.psf import PSF, disk, gaussian, gaussian_disk, standard_deviation, super_gaussian
 
 SMALL_LENS = Microscope(numerical_aperture=0.3, wavelength=0.55, pixel_size=0.55)
@@ -174,3 +176,10 @@ def test_the_gaussian_disk_is_as_wide_as_it_says(softness: float) -> None:
     np.testing.assert_allclose(measured, np.sqrt(sigmas**2 + 1 / 12), rtol=0.05)
     np.testing.assert_allclose(measured[sigmas > 1], np.sqrt(sigmas[sigmas > 1] ** 2 + 1 / 12), rtol=5e-3)
     assert (np.diff(measured) > 0).all()
+
+
+@pytest.mark.parametrize("bad", [-1.0, math.nan, math.inf])
+@pytest.mark.parametrize("family", [gaussian, disk, gaussian_disk, super_gaussian, linear_motion])
+def test_no_psf_of_a_size_that_is_none(family: Callable[[float], PSF], bad: float) -> None:
+    with pytest.raises(ConfigError, match=f"{bad}"):
+        family(bad)

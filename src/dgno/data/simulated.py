@@ -9,6 +9,7 @@ DIR/manifest.csv        one line a pair: all that was drawn
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -71,12 +72,12 @@ def write_pairs(
 ) -> list[ManifestLine]:
     """Simulate one pair for every plane of every sharp image and write them below `out`.
 
-    seed : pair i is drawn from (seed, i) alone, so the same call writes the same bytes
+    seed : pair i is drawn from (seed, i) alone, so the same call writes the same bytes, with any number of threads
     scale : how a source is brought to [0, 1]: "range" (black to white), "percentile" (0.1 to 99.9, clipped), or "auto":
         the first for colour, the second for gray
     overwrite : replace the pairs and the manifest of an earlier call; without, a folder that has a manifest is refused
 
-    Raises ConfigError, OutputCollision (two sources of one name), OutputExists.
+    Raises ConfigError, NonFiniteInput, OutputCollision (two sources of one name), OutputExists.
     """
     if problems := refuse_choice("scale", scale, SCALES):
         raise ConfigError(problems[0])
@@ -112,11 +113,23 @@ def write_scenes(
         if any(line.name.casefold() == named.name.casefold() for line in lines):
             why = f"a plane of {named.source} and an image before it would share the name {named.name!r}"
             raise OutputCollision("two inputs would get one output", why=why, hint="rename one, or give them apart")
-        blurred = exposure.of(named.scene)
-        _write(out, named, exposure, blurred, overwrite=overwrite)
-        lines.append(_line(named, seed, exposure, psnr(blurred.clamp(0, 1), named.scene)))
+        with _one_thread():
+            blurred = exposure.of(named.scene)
+            _write(out, named, exposure, blurred, overwrite=overwrite)
+            lines.append(_line(named, seed, exposure, psnr(blurred.clamp(0, 1), named.scene)))
     _write_manifest(out / MANIFEST, lines)
     return lines
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Each thread of torch rounds the last values of its share of a product otherwise than those before."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def refuse_written(out: Path, *, overwrite: bool) -> None:
@@ -140,7 +153,7 @@ def unique_names(sources: Sequence[Path]) -> list[str]:
 
 
 def file_scenes(source: Path, name: str, scale: str) -> Iterator[NamedScene]:
-    """The planes of a file, brought to [0, 1] by `scale`, see `write_pairs`."""
+    """The planes of a file, brought to [0, 1] by `scale`, see `write_pairs`. Raises NonFiniteInput."""
     image = read_image(source)
     refuse_unusable(image, source)
     planes = list(image.planes())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 
@@ -52,9 +53,9 @@ class SpatiallyVaryingBlur:
         boundary: str = "reflect",
         levels: Sequence[float] | None = None,
     ) -> None:
-        strengths = (
-            blur_levels(float(field.detach().min()), float(field.detach().max())) if levels is None else list(levels)
-        )
+        lowest, highest = map(float, field.detach().aminmax())
+        strengths = blur_levels(lowest, highest) if levels is None else list(levels)
+        _refuse_strengths(strengths, lowest, highest)
         weights = hat_weights(field, torch.tensor(strengths, dtype=torch.float64))
         self._mix(weights, [family(strength) for strength in strengths], reading, boundary)
 
@@ -87,7 +88,13 @@ class SpatiallyVaryingBlur:
         self.psfs = torch.from_numpy(np.stack([_embed(psf, self.radius) for psf in psfs]))  # (levels, k, k)
 
     def apply(self, h: Images) -> Inside:
-        """The blurred image. Raises ConfigError for an image that is smaller than a "valid" blur's PSF."""
+        """The blurred image.
+
+        Raises ConfigError for an image of another size than the field, or smaller than a "valid" blur's PSF.
+        """
+        if h.shape[-2:] != self.weights.shape[-2:]:
+            sizes = f"{h.shape[-1]} x {h.shape[-2]} px, the field {self.weights.shape[-1]} x {self.weights.shape[-2]}"
+            raise ConfigError("the image is not of the field's size", why=f"it has {sizes}")
         if min(h.shape[-2:]) <= 2 * self.margin:
             why = f"of {h.shape[-1]} x {h.shape[-2]} px nothing is left by a PSF of {2 * self.radius + 1} px"
             raise ConfigError("the image is too small for this blur", why=why, hint="let a boundary continue it")
@@ -144,6 +151,9 @@ def blur_levels(lowest: float, highest: float, per_e: int = 10) -> list[float]:
     levels are sampled alike, see `gaussian`. (The error of linear interpolation is at most step^2 / 8 times the second
     derivative by sigma; the positive part of that of the PSF integrates to 2.109 / sigma^2.)
     """
+    if not 0 <= lowest <= highest < math.inf:
+        hint = "give levels of its own for a strength that may be negative, such as a defocus"
+        raise ConfigError(f"strengths from {lowest} to {highest}", why="wanted finite ones, not negative", hint=hint)
     if highest <= 0 or highest - lowest < 1e-6 * highest:
         return [max(highest, 0.0)]
     start = max(lowest, 0.3)
@@ -152,6 +162,17 @@ def blur_levels(lowest: float, highest: float, per_e: int = 10) -> list[float]:
     count = max(4, math.ceil(per_e * math.log(highest / start)))
     levels = [float(level) for level in np.geomspace(start, highest, count)]
     return levels if lowest >= start else [lowest, *levels]
+
+
+def _refuse_strengths(levels: Sequence[float], lowest: float, highest: float) -> None:
+    if not math.isfinite(lowest) or not math.isfinite(highest):
+        raise ConfigError("the field holds NaN or infinite strengths")
+    if not levels or any(not low < high for low, high in itertools.pairwise(levels)):
+        raise ConfigError(f"levels {list(levels)}", why="wanted at least one, each larger than the one before")
+    slack = 1e-6 * max(abs(lowest), abs(highest))  # float32
+    if not levels[0] - slack <= lowest <= highest <= levels[-1] + slack:
+        why = f"the field reaches from {lowest} to {highest}, the levels from {levels[0]} to {levels[-1]}"
+        raise ConfigError("no levels for all of the field", why=why, hint="give levels that enclose it, or none")
 
 
 def hat_weights(field: Tensor, levels: Tensor) -> Float[Tensor, "levels h w"]:

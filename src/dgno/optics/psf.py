@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float64
 from scipy.signal import fftconvolve
 
+from dgno.checks import refuse_number
 from dgno.errors import ConfigError
 
 PSF = Float64[np.ndarray, "k k"]
@@ -28,6 +29,7 @@ def gaussian(sigma: float, *, integrated: bool | None = None) -> PSF:
         0.8 px, where point samples misstate the variance. A blur that varies across 0.8 px needs one of the two for all
         its strengths, or the PSF jumps there
     """
+    _refuse(sigma=sigma)
     if sigma == 0:
         return IDENTITY
     radius = max(1, math.ceil(4 * sigma))
@@ -45,6 +47,7 @@ def disk(radius: float) -> PSF:
 
     radius : in px; 0 gives the identity. The variance along an axis is radius^2 / 4 + 1/12.
     """
+    _refuse(radius=radius)
     if radius == 0:
         return IDENTITY
     half = math.ceil(radius + 0.5) - 1  # the outermost pixel that the circle reaches
@@ -83,6 +86,7 @@ def gaussian_disk(sigma: float, softness: float = 0.25) -> PSF:
     The DGNO paper calls the defocus PSF "often well approximated by a Gaussian-like disk kernel" without a formula;
     this is ours.
     """
+    _refuse(sigma=sigma, softness=softness)
     if sigma == 0:
         return IDENTITY
     radius = FINE * sigma / math.sqrt(0.25 + softness**2)
@@ -114,6 +118,12 @@ def super_gaussian(radius: float, exponent: float = 1.0) -> PSF:
     with np.errstate(over="ignore"):  # far outside a hard edge: e^-inf is 0
         psf = _binned(np.exp(-(r2**exponent)), samples)
     return psf / psf.sum()
+
+
+def _refuse(**lengths: float) -> None:
+    problems = [problem for name, value in lengths.items() for problem in refuse_number(name, float(value), 0)]
+    if problems:
+        raise ConfigError("there is no such PSF", why="; ".join(problems))
 
 
 def _binned(fine: Float64[np.ndarray, "f f"], samples: int = FINE) -> Float64[np.ndarray, "k k"]:
