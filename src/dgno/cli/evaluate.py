@@ -30,6 +30,14 @@ if TYPE_CHECKING:
     from dgno.evaluation.downstream.tasks import Task
     from dgno.evaluation.summaries import Summary
 
+Methods = Annotated[
+    list[str] | None,
+    typer.Option("--method", help="Classical, told the true blur: wiener, richardson-lucy, ...-varying; or blind."),
+]
+External = Annotated[
+    list[str] | None,
+    typer.Option(help='"COMMAND {in} {out}": reads a folder of images and writes one; may be repeated.'),
+]
 Downstream = Annotated[
     str | None, typer.Option(help="Also nuclei, stained-nuclei, stardist, cellpose or ihc; see docs/downstream.md.")
 ]
@@ -38,14 +46,8 @@ Downstream = Annotated[
 def evaluate(
     data: Annotated[Path, typer.Argument(help="Folder of pairs or data set, or its manifest.", show_default=False)],
     weights: Annotated[list[str] | None, typer.Option(help="Weights by name or path; may be repeated.")] = None,
-    method: Annotated[
-        list[str] | None,
-        typer.Option(help="Classical, told the true blur: wiener, richardson-lucy, ...-varying; or blind."),
-    ] = None,
-    external: Annotated[
-        list[str] | None,
-        typer.Option(help='"COMMAND {in} {out}": reads a folder of images and writes one; may be repeated.'),
-    ] = None,
+    method: Methods = None,
+    external: External = None,
     external_minutes: Annotated[float, typer.Option(help="Time limit of each external command.", min=0.0)] = 60.0,
     protocol: Annotated[str, typer.Option(help="How images are compared; see docs/protocols.md.")] = "dgno",
     measure: Annotated[list[str] | None, typer.Option(help="More measures, or all; may be repeated.")] = None,

@@ -88,31 +88,12 @@ def restore(
     from dgno.restoration.options import RestoreOptions
 
     options = RestoreOptions(
-        weights=weights,
-        method=method,
-        psf=psf,
-        num_iter=num_iter,
-        balance=balance,
-        route=route,
-        normalize=normalize,
-        tile_size=tile,
-        overlap=overlap,
-        device=device,
-        precision=precision,
-        threads=threads,
-        max_memory=max_memory,
-        max_pixels=max_pixels,
-        resume=resume,
-        overwrite=overwrite,
-        output_format=output_format,
-        channels=channels,
-        pages=pages,
-        pixel_size=pixel_size,
-        nonfinite=nonfinite,
-        allow_labels=allow_labels,
-        fail_fast=fail_fast,
+        weights=weights, method=method, psf=psf, num_iter=num_iter, balance=balance, route=route, normalize=normalize,
+        tile_size=tile, overlap=overlap, device=device, precision=precision, threads=threads, max_memory=max_memory,
+        max_pixels=max_pixels, resume=resume, overwrite=overwrite, output_format=output_format, channels=channels,
+        pages=pages, pixel_size=pixel_size, nonfinite=nonfinite, allow_labels=allow_labels, fail_fast=fail_fast,
         seed=seed,
-    )
+    )  # fmt: skip
     _restore(inputs, out, options, json=json, quiet=quiet)
 
 
