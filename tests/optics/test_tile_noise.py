@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
 from scipy.stats import kstest, norm, poisson
 
 from dgno.errors import ConfigError
+from dgno.optics.noise import poisson_gaussian
 from dgno.optics.tile_noise import BLOCK, tile_noise
 
 CAMERA = {"photons": 300.0, "read_noise": 0.01}
@@ -66,3 +70,23 @@ def test_read_noise_is_normal_and_blocks_are_independent() -> None:
 def test_places_are_not_negative() -> None:
     with pytest.raises(ConfigError, match="not negative"):
         tile_noise(image(3, 3), (0, -1), seed=0, **CAMERA)
+
+
+@pytest.mark.parametrize("camera", [CAMERA, {"photons": 50.0, "read_noise": 0.0}, {"photons": 1e9, "read_noise": 0.1}])
+def test_channels_have_noise_of_their_own(camera: dict[str, float]) -> None:
+    noise = tile_noise(torch.full((3, 128, 128), 0.5), (0, 0), seed=6, **camera).double().flatten(1)
+    assert (torch.corrcoef(noise) - torch.eye(3)).abs().max() < 5 / 128
+
+
+def test_light_of_infinitely_many_photons_has_read_noise_alone() -> None:
+    x = image(3, 70, 80)
+    assert torch.equal(tile_noise(x, (0, 0), photons=float("inf"), read_noise=0.0, seed=1), x)
+
+
+@pytest.mark.parametrize("bad", [{"photons": 0.0}, {"photons": -1.0}, {"photons": float("nan")}])
+@pytest.mark.parametrize("noise", [poisson_gaussian, functools.partial(tile_noise, origin=(0, 0), seed=0)])
+def test_cameras_that_are_none(noise: Callable[..., torch.Tensor], bad: dict[str, float]) -> None:
+    with pytest.raises(ConfigError, match="photons"):
+        noise(image(4, 4), **CAMERA | bad)
+    with pytest.raises(ConfigError, match="read_noise"):
+        noise(image(4, 4), photons=10.0, read_noise=bad["photons"] - 1)

@@ -34,7 +34,8 @@ class SpatiallyVaryingBlur:
     at steps of the field: gather keeps a flat image flat, scatter keeps the light of every point. For PSFs that are
     their own mirror images each is the other's adjoint, under every boundary but "replicate".
 
-    field : (h, w) strength at each pixel, in the unit that `family` takes; its dtype is that of the weights
+    field : (h, w) strength at each pixel, in the unit that `family` takes; its dtype is that of the weights. Gradients
+        by it are the slopes between levels
     family : strength -> PSF
     reading : "gather", for the paper's "blur strength at each pixel" and for bright field, or "scatter", Eq. 1 to the
         letter, for specimens that glow
@@ -55,6 +56,8 @@ class SpatiallyVaryingBlur:
     ) -> None:
         lowest, highest = map(float, field.detach().aminmax())
         strengths = blur_levels(lowest, highest) if levels is None else list(levels)
+        if levels is None and field.requires_grad and len(strengths) == 1:  # a level on each side, for the slope
+            strengths = [highest / 1.02, highest, highest * 1.02] if highest > 0 else [0.0, 0.3]
         _refuse_strengths(strengths, lowest, highest)
         weights = hat_weights(field, torch.tensor(strengths, dtype=torch.float64))
         self._mix(weights, [family(strength) for strength in strengths], reading, boundary)

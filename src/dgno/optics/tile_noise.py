@@ -9,8 +9,10 @@ from scipy.special import pdtrik
 from torch import Tensor
 
 from dgno.errors import ConfigError
+from dgno.optics.noise import refuse_camera
 
 BLOCK = 64  # px; each block of the whole image has random numbers of its own
+Counts = Float64[np.ndarray, "*batch h w"]
 Numbers = Float64[np.ndarray, "h w"]
 
 
@@ -19,27 +21,38 @@ def tile_noise(
 ) -> Float[Tensor, "*batch h w"]:
     """`poisson_gaussian` of a part of an image: equal pixels of overlapping parts get equal noise.
 
-    x : intensities, 1 at full scale; negative values count as 0 photons. All channels of a pixel share its numbers
+    x : intensities, 1 at full scale; negative values count as 0 photons. Each channel, the last axis before h and w,
+        has numbers of its own; all images of a batch share them
     origin : (row, col) of the part's first pixel in the whole image
     photons, read_noise : see `dgno.optics.noise.poisson_gaussian`
     Counts are the quantiles of Poisson's distribution at a random share, so that one number a pixel is enough.
     """
     if min(origin) < 0:
         raise ConfigError(f"a tile that begins at {origin}", why="places in an image are not negative")
-    shares, normal = _numbers(origin, (x.shape[-2], x.shape[-1]), seed)
-    mean = (x.double().clamp_min(0) * photons).cpu().numpy()
+    refuse_camera(photons, read_noise)
+    channels = x.shape[-3] if x.ndim > 2 else 1
+    numbers = [_numbers(origin, (x.shape[-2], x.shape[-1]), (seed, channel)) for channel in range(channels)]
+    shares, normal = np.stack(numbers, axis=1) if x.ndim > 2 else numbers[0]
+    light = x.double().cpu().numpy()
+    if not np.isinf(photons):
+        light = _counts(light.clip(min=0) * photons, shares) / photons
+    return torch.from_numpy(light + read_noise * normal).to(x.device, x.dtype)
+
+
+def _counts(mean: Counts, shares: Counts) -> Counts:
+    """The quantiles of Poisson's distributions of these means."""
     with np.errstate(invalid="ignore"):
         counts = np.ceil(pdtrik(np.broadcast_to(shares, mean.shape), mean)).clip(min=0)  # inverse in the count
-    counts = np.where((mean == 0) | (shares <= np.exp(-mean)), 0.0, counts)
-    return (torch.from_numpy(counts / photons + read_noise * normal)).to(x.device, x.dtype)
+    result: Counts = np.where((mean == 0) | (shares <= np.exp(-mean)), 0.0, counts)
+    return result
 
 
-def _numbers(origin: tuple[int, int], shape: tuple[int, int], seed: int) -> tuple[Numbers, Numbers]:
+def _numbers(origin: tuple[int, int], shape: tuple[int, int], key: tuple[int, int]) -> tuple[Numbers, Numbers]:
     """For every pixel of the part a uniform and a normal random number."""
     first = [place // BLOCK for place in origin]
     last = [(place + n - 1) // BLOCK for place, n in zip(origin, shape, strict=True)]
     rows = [
-        np.concatenate([_block(seed, row, col) for col in range(first[1], last[1] + 1)], axis=2)
+        np.concatenate([_block(key, row, col) for col in range(first[1], last[1] + 1)], axis=2)
         for row in range(first[0], last[0] + 1)
     ]
     top, left = (place - BLOCK * block for place, block in zip(origin, first, strict=True))
@@ -47,6 +60,6 @@ def _numbers(origin: tuple[int, int], shape: tuple[int, int], seed: int) -> tupl
     return uniform, normal
 
 
-def _block(seed: int, row: int, col: int) -> Float64[np.ndarray, "2 b b"]:
-    rng = np.random.default_rng([seed, row, col])
+def _block(key: tuple[int, int], row: int, col: int) -> Float64[np.ndarray, "2 b b"]:
+    rng = np.random.default_rng([*key, row, col])
     return np.stack([rng.random((BLOCK, BLOCK)), rng.standard_normal((BLOCK, BLOCK))])
