@@ -79,9 +79,9 @@ def evaluate(
     )  # fmt: skip
     part, records = _records(reading, data, split, is_divided=split_by is not None or seed is not None)
     chosen = methods.by_name(weights or [], method or [], device=device)
-    chosen = methods.with_external(chosen, external or [], records, minutes=external_minutes)
     if out:
         saving.make_folder(out)  # before hours of work
+    chosen = methods.with_external(chosen, external or [], records, minutes=external_minutes)
     with progress_bar("evaluating", quiet=quiet) as progress:
         scores = compare.compare(records, chosen, protocol=by, measures=wanted, progress=progress)
     summary = summaries.summarise(scores)
