@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from command_line import Cli
+
+from dgno.evaluation.bench.catalogue import TABLES
 
 
 def test_without_a_name_the_tables_are_listed(cli: Cli) -> None:
@@ -40,3 +44,13 @@ def test_a_folder_that_cannot_be_made_is_one_error(cli: Cli, tmp_path: Path) -> 
     assert done.status == 4, done.err
     assert "E-OUT-DIR" in done.err
     assert len(done.err.splitlines()) == 1
+
+
+def test_tables_are_objects_of_json(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (part,) = TABLES["table5"]
+    monkeypatch.setitem(TABLES, "table5", (replace(part, rows=part.rows[:1]),))
+    done = cli("bench", "table5", "-o", tmp_path, "--json")
+    assert done.status == 0, done.err
+    (table,) = done.json["parts"]
+    assert set(table) == {"title", "header", "lines", "notes"}
+    assert [line[0] for line in table["lines"]] == ["blurred"]

@@ -90,10 +90,10 @@ def evaluate(
     part, records = _records(reading, data, split, is_divided=split_by is not None or seed is not None)
     task, records = _task(downstream, records, labels=labels, pixel_size=pixel_size)
     chosen = methods.by_name(weights or [], method or [], device=device)
-    chosen = methods.with_external(chosen, external or [], records, minutes=external_minutes)
-    compared = methods.with_sharp(chosen, by) if task else chosen
     if out:
         saving.make_folder(out)  # before hours of work
+    chosen = methods.with_external(chosen, external or [], records, minutes=external_minutes)
+    compared = methods.with_sharp(chosen, by) if task else chosen
     with progress_bar("evaluating", quiet=quiet) as progress:
         scores = compare.compare(records, compared, protocol=by, measures=wanted, task=task, progress=progress)
     summary = summaries.summarise(scores)
