@@ -23,6 +23,7 @@
     │   ├── NoSpace                 E-OUT-NOSPACE         the disk is full
     │   ├── WouldOverwriteInput     E-OUT-INPUT           output and input are one file
     │   ├── OutputCollision         E-OUT-COLLISION       two inputs would get one output
+    │   ├── OutputBusy              E-OUT-BUSY            another process writes there
     │   ├── OutputName              E-OUT-NAME            a name that the file system does not take
     │   └── OutputFormat            E-OUT-FORMAT          a format that cannot hold the pixels
     ├── CheckpointError                               5   weights or a checkpoint cannot be used
@@ -179,6 +180,10 @@ class WouldOverwriteInput(OutputError):
 
 class OutputCollision(OutputError):
     code = "E-OUT-COLLISION"
+
+
+class OutputBusy(OutputError):
+    code = "E-OUT-BUSY"
 
 
 class OutputName(OutputError):

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from dgno.errors import CheckpointMismatch, ConfigError, ResumeError, TrainingDiverged, printable
+from dgno.io.lock import sole_writer
 from dgno.metrics import psnr
 from dgno.networks.presets import build
 from dgno.training.batches import Batches, Listed, find_data
@@ -28,6 +29,7 @@ from dgno.weights.store import Card, check_fit, load_weights, save_weights
 MOST_SKIPPED = 10  # steps in a row without a finite gradient
 VALIDATION_CROPS, VALIDATION_SIZE = 16, 128  # px
 CONFIGURATION, DATA = "configuration", "list of data files"
+WEIGHTS = "weights.safetensors"
 
 
 def train(
@@ -58,11 +60,32 @@ def train(
         ranks.slots(stage.batch)
     listed, open_data = find_data(config)
     digests = _digests(config, listed)
-    checkpoints, log = config.out / "checkpoints", config.out / "log.jsonl"
     state = _begin(config, digests, resume=resume, device=device)
     ranks.wait()  # so that none looks for checkpoints while another writes one
     with writing(config.out):
         config.out.mkdir(parents=True, exist_ok=True)
+    with sole_writer(config.out) if ranks.is_first else contextlib.nullcontext():
+        _take_steps(
+            state, config, open_data, digests, max_minutes=max_minutes, device=device, ranks=ranks, report=report,
+            remark=remark,
+        )  # fmt: skip
+    return config.out / WEIGHTS, state.step
+
+
+def _take_steps(
+    state: TrainState,
+    config: TrainConfig,
+    open_data: Callable[[bool], Batches],
+    digests: dict[str, str],
+    *,
+    max_minutes: float,
+    device: torch.device,
+    ranks: Ranks,
+    report: Callable[[dict[str, float]], None],
+    remark: Callable[[str], None],
+) -> None:
+    """All steps until the last one or the time is over; then checkpoint and weights. See `train`."""
+    checkpoints, log = config.out / "checkpoints", config.out / "log.jsonl"
     if ranks.is_first:
         truncate(log, state.step)
     pairs, held_out = (open_data(validation) for validation in (False, True))
@@ -82,14 +105,12 @@ def train(
         if state.step % config.checkpoint_every == 0 and not state.skipped:  # one with a finite loss is kept
             state.save(checkpoints, digests, validated(log))
 
-    weights = config.out / "weights.safetensors"
     if ranks.is_first:
         state.save(checkpoints, digests, validated(log))
         facts = {"name": config.out.name, "steps": state.step, "of steps": config.steps}
         facts["configuration"] = digests[CONFIGURATION][:16]
         card = Card(config.network, config.image, config.normalization, training=facts)
-        save_weights(weights, state.best_tensors(), card)
-    return weights, state.step
+        save_weights(config.out / WEIGHTS, state.best_tensors(), card)
 
 
 def take_step(
