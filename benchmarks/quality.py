@@ -41,12 +41,15 @@ SETS = (
 )
 
 
+TOLD_THE_PSF = ("wiener-unsupervised", "wiener", "richardson-lucy-30", "richardson-lucy")  # the true mean one
+
+
 def measure(data_set: DataSet, images: Path, out: Path) -> list[summaries.Summary]:
     """Blur, restore and score one data set."""
     files = [path for path, _ in list_files([images / data_set.folder], out)]
     write_pairs(files, out, BlurRange(), seed=SEED, scale="auto", overwrite=True)
     records = read_folder_pair(out)
-    chosen = methods.by_name([data_set.weights], ["wiener", "richardson-lucy", "blind"])
+    chosen = methods.by_name([data_set.weights], [*TOLD_THE_PSF, "blind"])
     with progress_bar(data_set.name) as progress:
         scores = compare.compare(records, chosen, progress=progress)
     write_report(out, records, scores, chosen)

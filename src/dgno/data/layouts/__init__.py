@@ -78,6 +78,8 @@ def guess_layout(folder: Path) -> str:
         return "manifest"
     names = {path.name.casefold() for path in inside if path.is_dir()}
     places = list(split_folders(folder).values())
+    if all(_is_simulated(place) for place in places):
+        return "folder-pair"
     if any(subfolder(place, ("DPDD", "inputC")) for place in places) or names & {"train_c", "val_c", "test_c"}:
         return "dpdd"
     if any(subfolder(place, (stain,)) for place in places for stain in STAINS):
@@ -89,6 +91,11 @@ def guess_layout(folder: Path) -> str:
     why = f"it holds {', '.join(path.name for path in inside[:6]) or 'nothing'}"
     hint = f"name it: --layout {', '.join(LAYOUTS)}"
     raise ConfigError("the layout of the folder is not known", path=folder, why=why, hint=hint)
+
+
+def _is_simulated(place: Path) -> bool:
+    """Did `dgno simulate` write it? Its images keep the names of their sources, whatever these look like."""
+    return all((place / name).is_dir() for name in ("blurred", "sharp", "psf")) and (place / "manifest.csv").is_file()
 
 
 def _has_wells(places: list[Path]) -> bool:
