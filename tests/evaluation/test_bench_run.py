@@ -12,7 +12,7 @@ import pytest
 from dgno.arrays import Image
 from dgno.data.layouts import guess_layout
 from dgno.errors import ConfigError, MissingInput
-from dgno.evaluation.bench import datasets
+from dgno.evaluation.bench import datasets, standins
 from dgno.evaluation.bench.catalogue import TABLES
 from dgno.evaluation.bench.columns import AVERAGE_PRECISION, EDGE, ELSEWHERE, PSNR, on_plane
 from dgno.evaluation.bench.datasets import DATASETS, Library
@@ -39,8 +39,9 @@ ROWS = (
 
 @pytest.fixture(autouse=True, scope="module")
 def few_images() -> Iterator[None]:
-    """Fewer images of known blur than the tiny profile has, to save time."""
+    """Fewer images than the tiny profile has, to save time: five wells, and a few of known blur."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(standins, "WELLS", standins.WELLS[:5])
         patch.setattr(datasets, "TINY_TRAIN", 2)
         patch.setattr(datasets, "TINY_TEST", 3)
         yield
@@ -89,6 +90,7 @@ def test_every_data_set_is_divided_by_group(name: str, library: Library) -> None
 def test_profiles_share_no_generated_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A full run in the folder of a tiny one does not take its few images, nor the other way round."""
     monkeypatch.setattr(datasets, "TRAIN", 4)
+    monkeypatch.setattr(datasets, "TEST", 3)
     for profile, count in ((TINY, 2), (FULL, 4), (TINY, 2)):
         place = Bench(profile, tmp_path).library.place("s1-8-10")
         assert len(list((place / "train" / "sharp").iterdir())) == count
