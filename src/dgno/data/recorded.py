@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from dgno.checks import refuse_choice, refuse_number
-from dgno.data.reading import Reading, only_split
+from dgno.data.leaks import refuse_leaks
+from dgno.data.reading import SPLIT_BY, Reading, only_split
 from dgno.data.records import Record
 from dgno.data.scaling import SCALES, Scaled, load_scaled
 from dgno.data.scenes import held_out
@@ -54,20 +55,23 @@ class PairSource(Reading):
     def divide(self, folder: Path) -> tuple[list[Record], list[Record]]:
         """Records to train on, and records to validate with that share no group with them.
 
-        Raises what `Reading.records` does.
+        Raises what `Reading.records` does, and DataLeak where a group or a file stands in two splits; pixels are not
+        compared, `dgno check-data` does that.
         """
         records = self.divided(folder) if self.split or self.validation else self.records(folder)
+        by = SPLIT_BY[self.split_by]
+        refuse_leaks([replace(record, group=by(record)) for record in records], pixels=False)
         wanted = only_split(records, self.split, folder)
         validation = self.validation or ("val" if any(record.split == "val" for record in records) else "")
         kept_back = only_split(records, validation, folder) if validation else []
-        groups = sorted({record.group for record in wanted} - {record.group for record in kept_back})
+        groups = sorted({by(record) for record in wanted} - {by(record) for record in kept_back})
         if not validation:
             apart = set(held_out(groups))
-            kept_back = [record for record in wanted if record.group in apart]
+            kept_back = [record for record in wanted if by(record) in apart]
             groups = [group for group in groups if group not in apart]
         drawn = np.random.default_rng(self.seed).permutation(len(groups))[: max(round(self.fraction * len(groups)), 1)]
         chosen = {groups[i] for i in drawn}
-        return [record for record in wanted if record.group in chosen], kept_back
+        return [record for record in wanted if by(record) in chosen], kept_back
 
 
 class RecordedPairs:
