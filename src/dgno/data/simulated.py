@@ -15,7 +15,6 @@ import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -23,8 +22,8 @@ import torch
 from dgno.arrays import Image, from_tensor, percentile_affine, range_affine, to_tensor
 from dgno.checks import refuse_choice
 from dgno.data.loading import refuse_unusable
-from dgno.errors import ConfigError, OutputCollision, OutputError, OutputExists
-from dgno.io.atomic import write_atomically
+from dgno.errors import ConfigError, OutputCollision, OutputExists
+from dgno.io.atomic import write_bytes
 from dgno.io.image import read_image, write_image
 from dgno.metrics import psnr
 from dgno.optics.exposure import Exposure, ExposureRange, Fact, Scene
@@ -188,16 +187,7 @@ def _write_manifest(path: Path, lines: Sequence[ManifestLine]) -> None:
     writer = csv.DictWriter(text, list(dict.fromkeys(column for row in rows for column in row)))
     writer.writeheader()
     writer.writerows(rows)
-    data = text.getvalue().encode(errors="surrogateescape")
-
-    def write(file: BinaryIO) -> None:
-        file.write(data)
-
-    def check(written: Path) -> None:
-        if written.read_bytes() != data:
-            raise OutputError("what was written does not read back the same", hint="check the disk")
-
-    write_atomically(path, write, check)
+    write_bytes(path, text.getvalue().encode(errors="surrogateescape"))
 
 
 def _row(line: ManifestLine) -> dict[str, Fact]:

@@ -16,7 +16,7 @@ from dgno.data.records import Record
 from dgno.evaluation.compare import Method, Score
 from dgno.evaluation.pairs import read_pair
 from dgno.evaluation.protocols import DGNO, Protocol
-from dgno.evaluation.saving import save_bytes
+from dgno.io.atomic import write_bytes
 
 CROP = 256  # px shown of an example
 PERFECT = 200.0  # dB; what an infinite PSNR counts as where numbers are drawn or ordered
@@ -154,4 +154,4 @@ def save_figure(path: Path, figure: Figure) -> None:
     """Write a figure as PNG, 120 px an inch. Raises OutputError."""
     png = io.BytesIO()
     figure.savefig(png, dpi=120, format="png")
-    save_bytes(path, png.getvalue())
+    write_bytes(path, png.getvalue())

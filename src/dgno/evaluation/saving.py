@@ -6,10 +6,8 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import BinaryIO
 
-from dgno.errors import OutputError
-from dgno.io.atomic import output_error, write_atomically
+from dgno.io.atomic import output_error, write_bytes
 
 
 def make_folder(folder: Path) -> None:
@@ -22,7 +20,7 @@ def make_folder(folder: Path) -> None:
 
 def save_text(path: Path, text: str) -> None:
     """Write text in UTF-8. Raises OutputError."""
-    save_bytes(path, text.encode())
+    write_bytes(path, text.encode())
 
 
 def save_csv(path: Path, lines: Iterable[Sequence[object]]) -> None:
@@ -30,16 +28,3 @@ def save_csv(path: Path, lines: Iterable[Sequence[object]]) -> None:
     text = io.StringIO(newline="")
     csv.writer(text).writerows(lines)
     save_text(path, text.getvalue())
-
-
-def save_bytes(path: Path, data: bytes) -> None:
-    """Write bytes, and read them back. Raises OutputError."""
-
-    def write(file: BinaryIO) -> None:
-        file.write(data)
-
-    def check(written: Path) -> None:
-        if written.read_bytes() != data:
-            raise OutputError("what was written does not read back the same", hint="check the disk")
-
-    write_atomically(path, write, check)

@@ -4,8 +4,9 @@
          + W420 H^4 rho^2 + W422 H^4 X^2 + W511 H^5 X
 
 in waves and in the coordinates of `dgno.optics.seidel`: all terms of sixth degree together in field and pupil that a
-lens with an axis can have, but for the piston W600. Wyant and Creath 1992, Basic Wavefront Aberration Theory for
-Optical Metrology, section VI.
+lens with an axis can have, but for the piston W600: H^i rho^j cos^k with i + j = 6, k at most i and j, and i - k even,
+as turning or mirroring lens and object together changes nothing. Names as in Wyant and Creath 1992, Basic Wavefront
+Aberration Theory for Optical Metrology.
 """
 
 from __future__ import annotations
