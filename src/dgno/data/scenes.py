@@ -22,7 +22,7 @@ from dgno.checks import refuse_choice, refuse_interval, refuse_number
 from dgno.data.loading import refuse_unusable
 from dgno.errors import ConfigError, UnsupportedInput
 from dgno.io.image import read_image
-from dgno.optics.simulate import BlurRange
+from dgno.optics.exposure import ExposureRange
 from dgno.optics.srgb import in_linear_light
 
 Item = TypeVar("Item")
@@ -91,7 +91,7 @@ class SimulatedPairs:
         sources: Sequence[Source],
         *,
         channels: int,
-        blur: BlurRange,
+        blur: ExposureRange,
         augmentation: Augmentation,
         validation: bool = False,
     ) -> None:

@@ -26,7 +26,7 @@ def find_data(config: TrainConfig) -> tuple[Listed, Callable[[bool], Batches]]:
 
     def open_(validation: bool) -> SimulatedPairs:
         return SimulatedPairs(
-            config.data, config.sources, channels=config.network.channels, blur=config.blur,
+            config.data, config.sources, channels=config.network.channels, blur=config.exposures,
             augmentation=config.augmentation, validation=validation,
         )  # fmt: skip
 

@@ -18,6 +18,9 @@ from dgno.errors import ConfigError
 from dgno.networks.blocks import pad_multiple
 from dgno.networks.config import DGNOConfig
 from dgno.networks.presets import NETWORKS
+from dgno.optics.blur_types import BLUR_TYPES, DEFOCUS, MIXED, MOTION, TypedRange
+from dgno.optics.exposure import ExposureRange
+from dgno.optics.moving import MotionRange
 from dgno.optics.simulate import BlurRange
 from dgno.weights.store import NORMALIZATIONS, embedded_names
 
@@ -52,6 +55,7 @@ class TrainConfig:
         the folder of a checkpoint of another run
     sources, pairs : sharp images, blurred on the fly; or recorded pairs. One of the two
     image, normalization : what the weights are for, and how images come to [0, 1]; see `weights.store.Card`
+    blur, motion, blur_types : defocus and camera; motion; and which of the types of `optics.blur_types` are drawn
     stages : crop and batch, by step, crops in multiples of the network's; the last `until` is the number of steps
     learning_rate, final_learning_rate, warmup : cosine from the first to the second, after linear warm-up steps
     weight_decay, clip : AdamW's; largest norm of the gradient
@@ -69,6 +73,8 @@ class TrainConfig:
     image: str = ""
     normalization: str = "range"
     blur: BlurRange = field(default_factory=BlurRange)
+    motion: MotionRange | None = None
+    blur_types: tuple[str, ...] = (DEFOCUS,)
     augmentation: Augmentation = field(default_factory=Augmentation)
     stages: tuple[Stage, ...] = (Stage(300_000, 256, 8),)
     learning_rate: float = 3e-4
@@ -94,6 +100,7 @@ class TrainConfig:
         for name, lowest in {"warmup": 0, "seed": 0, "checkpoint_every": 1, "validate_every": 1}.items():
             problems += refuse_count(name, getattr(self, name), lowest)
         problems += self._problems_of_data() + self._problems_of_stages()
+        problems += self._problems_of_blur()
         if problems:
             raise ConfigError("the run cannot be trained", why="; ".join(problems))
 
@@ -108,6 +115,16 @@ class TrainConfig:
             return [f"{came}, wanted one of both: weights are used as they were trained"]
         return []
 
+    def _problems_of_blur(self) -> list[str]:
+        problems = [
+            p for i, name in enumerate(self.blur_types) for p in refuse_choice(f"blur_types[{i}]", name, BLUR_TYPES)
+        ]
+        if not self.blur_types:
+            problems.append(f"blur_types is empty, known: {', '.join(BLUR_TYPES)}")
+        if self.motion is not None and not {MOTION, MIXED} & set(self.blur_types):
+            problems.append("there is a table [motion], and blur_types draws none")
+        return problems
+
     def _problems_of_stages(self) -> list[str]:
         if not self.stages:
             return ["stages is empty, wanted at least one {until, crop, batch}"]
@@ -121,6 +138,13 @@ class TrainConfig:
         if ends != sorted(set(ends)):
             problems.append(f"stages end at {', '.join(map(str, ends))}, wanted rising steps")
         return problems
+
+    @property
+    def exposures(self) -> ExposureRange:
+        """What scenes are exposed by."""
+        if self.blur_types == (DEFOCUS,):
+            return self.blur
+        return TypedRange(self.blur, self.motion or MotionRange((5.0, 40.0)), self.blur_types)
 
     @property
     def steps(self) -> int:

@@ -1,0 +1,59 @@
+"""The four types of blur that DBMID tells apart, and exposures drawn by type.
+
+Jiang et al. 2020, arXiv:2011.11879.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from dgno.checks import refuse_choice
+from dgno.errors import ConfigError
+from dgno.optics.exposure import CameraRange, Exposure, OpticsRange, PairRange
+from dgno.optics.mixed import MixedRange
+from dgno.optics.moving import MotionRange
+from dgno.optics.simulate import BlurRange
+
+IN_FOCUS, DEFOCUS, MOTION, MIXED = BLUR_TYPES = ("in focus", "defocus", "motion", "mixed")
+NO_BLUR = BlurRange(sigma=(0.0, 0.0), fields=("constant",))
+
+
+@dataclass(frozen=True)
+class TypedRange:
+    """Random exposures of some types, each as often as the others.
+
+    defocus : also of the camera
+    motion : of the types "motion" and "mixed"; in mixed blur the specimen is out of focus, and moves
+    types : of BLUR_TYPES; one that is there twice is drawn twice as often
+    """
+
+    defocus: BlurRange = field(default_factory=BlurRange)
+    motion: MotionRange = field(default_factory=lambda: MotionRange((5.0, 40.0)))
+    types: tuple[str, ...] = BLUR_TYPES
+
+    def __post_init__(self) -> None:
+        problems = [] if self.types else [f"types is empty, known: {', '.join(BLUR_TYPES)}"]
+        problems += [p for i, name in enumerate(self.types) for p in refuse_choice(f"types[{i}]", name, BLUR_TYPES)]
+        if problems:
+            raise ConfigError("no type of blur can be drawn", why="; ".join(problems))
+
+    def draw(self, shape: tuple[int, int], rng: np.random.Generator) -> Exposure:
+        """A random exposure of a random type."""
+        return self.draw_typed(shape, rng)[1]
+
+    def draw_typed(self, shape: tuple[int, int], rng: np.random.Generator) -> tuple[str, Exposure]:
+        """A random type, and a random exposure of it."""
+        name = self.types[rng.integers(len(self.types))]
+        camera = CameraRange(self.defocus.photons, self.defocus.read_noise)
+        return name, PairRange(self._optics(name), camera).draw(shape, rng)
+
+    def _optics(self, name: str) -> OpticsRange:
+        by_name: dict[str, OpticsRange] = {
+            IN_FOCUS: NO_BLUR,
+            DEFOCUS: self.defocus,
+            MOTION: self.motion,
+            MIXED: MixedRange(self.defocus, self.motion),
+        }
+        return by_name[name]
