@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+from jaxtyping import Float
+from torch import Tensor
 
 from dgno.checks import refuse_choice
 from dgno.errors import ConfigError
@@ -18,6 +20,23 @@ from dgno.optics.simulate import BlurRange
 
 IN_FOCUS, DEFOCUS, MOTION, MIXED = BLUR_TYPES = ("in focus", "defocus", "motion", "mixed")
 NO_BLUR = BlurRange(sigma=(0.0, 0.0), fields=("constant",))
+
+CELL = 8  # px, side of the squares that blur is read for
+
+
+@dataclass(frozen=True)
+class BlurReading:
+    """How images are blurred, in squares of CELL x CELL px.
+
+    types : probabilities in the order of BLUR_TYPES
+    sigma : px, standard deviation of the defocus along an axis, where there is any
+    length, angle : px and degrees in [0, 180), of the motion, where there is any; 0 to the right, 90 down
+    """
+
+    types: Float[Tensor, "b 4 rows columns"]
+    sigma: Float[Tensor, "b rows columns"]
+    length: Float[Tensor, "b rows columns"]
+    angle: Float[Tensor, "b rows columns"]
 
 
 @dataclass(frozen=True)
