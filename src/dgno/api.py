@@ -13,6 +13,7 @@ from torch import Tensor
 
 from dgno.arrays import Affine, Image, Plane, from_tensor, guess_value_range, range_affine, to_tensor
 from dgno.errors import ConfigError
+from dgno.networks.dbmid import DBMIDNet
 from dgno.networks.dgno import DGNO
 from dgno.optics.diffraction import Microscope
 from dgno.optics.exposure import NO_NOISE, Exposure, ExposureRange
@@ -29,7 +30,7 @@ from dgno.weights.store import load_weights
 Pixels = Num[np.ndarray, "h w"] | Num[np.ndarray, "h w c"]
 
 
-def load(name: str | Path) -> DGNO:
+def load(name: str | Path) -> DGNO | DBMIDNet:
     """The network of weights, in eval mode.
 
     name : of weights that come with the package ("fluorescence-nano"), or a path to a safetensors file

@@ -27,7 +27,7 @@ from dgno.errors import (
     TrainingDiverged,
     UnknownWeights,
 )
-from dgno.training import loop
+from dgno.training import loop, objectives
 from dgno.training.config import TrainConfig, load_config
 from dgno.training.loop import train
 from dgno.weights.store import load_weights
@@ -172,7 +172,7 @@ def test_no_minutes_are_no_steps(config: TrainConfig) -> None:
 
 def diverging_from(step: int) -> Callable[..., tuple[torch.Tensor, torch.Tensor]]:
     """The loss, and from the n-th call on NaN."""
-    real, calls = loop.multi_scale_loss, iter(range(1, 1000))
+    real, calls = objectives.multi_scale_loss, iter(range(1, 1000))
 
     def loss(outputs: Sequence[torch.Tensor], sharp: torch.Tensor, fft_norm: str) -> tuple[torch.Tensor, torch.Tensor]:
         terms = real(outputs, sharp, fft_norm=fft_norm)
@@ -185,7 +185,7 @@ def test_steps_without_a_finite_gradient_are_skipped_then_end_the_run(
     config: TrainConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ten in a row are a divergence; what was saved last is a state whose loss was finite."""
-    monkeypatch.setattr(loop, "multi_scale_loss", diverging_from(5))
+    monkeypatch.setattr(objectives, "multi_scale_loss", diverging_from(5))
     config = replace(config, stages=(replace(config.stages[0], until=30),))
     with pytest.raises(TrainingDiverged, match="10 steps in a row up to step 13"):
         train(config)
@@ -197,7 +197,7 @@ def test_what_a_divergence_advises_works(
 ) -> None:
     """A new run with a lower learning rate, from the checkpoint that the hint names: its averaged weights."""
     with monkeypatch.context() as patched:
-        patched.setattr(loop, "multi_scale_loss", diverging_from(5))
+        patched.setattr(objectives, "multi_scale_loss", diverging_from(5))
         with pytest.raises(TrainingDiverged) as caught:
             train(replace(config, stages=(replace(config.stages[0], until=30),)))
     named = re.search('init = "(.+?)"', caught.value.hint)
@@ -214,7 +214,7 @@ def test_what_a_divergence_advises_works(
 def test_a_divergence_before_the_first_checkpoint_names_none(
     config: TrainConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "multi_scale_loss", diverging_from(1))
+    monkeypatch.setattr(objectives, "multi_scale_loss", diverging_from(1))
     with pytest.raises(TrainingDiverged) as caught:
         train(replace(config, stages=(replace(config.stages[0], until=30),)))
     assert caught.value.hint == "lower `learning_rate` or `clip`, and train anew with another `out`"

@@ -31,6 +31,7 @@ def import_weights(
 
     Example: dgno import-weights DGNO_BBBC006_w1_Cell.pth w1-cell.safetensors --flux jump --boundary neumann
     """
+    from dgno.networks.config import DGNOConfig
     from dgno.weights.imported import import_checkpoint
     from dgno.weights.official import Choices
 
@@ -40,6 +41,7 @@ def import_weights(
         print_json({"output": str(out), "network": asdict(card.network)})
         return
     network = card.network
+    assert isinstance(network, DGNOConfig)  # what is published
     kind = f"{network.traces} traces, {network.flux}, {network.boundary}"
     facts = f"{kind}, width {network.width}, {network.channels} channel(s)"
     say(f"{out}: {facts}", quiet=quiet)

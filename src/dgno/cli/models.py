@@ -25,9 +25,9 @@ def models(
     from dgno.evaluation import inventory
 
     if action == "list":
-        weights, networks = inventory.list_weights(), inventory.list_networks()
+        weights, networks, others = inventory.list_weights(), inventory.list_networks(), inventory.list_others()
         if json:
-            print_json({"weights": weights, "networks": networks})
+            print_json({"weights": weights, "networks": networks, "other networks": others})
             return
         print_table(
             list(weights[0]) if weights else ["no weights"], [list(w.values()) for w in weights], title="Weights"
@@ -36,6 +36,8 @@ def models(
         print_table(
             list(networks[0]), [list(n.values()) for n in networks], title="Networks (1 channel, GMAC at 256 x 256)"
         )
+        print()
+        print_table(list(others[0]), [list(n.values()) for n in others], title="Other networks (GMAC at 256 x 256)")
     elif action in ("show", "verify") and (name or action == "verify"):
         facts = inventory.card_facts(name) if action == "show" and name else inventory.verify(name)
         if json:

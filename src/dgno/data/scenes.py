@@ -122,6 +122,18 @@ class SimulatedPairs:
 
     def sample(self, crop: int, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         """Blurred and sharp, (channels, crop, crop) each; everything is drawn from `rng`."""
+        patch, linear = self._patch(crop, rng)
+        exposure = self.blur.draw((patch.shape[1], patch.shape[2]), rng)
+        blurred = in_linear_light(exposure.of, patch) if linear else exposure.of(patch)
+        inside = (..., slice(MARGIN, -MARGIN), slice(MARGIN, -MARGIN))
+        return blurred[inside], patch[inside]
+
+    def scene(self, crop: int, rng: np.random.Generator) -> torch.Tensor:
+        """A sharp scene as of `sample`, (channels, crop + 2 MARGIN, crop + 2 MARGIN)."""
+        return self._patch(crop, rng)[0]
+
+    def _patch(self, crop: int, rng: np.random.Generator) -> tuple[torch.Tensor, bool]:
+        """A sharp scene with its margins, and whether it is to be blurred in linear light."""
         scenes = self.scenes[rng.choice(len(self.scenes), p=np.array(self.weights) / sum(self.weights))]
         source = scenes[rng.integers(len(scenes))]
         a = self.augmentation
@@ -134,11 +146,7 @@ class SimulatedPairs:
         patch = patch[:, ::-1] if rng.random() < 0.5 else patch
         patch = _recoloured(patch, a, rng)
         linear = rng.random() < a.linear_light
-        scene = torch.from_numpy(np.ascontiguousarray(patch.transpose(2, 0, 1), dtype=np.float32))
-        exposure = self.blur.draw((scene.shape[1], scene.shape[2]), rng)
-        blurred = in_linear_light(exposure.of, scene) if linear else exposure.of(scene)
-        inside = (..., slice(MARGIN, -MARGIN), slice(MARGIN, -MARGIN))
-        return blurred[inside], scene[inside]
+        return torch.from_numpy(np.ascontiguousarray(patch.transpose(2, 0, 1), dtype=np.float32)), bool(linear)
 
 
 def data_files(root: Path, sources: Sequence[Source]) -> list[list[Path]]:

@@ -11,6 +11,8 @@ from jaxtyping import Float
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
+from dgno.errors import CheckpointMismatch
+from dgno.networks.dbmid import DBMIDNet
 from dgno.networks.dgno import DGNO
 from dgno.networks.presets import build
 from dgno.restoration.image import restore_plane, tiling_of
@@ -23,7 +25,9 @@ KEPT = 64  # px between the halos of a tile, at least
 SIDE = 736  # px, of the scenes: 160 more than the largest tile of networks of multiple 32
 
 
-def measure_halo(network: DGNO, scenes: list[Float[Tensor, "1 c h w"]], *, tile_size: int = 320) -> int | None:
+def measure_halo(
+    network: DGNO | DBMIDNet, scenes: list[Float[Tensor, "1 c h w"]], *, tile_size: int = 320
+) -> int | None:
     """The smallest multiple of 16 px of context at which tiles agree with whole scenes.
 
     tile_size : px; larger tiles are taken where less than 64 px would be left to keep
@@ -51,7 +55,12 @@ def tile_side(halo: int, multiple: int, wanted: int) -> int:
 
 
 def agreement(
-    network: DGNO, scene: Float[Tensor, "1 c h w"], whole: Float[Tensor, "1 c h w"], *, halo: int, tile_size: int
+    network: DGNO | DBMIDNet,
+    scene: Float[Tensor, "1 c h w"],
+    whole: Float[Tensor, "1 c h w"],
+    *,
+    halo: int,
+    tile_size: int,
 ) -> float:
     """The share of pixels at which tiles give what the whole gives, within 2e-5."""
     height, width = scene.shape[-2:]
@@ -85,6 +94,8 @@ def store_halo(path: Path) -> int | None:
     network = build(card.network)  # not by `load_weights`, which takes weights without measured halo for not local
     network.load_state_dict(check_fit(network, tensors, path=path))
     network.eval()
+    if not isinstance(network, DGNO | DBMIDNet):
+        raise CheckpointMismatch("the weights do not restore", path=path, hint="no halo is measured for them")
     halo = measure_halo(network, drawn_scenes(network.channels)) if network.is_local else None
     save_weights(path, tensors, replace(card, halo=halo))
     return halo

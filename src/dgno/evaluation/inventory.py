@@ -12,10 +12,10 @@ from dgno.networks.attentive_scan import AttentiveScan, SelectiveScan
 from dgno.networks.blocks import GatedFeedForward
 from dgno.networks.dgno import DGNO
 from dgno.networks.naf_block import SimplifiedChannelAttention
-from dgno.networks.presets import NETWORKS, build
+from dgno.networks.presets import NETWORKS, PRESETS, build
 from dgno.networks.restormer_block import TransposedAttention
 from dgno.operators.dg import DGOperator
-from dgno.weights.store import embedded_names, find_weights, load_weights, parameters
+from dgno.weights.store import embedded_names, find_weights, load_network, parameters
 
 COUNTED = (
     nn.Conv2d,
@@ -35,14 +35,15 @@ def list_weights() -> list[dict[str, object]]:
     rows = []
     for name in embedded_names():
         path = find_weights(name)
-        network, card = load_weights(name)
+        network, card = load_network(name)
         rows.append(
             {
                 "name": name,
+                "does": "tells the blur" if card.network.tells_types else "restores",
                 "for": card.image,
                 "channels": card.network.channels,
                 "parameters": parameters(network),
-                "halo px": card.halo,
+                "halo px": getattr(network, "halo", None),
                 "MB": round(path.stat().st_size / 1e6, 2),
             }
         )
@@ -72,6 +73,42 @@ def list_networks() -> list[dict[str, object]]:
             }
         )
     return rows
+
+
+def list_others() -> list[dict[str, object]]:
+    """The presets of DBMID's networks and of the classifiers of blur, for a table: parameters, and multiply-accumulates
+    at 256 x 256."""
+    rows: list[dict[str, object]] = []
+    for name, config in PRESETS.items():
+        if name in NETWORKS:
+            continue
+        with torch.device("meta"):
+            network = build(config)
+            counted = layer_products(network, torch.zeros(1, config.channels, 256, 256))
+        does = "tells the blur" if config.tells_types else "restores"
+        sizes = {"parameters": parameters(network), "GMAC": round(counted / 1e9, 2)}
+        rows.append({"name": name, "does": does, **sizes})
+    return rows
+
+
+@torch.no_grad()
+def layer_products(network: nn.Module, x: torch.Tensor) -> int:
+    """Multiply-accumulates of convolutions and linear layers for one image."""
+    counted = 0
+
+    def count(module: nn.Module, inputs: tuple[torch.Tensor], output: torch.Tensor) -> None:
+        nonlocal counted
+        # a transposed convolution multiplies every pixel that it is given, the others every one that they make
+        pixels = inputs[0] if isinstance(module, nn.ConvTranspose2d) else output
+        per_map = pixels[:, 0].numel() if pixels.ndim == 4 else pixels[..., 0].numel()
+        counted += per_map * sum(p.numel() for name, p in module.named_parameters(recurse=False) if name == "weight")
+
+    kinds = nn.Conv2d | nn.ConvTranspose2d | nn.Linear
+    handles = [m.register_forward_hook(count) for m in network.modules() if isinstance(m, kinds)]
+    network.eval()(x)
+    for handle in handles:
+        handle.remove()
+    return counted
 
 
 def multiply_accumulates(network: DGNO, side: int = 256) -> tuple[int, int]:
@@ -122,13 +159,13 @@ def _weights_used(module: nn.Module) -> list[torch.Tensor]:
 def card_facts(name: str) -> dict[str, object]:
     """Everything the card of weights says, for a table."""
     path = find_weights(name)
-    network, card = load_weights(path)
+    network, card = load_network(path)
     facts: dict[str, object] = {
         "file": path.name,
         "for": card.image or "unknown",
         "parameters": parameters(network),
     }
-    facts |= {"normalisation": card.normalization, "halo px": card.halo, "local": network.is_local}
+    facts |= {"normalisation": card.normalization, "halo px": card.halo, "local": getattr(network, "is_local", None)}
     facts |= {f"network {key}": value for key, value in dataclasses.asdict(card.network).items()}
     return facts | {f"training {key}": value for key, value in card.training.items()}
 
@@ -137,5 +174,5 @@ def verify(name: str | Path | None = None) -> dict[str, object]:
     """Read weights (without a name, all of the package) and check their hashes; raises at the first that fails."""
     names = embedded_names() if name is None else [name]
     for each in names:
-        load_weights(each)
+        load_network(each)
     return {str(each): "whole" for each in names}

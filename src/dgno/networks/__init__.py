@@ -2,6 +2,6 @@
 
 from dgno.networks.config import DGNOConfig
 from dgno.networks.dgno import DGNO
-from dgno.networks.presets import NETWORKS, build
+from dgno.networks.presets import NETWORKS, PRESETS, build
 
-__all__ = ["DGNO", "NETWORKS", "DGNOConfig", "build"]
+__all__ = ["DGNO", "NETWORKS", "PRESETS", "DGNOConfig", "build"]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -73,8 +71,3 @@ def channels_last(x: Map) -> Map:
 def every_other_pixel(x: Map) -> Float[Tensor, "b c (h+1)//2 (w+1)//2"]:
     """Nearest down-sampling by 2: every second pixel, from the first."""
     return x[:, :, ::2, ::2]
-
-
-def pad_multiple(element_size: int, block: int | None) -> int:
-    """The multiple of pixels that a four-scale network of these elements and scan blocks needs."""
-    return math.lcm(8, 4 * element_size, block or 1)

@@ -64,6 +64,9 @@ class DGNOConfig:
     activation: str = "gelu"
     lifting: str = "mamba"
 
+    family = "dgno"
+    tells_types = False  # of blur
+
     def __post_init__(self) -> None:
         problems = [
             f"{name} is {getattr(self, name)!r}, wanted one of {', '.join(map(repr, known))}"
@@ -94,6 +97,11 @@ class DGNOConfig:
             problems.append(f"scan_block is {self.scan_block!r}, wanted a multiple of 8, or None")
         if problems:
             raise ConfigError("the network cannot be built", why="; ".join(problems))
+
+    @property
+    def multiple(self) -> int:
+        """px, of the images that the four scales, the elements and the scan blocks divide."""
+        return math.lcm(8, 4 * self.element_size, self.scan_block or 1)
 
     @property
     def schema(self) -> int:

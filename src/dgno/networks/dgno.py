@@ -94,6 +94,11 @@ class DGNO(nn.Module):
         z2 = self.operator_half(z3, e2)
         return z3, z2, self.operator_full(z2, e1)
 
+    @property
+    def outputs(self) -> list[nn.Conv2d]:
+        """The last convolutions, whose kernels are zero in the identity."""
+        return [self.output_full, self.output_half, self.output_quarter]
+
     def seed_routing(self, seeds: Sequence[Sequence[int]] | None) -> None:
         """While training, draw the routing noise of image i from a generator of its own, seeded with seeds[i].
 

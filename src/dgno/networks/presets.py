@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import overload
 
 import torch
 from torch import nn
 
-from dgno.networks.blocks import ChannelNorm, pad_multiple
+from dgno.networks.blocks import ChannelNorm
+from dgno.networks.blur_reader import READER_NETWORKS, BlurReader, ReaderConfig
 from dgno.networks.config import DGNOConfig
+from dgno.networks.dbmid import DBMID_NETWORKS, DBMIDConfig, DBMIDNet
 from dgno.networks.dgno import DGNO
 from dgno.networks.lifting import ImageConvolution, Lifting, instance_norm
 from dgno.networks.mamba_block import MambaBlock
 from dgno.networks.naf_block import NAFBlock
 from dgno.networks.restormer_block import RestormerBlock
+from dgno.networks.vgg import VGG, VGG_NETWORKS, VGGConfig
 from dgno.operators.assembly import PaperAssembly, ReleasedAssembly
 from dgno.operators.boundary import Boundary, Dirichlet, Neumann, Periodic
 from dgno.operators.dg import DGOperator
@@ -45,6 +49,16 @@ NETWORKS: dict[str, DGNOConfig] = {
     "nano-restormer": _nano(lifting="restormer", blocks=(1, 2, 3, 1)),
     "nano-naf-unet": _nano(lifting="nafnet", blocks=(2, 4, 4, 2), scope="blocks"),
     "nano-restormer-unet": _nano(lifting="restormer", blocks=(1, 2, 3, 1), scope="blocks"),
+}
+
+NetworkConfig = DGNOConfig | DBMIDConfig | ReaderConfig | VGGConfig
+PRESETS: dict[str, NetworkConfig] = {**NETWORKS, **DBMID_NETWORKS, **READER_NETWORKS, **VGG_NETWORKS}
+Network = DGNO | DBMIDNet | BlurReader | VGG
+FAMILIES: dict[str, type[NetworkConfig]] = {
+    "dgno": DGNOConfig,
+    "dbmid": DBMIDConfig,
+    "reader": ReaderConfig,
+    "vgg": VGGConfig,
 }
 
 _TRACES = {"cell": cell_traces, "face": face_traces}
@@ -96,8 +110,26 @@ def make_layer(config: DGNOConfig, scale: int) -> nn.Module:
     return make_block(config, scale) if config.scope == "blocks" else make_operator(config, config.width * 2**scale)
 
 
-def build(config: DGNOConfig) -> DGNO:
+@overload
+def build(config: DGNOConfig) -> DGNO: ...
+@overload
+def build(config: DBMIDConfig) -> DBMIDNet: ...
+@overload
+def build(config: ReaderConfig) -> BlurReader: ...
+@overload
+def build(config: VGGConfig) -> VGG: ...
+@overload
+def build(config: NetworkConfig) -> Network: ...
+def build(config: NetworkConfig) -> Network:
     """The network of a config, with fresh parameters from torch's global generator."""
+    if isinstance(config, DBMIDConfig):
+        return DBMIDNet(config)
+    if isinstance(config, ReaderConfig):
+        return BlurReader(config)
+    return VGG(config) if isinstance(config, VGGConfig) else _build_dgno(config)
+
+
+def _build_dgno(config: DGNOConfig) -> DGNO:
     lifting = Lifting(
         config.channels,
         config.width,
@@ -115,7 +147,7 @@ def build(config: DGNOConfig) -> DGNO:
         config.width,
         lifting=lifting,
         operators=operators,
-        multiple=pad_multiple(config.element_size, config.scan_block),
+        multiple=config.multiple,
         is_local=config.scan_block is not None and config.shallow_norm != "instance" and config.scope != "global",
     )
     for module in network.modules():

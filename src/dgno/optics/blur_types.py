@@ -5,7 +5,7 @@ Jiang et al. 2020, arXiv:2011.11879.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -14,13 +14,14 @@ from torch import Tensor
 from dgno.checks import refuse_choice
 from dgno.errors import ConfigError
 from dgno.optics.exposure import CameraRange, Exposure, OpticsRange, PairRange
-from dgno.optics.mixed import MixedRange
+from dgno.optics.mixed import MixedOptics
 from dgno.optics.moving import MotionRange
 from dgno.optics.simulate import BlurRange
 
 IN_FOCUS, DEFOCUS, MOTION, MIXED = BLUR_TYPES = ("in focus", "defocus", "motion", "mixed")
 NO_BLUR = BlurRange(sigma=(0.0, 0.0), fields=("constant",))
 
+VISIBLE = 4.0  # px of motion per px of sigma: its standard deviation along the path is then 1.15 sigma
 CELL = 8  # px, side of the squares that blur is read for
 
 
@@ -73,6 +74,21 @@ class TypedRange:
             IN_FOCUS: NO_BLUR,
             DEFOCUS: self.defocus,
             MOTION: self.motion,
-            MIXED: MixedRange(self.defocus, self.motion),
+            MIXED: VisiblyMixed(self.defocus, self.motion),
         }
         return by_name[name]
+
+
+@dataclass(frozen=True)
+class VisiblyMixed:
+    """Defocus, then a motion of at least VISIBLE times its mean sigma: a shorter one nobody could tell from defocus."""
+
+    defocus: BlurRange
+    motion: MotionRange
+
+    def draw_optics(self, shape: tuple[int, int], rng: np.random.Generator) -> MixedOptics:
+        """A random blur."""
+        defocus = self.defocus.draw_optics(shape, rng)
+        low, high = self.motion.length
+        visible = replace(self.motion, length=(min(max(low, VISIBLE * float(defocus.sigma.mean())), high), high))
+        return MixedOptics(defocus, visible.draw_optics(shape, rng))

@@ -9,9 +9,11 @@ from pathlib import Path
 from dgno.data.recorded import PairSource, RecordedPairs
 from dgno.data.records import Record
 from dgno.data.scenes import SimulatedPairs, data_files
+from dgno.data.typed_crops import TypedCrops
+from dgno.optics.blur_types import TypedRange
 from dgno.training.config import TrainConfig
 
-Batches = SimulatedPairs | RecordedPairs  # a batch is a function of its arguments alone
+Batches = SimulatedPairs | RecordedPairs | TypedCrops  # a batch is a function of its arguments alone
 Listed = list[list[tuple[str, int]]]  # names below the data folder and bytes, of every part of the data
 
 
@@ -24,11 +26,13 @@ def find_data(config: TrainConfig) -> tuple[Listed, Callable[[bool], Batches]]:
         return _recorded(config, config.pairs)
     found = data_files(config.data, config.sources)
 
-    def open_(validation: bool) -> SimulatedPairs:
-        return SimulatedPairs(
-            config.data, config.sources, channels=config.network.channels, blur=config.exposures,
+    def open_(validation: bool) -> Batches:
+        blur = config.exposures
+        pairs = SimulatedPairs(
+            config.data, config.sources, channels=config.network.channels, blur=blur,
             augmentation=config.augmentation, validation=validation,
         )  # fmt: skip
+        return TypedCrops(pairs, blur) if isinstance(blur, TypedRange) and config.network.tells_types else pairs
 
     return [_listed(files, config.data) for files in found], open_
 

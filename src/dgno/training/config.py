@@ -15,9 +15,8 @@ from dgno.checks import refuse_choice, refuse_count, refuse_number
 from dgno.data.recorded import PairSource
 from dgno.data.scenes import Augmentation, Source
 from dgno.errors import ConfigError
-from dgno.networks.blocks import pad_multiple
 from dgno.networks.config import DGNOConfig
-from dgno.networks.presets import NETWORKS
+from dgno.networks.presets import FAMILIES, PRESETS, NetworkConfig
 from dgno.optics.blur_types import BLUR_TYPES, DEFOCUS, MIXED, MOTION, TypedRange
 from dgno.optics.exposure import ExposureRange
 from dgno.optics.moving import MotionRange
@@ -68,7 +67,7 @@ class TrainConfig:
     out: Path
     sources: tuple[Source, ...] = ()
     pairs: PairSource | None = None
-    network: DGNOConfig = field(default_factory=DGNOConfig)
+    network: NetworkConfig = field(default_factory=DGNOConfig)
     init: Path | None = None
     image: str = ""
     normalization: str = "range"
@@ -123,12 +122,14 @@ class TrainConfig:
             problems.append(f"blur_types is empty, known: {', '.join(BLUR_TYPES)}")
         if self.motion is not None and not {MOTION, MIXED} & set(self.blur_types):
             problems.append("there is a table [motion], and blur_types draws none")
+        if self.network.tells_types and self.pairs is not None:
+            problems.append("a classifier of blur is trained on sharp images, there is a table [pairs]")
         return problems
 
     def _problems_of_stages(self) -> list[str]:
         if not self.stages:
             return ["stages is empty, wanted at least one {until, crop, batch}"]
-        multiple = pad_multiple(self.network.element_size, self.network.scan_block)
+        multiple = self.network.multiple
         problems = [
             f"stages[{i}].crop is {stage.crop}, wanted a multiple of {multiple} px, as the network needs"
             for i, stage in enumerate(self.stages)
@@ -142,7 +143,7 @@ class TrainConfig:
     @property
     def exposures(self) -> ExposureRange:
         """What scenes are exposed by."""
-        if self.blur_types == (DEFOCUS,):
+        if self.blur_types == (DEFOCUS,) and not self.network.tells_types:
             return self.blur
         return TypedRange(self.blur, self.motion or MotionRange((5.0, 40.0)), self.blur_types)
 
@@ -198,11 +199,13 @@ def _with_preset(network: dict[str, Any], problems: list[str]) -> dict[str, Any]
     changed = {key: value for key, value in network.items() if key != "preset"}
     if "preset" not in network:
         return changed
-    if wrong := refuse_choice("network.preset", network["preset"], NETWORKS):
+    if wrong := refuse_choice("network.preset", network["preset"], PRESETS):
         problems.extend(wrong)
         return changed
-    fields = {key: value for key, value in dataclasses.asdict(NETWORKS[network["preset"]]).items() if value is not None}
-    return fields | {"blocks": list(fields["blocks"])} | changed
+    preset = PRESETS[network["preset"]]
+    fields = {key: value for key, value in dataclasses.asdict(preset).items() if value is not None}
+    lists = {key: list(value) for key, value in fields.items() if isinstance(value, tuple)}
+    return fields | lists | {"family": preset.family} | changed
 
 
 def _read(kind: Any, value: Any, where: str, problems: list[str]) -> Any:
@@ -211,7 +214,8 @@ def _read(kind: Any, value: Any, where: str, problems: list[str]) -> Any:
     if dataclasses.is_dataclass(kind):
         return _read_record(kind, value, where, problems)
     if origin in (types.UnionType, typing.Union):
-        return _read(next(a for a in arguments if a is not type(None)), value, where, problems)
+        members = [a for a in arguments if a is not type(None)]
+        return _read(members[0] if len(members) == 1 else _family(value, problems), value, where, problems)
     if origin is tuple and isinstance(value, list):
         if arguments[-1] is ... or len(value) == len(arguments):
             kinds = [arguments[0]] * len(value) if arguments[-1] is ... else arguments
@@ -231,6 +235,13 @@ def _read(kind: Any, value: Any, where: str, problems: list[str]) -> Any:
         return value
     problems.append(f"{where} is {repr(value)[:SHOWN]}, wanted {getattr(kind, '__name__', kind)}")
     return None
+
+
+def _family(network: Any, problems: list[str]) -> type:
+    """The record that a [network] table is read as: `family` names it, by default a DGNO."""
+    name = network.pop("family", DGNOConfig.family) if isinstance(network, dict) else DGNOConfig.family
+    problems += refuse_choice("network.family", name, FAMILIES)
+    return FAMILIES.get(name, DGNOConfig)
 
 
 def _read_record(kind: Any, value: Any, where: str, problems: list[str]) -> Any:

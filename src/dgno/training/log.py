@@ -9,6 +9,8 @@ from pathlib import Path
 
 from dgno.io.atomic import output_error
 
+SCORES = ("psnr_restored", "accuracy")  # the more the better
+
 
 def append(log: Path, entry: dict[str, float]) -> None:
     """Write the entry of a step. Raises OutputError."""
@@ -26,8 +28,9 @@ def truncate(log: Path, step: int) -> None:
 
 
 def validated(log: Path) -> dict[int, float]:
-    """The PSNR of the validation crops, by step."""
-    return {int(entry["step"]): entry["psnr_restored"] for _, entry in _readable(log) if "psnr_restored" in entry}
+    """What the validation crops scored, PSNR or accuracy, by step."""
+    entries = [entry for _, entry in _readable(log)]
+    return {int(entry["step"]): entry[score] for entry in entries for score in SCORES if score in entry}
 
 
 def _readable(log: Path) -> Iterator[tuple[str, dict[str, float]]]:

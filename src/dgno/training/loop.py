@@ -16,18 +16,16 @@ from torch import Tensor, nn
 
 from dgno.errors import CheckpointMismatch, ConfigError, ResumeError, TrainingDiverged, printable
 from dgno.io.lock import sole_writer
-from dgno.metrics import psnr
 from dgno.networks.presets import build
 from dgno.training.batches import Batches, Listed, find_data
 from dgno.training.config import TrainConfig
 from dgno.training.log import append, truncate, validated, writing
-from dgno.training.losses import FFT_WEIGHT, multi_scale_loss
+from dgno.training.objectives import objective_of
 from dgno.training.parallel import Ranks
 from dgno.training.state import CPU, TrainState, checkpoint_tensors, checkpoints_in, newest_whole
-from dgno.weights.store import Card, check_fit, load_weights, save_weights
+from dgno.weights.store import Card, check_fit, load_network, save_weights
 
 MOST_SKIPPED = 10  # steps in a row without a finite gradient
-VALIDATION_CROPS, VALIDATION_SIZE = 16, 128  # px
 CONFIGURATION, DATA = "configuration", "list of data files"
 WEIGHTS = "weights.safetensors"
 
@@ -120,18 +118,16 @@ def take_step(
     stage = config.stage(state.step)
     slots = ranks.slots(stage.batch)
     batch = pairs.batch(stage.crop, stage.batch, seed=config.seed, step=state.step, slots=slots)
-    blurred, sharp = (images.to(device) for images in batch)
-    state.network.train().seed_routing([[config.seed, state.step, slot] for slot in slots])
+    objective = objective_of(state.network, fft_norm=config.fft_norm)
+    seeds = [[config.seed, state.step, slot] for slot in slots]
     half = config.precision == "bf16"
     with torch.autocast(device.type, torch.bfloat16) if half else contextlib.nullcontext():
-        outputs = state.network.at_all_scales(blurred)
-    spatial, frequency = multi_scale_loss([y.float() for y in outputs], sharp, fft_norm=config.fft_norm)
-    norm = _descend(state, spatial + FFT_WEIGHT * frequency, config, ranks)
+        loss, terms = objective.loss(state.network.train(), tuple(part.to(device) for part in batch), seeds)
+    norm = _descend(state, loss, config, ranks)
     state.step += 1
     if config.ema:
         state.update_average(config.ema)
-    terms = {"spatial": ranks.mean(spatial).item(), "frequency": ranks.mean(frequency).item()}
-    return {"step": state.step, **terms, "gradient": norm}
+    return {"step": state.step, **{name: ranks.mean(term).item() for name, term in terms.items()}, "gradient": norm}
 
 
 def _begin(config: TrainConfig, digests: dict[str, str], *, resume: bool, device: torch.device) -> TrainState:
@@ -164,7 +160,7 @@ def _initial(config: TrainConfig) -> dict[str, Tensor] | None:
     """The tensors that `init` names, if they fit the network."""
     if config.init is None:
         return None
-    tensors = checkpoint_tensors(config.init) if config.init.is_dir() else load_weights(config.init)[0].state_dict()
+    tensors = checkpoint_tensors(config.init) if config.init.is_dir() else load_network(config.init)[0].state_dict()
     with torch.device("meta"):
         network = build(config.network)
     try:
@@ -217,14 +213,8 @@ def _diverged(state: TrainState, config: TrainConfig) -> TrainingDiverged:
 def validate(
     state: TrainState, config: TrainConfig, held_out: Batches, *, device: torch.device = CPU
 ) -> dict[str, float]:
-    """PSNR of blurred and restored crops that no training step sees."""
+    """Scores of crops that no training step sees: PSNR of blurred and restored ones, or how many are told apart."""
     network = build(config.network).to(device)
     network.load_state_dict(state.best_tensors())
-    network.eval()
-    before, after = [], []
-    for index in range(VALIDATION_CROPS):
-        batch = held_out.batch(VALIDATION_SIZE, 1, seed=config.seed, step=index)
-        blurred, sharp = (images.to(device) for images in batch)
-        before.append(psnr(blurred.clamp(0, 1), sharp))
-        after.append(psnr(network(blurred).clamp(0, 1), sharp))
-    return {"psnr_blurred": sum(before) / len(before), "psnr_restored": sum(after) / len(after)}
+    objective = objective_of(network, fft_norm=config.fft_norm)
+    return objective.validate(network.eval(), held_out, config.seed, device)

@@ -24,8 +24,9 @@ from dgno.errors import CorruptCheckpoint, InputError, ResumeError
 from dgno.io.atomic import output_error, sync_folder
 from dgno.io.checksum import file_sha256
 from dgno.io.provenance import software
+from dgno.networks.dbmid import DBMIDNet
 from dgno.networks.dgno import DGNO
-from dgno.networks.presets import build
+from dgno.networks.presets import Network, build
 from dgno.training.config import TrainConfig
 
 KEEP = 2  # checkpoints, and the best one
@@ -38,7 +39,7 @@ CPU = torch.device("cpu")
 class TrainState:
     """Network, optimiser and what else a step reads and changes."""
 
-    network: DGNO
+    network: Network
     average: dict[str, Tensor]  # running average of the network's tensors; empty without one
     optimizer: torch.optim.AdamW
     step: int = 0
@@ -54,8 +55,9 @@ class TrainState:
         if tensors is not None:
             network.load_state_dict(tensors)
         else:  # begin as the identity
-            for output in (network.output_full, network.output_half, network.output_quarter):
-                output.weight.data.zero_()
+            for output in network.outputs if isinstance(network, DGNO | DBMIDNet) else ():
+                for parameter in output.parameters():
+                    parameter.data.zero_()
         network.to(device)  # drawn on the CPU, so that a seed means the same network everywhere
         average = {k: v.clone() for k, v in network.state_dict().items()} if config.ema else {}
         optimizer = torch.optim.AdamW(

@@ -22,16 +22,19 @@ from typing import Any, BinaryIO
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
 from dgno.errors import CheckpointMismatch, ConfigError, CorruptCheckpoint, UnknownWeights
 from dgno.io.atomic import write_atomically
+from dgno.networks.blur_reader import BlurReader
 from dgno.networks.config import SINCE, DGNOConfig
+from dgno.networks.dbmid import DBMIDNet
 from dgno.networks.dgno import DGNO
-from dgno.networks.presets import build
+from dgno.networks.presets import FAMILIES, Network, NetworkConfig, build
+from dgno.networks.vgg import VGG
 from dgno.weights.suspicion import as_float32
 
-FORMAT, SCHEMA = "dgno-weights", 2
+FORMAT, SCHEMA = "dgno-weights", 3
 NORMALIZATIONS = ("range", "percentile", "minmax")
 EMBEDDED = Path(__file__).parent / "embedded"
 LARGEST_FILE = 8 * 2**30  # bytes
@@ -41,14 +44,14 @@ LARGEST_FILE = 8 * 2**30  # bytes
 class Card:
     """What is known about weights besides their tensors.
 
-    network : the configuration that `dgno.networks.build` makes the network from
+    network : the configuration, of any family, that `dgno.networks.build` makes the network from
     image : what they were trained for, "fluorescence" or "bright field"; empty if unknown
     normalization : how images are brought to [0, 1]: "range" (black to white), "percentile" (0.1 to 99.9) or "minmax"
     halo : px of context at which tiles agree with the whole image; None if it was not measured
     training : facts for people: data, steps, blur, date, results
     """
 
-    network: DGNOConfig
+    network: NetworkConfig
     image: str = ""
     normalization: str = "range"
     halo: int | None = None
@@ -66,6 +69,8 @@ class Card:
         """The card in the words of its schema, which older versions can read."""
         facts, schema = dataclasses.asdict(self), self.network.schema
         facts["network"] = {key: value for key, value in facts["network"].items() if SINCE.get(key, 1) <= schema}
+        if self.network.family != DGNOConfig.family:
+            facts["network"]["family"] = self.network.family
         return json.dumps(facts, sort_keys=True)
 
 
@@ -114,12 +119,40 @@ def _ordered(data: bytes) -> bytes:
     return len(text).to_bytes(8, "little") + text + data[end:]
 
 
-def load_weights(name: str | Path) -> tuple[DGNO, Card]:
-    """The network, in eval mode, and the card of weights given by name or by path.
+def load_weights(name: str | Path) -> tuple[DGNO | DBMIDNet, Card]:
+    """The restoring network, in eval mode, and the card of weights given by name or by path.
 
     Tensors of another floating dtype are cast to float32; see `as_float32` for what is warned of. Raises
     UnknownWeights, CorruptCheckpoint, CheckpointMismatch.
     """
+    network, card = load_network(name)
+    if isinstance(network, BlurReader | VGG):
+        why = "they tell how an image is blurred"
+        hint = f"give weights that restore: {', '.join(n for n in embedded_names() if restores(n))}"
+        raise CheckpointMismatch("the weights do not restore", path=Path(name), why=why, hint=hint)
+    return network, card
+
+
+def load_classifier(name: str | Path) -> tuple[BlurReader | VGG, Card]:
+    """The network that tells how images are blurred, in eval mode, and its card. Raises as `load_weights`."""
+    network, card = load_network(name)
+    if not isinstance(network, BlurReader | VGG):
+        why, hint = "they restore", f"give weights like {', '.join(n for n in embedded_names() if not restores(n))}"
+        raise CheckpointMismatch("the weights do not tell the blur", path=Path(name), why=why, hint=hint)
+    return network, card
+
+
+def restores(name: str | Path) -> bool:
+    """Are these the weights of a network that restores, rather than of one that tells how images are blurred?"""
+    try:
+        with safe_open(path := find_weights(name), framework="pt") as file:
+            return not _read_card(file.metadata() or {}, path).network.tells_types
+    except (SafetensorError, OSError) as error:
+        raise CorruptCheckpoint("not a whole safetensors file", path=path, why=str(error)) from error
+
+
+def load_network(name: str | Path) -> tuple[Network, Card]:
+    """The network of any family, see `load_weights`."""
     path = find_weights(name)
     card, tensors = read_weights(path)
     with torch.device("meta"):  # compare shapes before taking memory
@@ -128,9 +161,11 @@ def load_weights(name: str | Path) -> tuple[DGNO, Card]:
     with torch.random.fork_rng(devices=[]):  # fresh parameters are drawn only to be replaced
         network = build(card.network)
     network.load_state_dict(tensors)
+    if isinstance(network, VGG):
+        return network.eval(), card
     if card.halo is not None:
         network.halo = card.halo
-    else:
+    elif isinstance(network, DGNO):
         network.is_local = False  # how much context tiles need was never measured, or is too much: fade between them
     return network.eval(), card
 
@@ -166,13 +201,16 @@ def _read_card(header: Mapping[str, str], path: Path) -> Card:
         raise CheckpointMismatch("the weights are from a newer dgno", path=path, why=why, hint="upgrade dgno")
     try:
         facts = json.loads(header["card"])
-        blocks = facts["network"].pop("blocks")
-        return Card(**facts | {"network": DGNOConfig(**facts["network"], blocks=tuple(blocks))})
+        kind = FAMILIES[facts["network"].pop("family", DGNOConfig.family)]
+        if missing := [f.name for f in dataclasses.fields(kind) if f.name not in facts["network"] | SINCE]:
+            raise KeyError(f"network {missing[0]}")
+        fields = {key: tuple(value) if isinstance(value, list) else value for key, value in facts["network"].items()}
+        return Card(**facts | {"network": kind(**fields)})  # type: ignore[arg-type]
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError, ConfigError) as error:
         raise CorruptCheckpoint("the header of the weights cannot be read", path=path, why=str(error)) from error
 
 
-def check_fit(network: DGNO, tensors: Mapping[str, Tensor], *, path: Path | None = None) -> dict[str, Tensor]:
+def check_fit(network: nn.Module, tensors: Mapping[str, Tensor], *, path: Path | None = None) -> dict[str, Tensor]:
     """The tensors, if they are just those of the network; else CheckpointMismatch with the first differences."""
     wanted = network.state_dict()
     problems = [f"missing {name}" for name in wanted if name not in tensors]

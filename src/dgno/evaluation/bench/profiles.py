@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from dgno.networks.blocks import pad_multiple
 from dgno.networks.config import DGNOConfig
 
 
@@ -33,7 +32,7 @@ class Profile:
 
     def crop_for(self, networks: Iterable[DGNOConfig]) -> int:
         """px: one side for all networks of a table, so that they see the same data; at least `crop`."""
-        multiple = math.lcm(*(pad_multiple(network.element_size, network.scan_block) for network in networks))
+        multiple = math.lcm(*(network.multiple for network in networks))
         return -(-self.crop // multiple) * multiple
 
     def with_steps(self, steps: int) -> Profile:

@@ -1,0 +1,166 @@
+"""A small network that reads how an image is blurred: what type, how much, and along which line, place by place.
+
+Two branches look at the image, made gray and brought to zero mean and unit variance around every pixel: convolutions,
+and the log power spectrum of windows of 64 px. DBMID (Jiang et al. 2020, arXiv:2011.11879) suggests the spectrum: that
+of a motion of L px has zeros every 1/L cycles per pixel along its direction. The networks of both are ours.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from dgno.checks import refuse_count
+from dgno.errors import ConfigError
+from dgno.networks.blocks import Map, pad_to_multiple
+from dgno.optics.blur_types import BLUR_TYPES, CELL, BlurReading
+
+WINDOW, STRIDE = 64, 32  # px, of the spectra
+AROUND = 9  # squares of CELL px whose mean and variance a pixel is measured by
+FLOOR = 0.01  # standard deviation below which contrast is not raised: noise stays small
+DARKEST = 1e-4  # of a power spectrum, so that its logarithm stays finite
+TYPES = len(BLUR_TYPES)
+LARGEST_LOG = 6.0  # of a width in px
+
+
+@dataclass(frozen=True)
+class ReaderConfig:
+    """Everything that decides the network.
+
+    width : channels of the first convolutions; later ones have twice as many
+    spectrum : look at the power spectra too
+    """
+
+    width: int = 32
+    spectrum: bool = True
+
+    family = "reader"
+    tells_types = True
+    schema = 3
+    channels = 1
+    multiple = STRIDE
+
+    def __post_init__(self) -> None:
+        if problems := refuse_count("width", self.width, 4):
+            raise ConfigError("the network cannot be built", why="; ".join(problems))
+
+
+class SpectrumBranch(nn.Module):
+    """Log power spectra of windows, each beside the mean over its neighbours, as features on a grid of STRIDE px."""
+
+    hann: Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        window = torch.hann_window(WINDOW)
+        self.register_buffer("hann", window[:, None] * window, persistent=False)
+        self.look = nn.Sequential(
+            nn.Conv2d(2, width // 2, 3, stride=2, padding=1), nn.GELU(),
+            nn.Conv2d(width // 2, width, 3, stride=2, padding=1), nn.GELU(),
+            nn.Conv2d(width, width, 3, stride=2, padding=1), nn.GELU(), nn.Flatten(),
+            nn.Linear(width * (WINDOW // 8) * (WINDOW // 16 + 1), 2 * width), nn.GELU(),
+        )  # fmt: skip
+
+    def forward(self, x: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b c h//32 w//32"]:
+        spectra = self.spectra(x)
+        b, _, rows, columns = spectra.shape
+        means = F.avg_pool2d(spectra, 3, stride=1, padding=1, count_include_pad=False)
+        both = torch.stack([spectra, means], 1).permute(0, 3, 4, 1, 2).reshape(-1, 2, WINDOW, WINDOW // 2 + 1)
+        return self.look(both).view(b, rows, columns, -1).permute(0, 3, 1, 2)
+
+    def spectra(self, x: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b values h//32 w//32"]:
+        """Log power of the windows around every square of STRIDE px; zero frequency in the middle row."""
+        b, _, h, w = x.shape
+        edge = (WINDOW - STRIDE) // 2
+        padded = F.pad(x, (edge,) * 4, mode="reflect")
+        windows = F.unfold(padded, WINDOW, stride=STRIDE).transpose(1, 2).reshape(-1, WINDOW, WINDOW)
+        power = torch.fft.rfft2(windows * self.hann, norm="ortho").abs() ** 2
+        logs = (power.roll(WINDOW // 2, 1) + DARKEST).log() / math.log(10)
+        return logs.view(b, h // STRIDE, w // STRIDE, -1).permute(0, 3, 1, 2)
+
+
+class BlurReader(nn.Module):
+    """Images in [0, 1] -> `BlurReading`; gray, or colours whose mean is taken.
+
+    temperature : of the calibrated probabilities, for whole crops and for squares; 1 until it is fitted
+    halo : px of context that a place's reading depends on
+    """
+
+    temperature: Tensor
+
+    def __init__(self, config: ReaderConfig) -> None:
+        super().__init__()
+        self.multiple, self.halo, self.is_local = config.multiple, 128, True
+        self.channels = None  # any
+        c, wide = config.width, 2 * config.width
+        self.local = nn.Sequential(
+            nn.PixelUnshuffle(2), _conv(4, c), nn.GELU(), _conv(c, c), nn.GELU(),
+            _conv(c, 3 * c // 2, stride=2), nn.GELU(), _conv(3 * c // 2, 3 * c // 2), nn.GELU(),
+            _conv(3 * c // 2, wide, stride=2), nn.GELU(), _conv(wide, wide), nn.GELU(),
+        )  # fmt: skip
+        self.spectrum = SpectrumBranch(c) if config.spectrum else None
+        seen = 2 * wide if config.spectrum else wide
+        self.merge = nn.Sequential(_conv(seen, wide), nn.GELU(), _conv(wide, wide, dilation=2), nn.GELU())
+        self.squares = nn.Conv2d(wide, TYPES + 4, 1)  # logits, log sigma, log length, cos and sin of twice the angle
+        self.attend = nn.Conv2d(wide, 1, 1)
+        self.whole = nn.Linear(wide, TYPES)
+        self.register_buffer("temperature", torch.ones(2))
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> BlurReading:
+        """Types, widths and angles in every square of CELL px; those at the border may be cut."""
+        logits, widths, turn = self.raw_squares(self.features(x))
+        rows, columns = (-(-n // CELL) for n in x.shape[2:])
+        here = (..., slice(rows), slice(columns))
+        sigma, length = widths.clamp(-LARGEST_LOG, LARGEST_LOG).exp()[here].unbind(1)
+        angle = torch.rad2deg(torch.atan2(turn[:, 1], turn[:, 0]) / 2)[here] % 180
+        return BlurReading((logits / self.temperature[1]).softmax(1)[here], sigma, length, angle)
+
+    def classify(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 4"]:
+        """Logits of BLUR_TYPES for whole images."""
+        return self.raw_whole(self.features(x))
+
+    def features(self, x: Float[Tensor, "b c h w"]) -> Map:
+        """What is seen around every square of CELL px."""
+        y = normalised(pad_to_multiple(x.mean(1, keepdim=True), self.multiple))
+        z = self.local(y)
+        if self.spectrum is not None:
+            wide = F.interpolate(self.spectrum(y), scale_factor=STRIDE // CELL, mode="bilinear", align_corners=False)
+            z = torch.cat([z, wide], 1)
+        return self.merge(z)
+
+    def raw_squares(self, z: Map) -> tuple[Map, Map, Map]:
+        """Logits; log sigma and log length; cos and sin of twice the angle."""
+        logits, widths, turn = self.squares(z).split([TYPES, 2, 2], 1)
+        return logits, widths, turn
+
+    def raw_whole(self, z: Map) -> Float[Tensor, "b 4"]:
+        """Logits of the features, each square weighted by how much it tells."""
+        weights = self.attend(z).flatten(2).softmax(-1)
+        return self.whole((z.flatten(2) * weights).sum(-1))
+
+
+def normalised(gray: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 1 h w"]:
+    """Zero mean and unit variance around every pixel, but for what is flat within FLOOR."""
+
+    def around(values: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 1 rows columns"]:
+        means = F.avg_pool2d(values, CELL)
+        return F.avg_pool2d(means, AROUND, stride=1, padding=AROUND // 2, count_include_pad=False)
+
+    def everywhere(values: Float[Tensor, "b 1 rows columns"]) -> Float[Tensor, "b 1 h w"]:
+        return F.interpolate(values, scale_factor=CELL, mode="bilinear", align_corners=False)
+
+    mean = around(gray)
+    deviation = ((around(gray**2) - mean**2).clamp_min(0) + FLOOR**2).sqrt()
+    return (gray - everywhere(mean)) / everywhere(deviation)
+
+
+def _conv(inputs: int, outputs: int, *, stride: int = 1, dilation: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, 3, stride=stride, padding=dilation, dilation=dilation)
+
+
+READER_NETWORKS = {"blur-reader": ReaderConfig(), "blur-reader-local": ReaderConfig(spectrum=False)}
