@@ -7,7 +7,6 @@ of a motion of L px has zeros every 1/L cycles per pixel along its direction. Th
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -17,12 +16,13 @@ from torch import Tensor, nn
 
 from dgno.checks import refuse_count
 from dgno.errors import ConfigError
-from dgno.networks.blocks import Map, pad_to_multiple
+from dgno.networks.blocks import ChannelNorm, Map, pad_to_multiple
 from dgno.optics.blur_types import BLUR_TYPES, CELL, BlurReading
 
 WINDOW, STRIDE = 64, 32  # px, of the spectra
 AROUND = 9  # squares of CELL px whose mean and variance a pixel is measured by
 FLOOR = 0.01  # standard deviation below which contrast is not raised: noise stays small
+RINGS, HARMONICS = 16, (2, 4, 6)
 DARKEST = 1e-4  # of a power spectrum, so that its logarithm stays finite
 TYPES = len(BLUR_TYPES)
 LARGEST_LOG = 6.0  # of a width in px
@@ -51,37 +51,53 @@ class ReaderConfig:
 
 
 class SpectrumBranch(nn.Module):
-    """Log power spectra of windows, each beside the mean over its neighbours, as features on a grid of STRIDE px."""
+    """Log power spectra of windows, each beside the mean over its neighbours, as features on a grid of STRIDE px.
+
+    A spectrum is told by its angular harmonics in rings of frequency, sum over a ring of log P cos(n phi) and of
+    log P sin(n phi): n = 0 is how it falls, n = 2, 4, 6 in which directions it falls sooner, as where something moved.
+    """
 
     hann: Tensor
+    harmonics: Tensor
 
     def __init__(self, width: int) -> None:
         super().__init__()
         window = torch.hann_window(WINDOW)
         self.register_buffer("hann", window[:, None] * window, persistent=False)
+        self.register_buffer("harmonics", angular_harmonics(), persistent=False)
         self.look = nn.Sequential(
-            nn.Conv2d(2, width // 2, 3, stride=2, padding=1), nn.GELU(),
-            nn.Conv2d(width // 2, width, 3, stride=2, padding=1), nn.GELU(),
-            nn.Conv2d(width, width, 3, stride=2, padding=1), nn.GELU(), nn.Flatten(),
-            nn.Linear(width * (WINDOW // 8) * (WINDOW // 16 + 1), 2 * width), nn.GELU(),
-        )  # fmt: skip
+            nn.Linear(2 * len(self.harmonics), 4 * width), nn.GELU(), nn.Linear(4 * width, 2 * width), nn.GELU()
+        )
 
     def forward(self, x: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b c h//32 w//32"]:
-        spectra = self.spectra(x)
-        b, _, rows, columns = spectra.shape
-        means = F.avg_pool2d(spectra, 3, stride=1, padding=1, count_include_pad=False)
-        both = torch.stack([spectra, means], 1).permute(0, 3, 4, 1, 2).reshape(-1, 2, WINDOW, WINDOW // 2 + 1)
-        return self.look(both).view(b, rows, columns, -1).permute(0, 3, 1, 2)
+        rings = self.rings(x)
+        means = F.avg_pool2d(rings, 3, stride=1, padding=1, count_include_pad=False)
+        features: Tensor = self.look(torch.cat([rings, means], 1).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        return features
 
-    def spectra(self, x: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b values h//32 w//32"]:
-        """Log power of the windows around every square of STRIDE px; zero frequency in the middle row."""
+    def rings(self, x: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b values h//32 w//32"]:
+        """The harmonics of the windows around every square of STRIDE px."""
         b, _, h, w = x.shape
         edge = (WINDOW - STRIDE) // 2
         padded = F.pad(x, (edge,) * 4, mode="reflect")
         windows = F.unfold(padded, WINDOW, stride=STRIDE).transpose(1, 2).reshape(-1, WINDOW, WINDOW)
         power = torch.fft.rfft2(windows * self.hann, norm="ortho").abs() ** 2
-        logs = (power.roll(WINDOW // 2, 1) + DARKEST).log() / math.log(10)
-        return logs.view(b, h // STRIDE, w // STRIDE, -1).permute(0, 3, 1, 2)
+        values = (power + DARKEST).log().flatten(1) @ self.harmonics.T
+        return values.view(b, h // STRIDE, w // STRIDE, -1).permute(0, 3, 1, 2)
+
+
+def angular_harmonics() -> Float[Tensor, "values frequencies"]:
+    """Weights of the frequencies of a real WINDOW x WINDOW spectrum, so that each value is a mean over a ring."""
+    down, right = torch.fft.fftfreq(WINDOW)[:, None], torch.fft.rfftfreq(WINDOW)[None]
+    radius, angle = torch.hypot(down, right), torch.atan2(down, right.expand(WINDOW, -1))
+    twice = torch.where((right > 0) & (right < 0.5), 2.0, 1.0)  # columns that stand for their mirror image too
+    weights = []
+    for ring in range(RINGS):
+        place = (radius * 2 * RINGS).sub(ring + 0.5).abs()
+        inside = (1 - place).clamp_min(0) * twice  # hat functions, so that fringes move smoothly from ring to ring
+        inside = inside / inside.sum()
+        weights += [inside] + [2 * inside * f(n * angle) for n in HARMONICS for f in (torch.cos, torch.sin)]
+    return torch.stack(weights).flatten(1)
 
 
 class BlurReader(nn.Module):
@@ -99,13 +115,13 @@ class BlurReader(nn.Module):
         self.channels = None  # any
         c, wide = config.width, 2 * config.width
         self.local = nn.Sequential(
-            nn.PixelUnshuffle(2), _conv(4, c), nn.GELU(), _conv(c, c), nn.GELU(),
-            _conv(c, 3 * c // 2, stride=2), nn.GELU(), _conv(3 * c // 2, 3 * c // 2), nn.GELU(),
-            _conv(3 * c // 2, wide, stride=2), nn.GELU(), _conv(wide, wide), nn.GELU(),
+            nn.PixelUnshuffle(2), *_conv(4, c), *_conv(c, c),
+            *_conv(c, 3 * c // 2, stride=2), *_conv(3 * c // 2, 3 * c // 2),
+            *_conv(3 * c // 2, wide, stride=2), *_conv(wide, wide),
         )  # fmt: skip
         self.spectrum = SpectrumBranch(c) if config.spectrum else None
         seen = 2 * wide if config.spectrum else wide
-        self.merge = nn.Sequential(_conv(seen, wide), nn.GELU(), _conv(wide, wide, dilation=2), nn.GELU())
+        self.merge = nn.Sequential(*_conv(seen, wide), *_conv(wide, wide, dilation=2))
         self.squares = nn.Conv2d(wide, TYPES + 4, 1)  # logits, log sigma, log length, cos and sin of twice the angle
         self.attend = nn.Conv2d(wide, 1, 1)
         self.whole = nn.Linear(wide, TYPES)
@@ -159,8 +175,9 @@ def normalised(gray: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 1 h w"]:
     return (gray - everywhere(mean)) / everywhere(deviation)
 
 
-def _conv(inputs: int, outputs: int, *, stride: int = 1, dilation: int = 1) -> nn.Conv2d:
-    return nn.Conv2d(inputs, outputs, 3, stride=stride, padding=dilation, dilation=dilation)
+def _conv(inputs: int, outputs: int, *, stride: int = 1, dilation: int = 1) -> list[nn.Module]:
+    convolution = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=dilation, dilation=dilation)
+    return [convolution, ChannelNorm(outputs), nn.GELU()]
 
 
 READER_NETWORKS = {"blur-reader": ReaderConfig(), "blur-reader-local": ReaderConfig(spectrum=False)}
