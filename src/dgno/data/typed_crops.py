@@ -71,7 +71,7 @@ class TypedCrops:
 
 
 def squares_of(
-    name: str, maps: Mapping[str, Scene], weight: Float[Tensor, "h w"], sharp: Scene
+    name: str, maps: Mapping[str, Float[Tensor, "_ h w"]], weight: Float[Tensor, "h w"], sharp: Scene
 ) -> tuple[Int[Tensor, "rows columns"], Squares, Squares, Float[Tensor, "2 rows columns"]]:
     """What is known of the blur in squares of CELL px, see `TypedCrops.sample`."""
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from dgno.checks import refuse_count
 from dgno.errors import ConfigError
-from dgno.networks.blocks import ChannelNorm, Map, pad_to_multiple
+from dgno.networks.blocks import ChannelNorm, pad_to_multiple
 from dgno.optics.blur_types import BLUR_TYPES, CELL, BlurReading
 
 WINDOW, STRIDE = 64, 32  # px, of the spectra
@@ -25,6 +25,7 @@ FLOOR = 0.01  # standard deviation below which contrast is not raised: noise sta
 RINGS, HARMONICS = 16, (2, 4, 6)
 DARKEST = 1e-4  # of a power spectrum, so that its logarithm stays finite
 TYPES = len(BLUR_TYPES)
+Squares = Float[Tensor, "b _ rows columns"]
 LARGEST_LOG = 6.0  # of a width in px
 
 
@@ -140,7 +141,7 @@ class BlurReader(nn.Module):
         """Logits of BLUR_TYPES for whole images."""
         return self.raw_whole(self.features(x))
 
-    def features(self, x: Float[Tensor, "b c h w"]) -> Map:
+    def features(self, x: Float[Tensor, "b c h w"]) -> Squares:
         """What is seen around every square of CELL px."""
         y = normalised(pad_to_multiple(x.mean(1, keepdim=True), self.multiple))
         z = self.local(y)
@@ -149,12 +150,12 @@ class BlurReader(nn.Module):
             z = torch.cat([z, wide], 1)
         return self.merge(z)
 
-    def raw_squares(self, z: Map) -> tuple[Map, Map, Map]:
+    def raw_squares(self, z: Squares) -> tuple[Squares, Squares, Squares]:
         """Logits; log sigma and log length; cos and sin of twice the angle."""
         logits, widths, turn = self.squares(z).split([TYPES, 2, 2], 1)
         return logits, widths, turn
 
-    def raw_whole(self, z: Map) -> Float[Tensor, "b 4"]:
+    def raw_whole(self, z: Squares) -> Float[Tensor, "b 4"]:
         """Logits of the features, each square weighted by how much it tells."""
         weights = self.attend(z).flatten(2).softmax(-1)
         return self.whole((z.flatten(2) * weights).sum(-1))
