@@ -108,7 +108,8 @@ def test_temperature_softens_probabilities_and_keeps_their_order() -> None:
 
 
 @pytest.mark.parametrize("make", [
-    lambda: ReaderConfig(width=2), lambda: VGGConfig(channels=2), lambda: VGGConfig(width=0), lambda: VGGConfig(hidden=0),
+    lambda: ReaderConfig(width=2), lambda: VGGConfig(channels=2), lambda: VGGConfig(width=0),
+    lambda: VGGConfig(hidden=0),
 ])  # fmt: skip
 def test_what_cannot_be_built_is_refused(make: object) -> None:
     assert callable(make)

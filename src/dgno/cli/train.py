@@ -74,6 +74,7 @@ def _watched(
     begin: Callable[..., tuple[Path, int]], config: TrainConfig, *, tensorboard: bool, quiet: bool
 ) -> tuple[Path, int]:
     """Train, and show how far it is: a bar, or a line now and then; for TensorBoard, everything."""
+    from dgno.training.log import SCORES
     from dgno.training.scalars import scalar_writer
 
     has_bar = sys.stderr.isatty()
@@ -85,7 +86,7 @@ def _watched(
         def report(entry: dict[str, float]) -> None:
             progress(entry["step"] / config.steps)
             write(entry)
-            if "psnr_restored" in entry or (entry["step"] % 50 == 0 and not has_bar):
+            if SCORES & entry.keys() or (entry["step"] % 50 == 0 and not has_bar):
                 say("  ".join(f"{key} {value:.4g}" for key, value in entry.items()), quiet=quiet)
 
         return begin(report=report, remark=lambda text: say(text, quiet=quiet))
@@ -98,18 +99,24 @@ def _conclude(config: Path, read: TrainConfig, weights: Path, steps: int, *, jso
 
     picture, finished = read.out / "curves.png", steps == read.steps
     draw_curves(read.out / "log.jsonl", picture)
-    if finished:
+    measured = finished and not read.network.tells_types
+    if measured:
         say("measuring how much context tiles need", quiet=quiet)
-    halo = store_halo(weights) if finished else None
+    halo = store_halo(weights) if measured else None
     if json:
         facts = {"weights": str(weights), "steps": steps, "finished": finished, "halo": halo, "curves": str(picture)}
         print_json(facts)
         return
     without = "no usable halo: tiles are faded into each other, and large images differ a little from whole ones"
     context = f"halo {halo} px" if halo else without
-    say(f"{weights}: {steps} of {read.steps} steps" + (f", {context}" if finished else ""), quiet=quiet)
+    say(f"{weights}: {steps} of {read.steps} steps" + (f", {context}" if measured else ""), quiet=quiet)
     go_on = "" if finished else f"dgno train {config} --resume goes on; "
-    say(f"{go_on}dgno restore IMAGE -o RESTORED --weights {weights} uses them", quiet=quiet)
+    use = (
+        f"assess IMAGE --reader {weights}"
+        if read.network.tells_types
+        else f"restore IMAGE -o RESTORED --weights {weights}"
+    )
+    say(f"{go_on}dgno {use} uses them", quiet=quiet)
 
 
 def _configuration(path: Path, out: Path | None, *, resume: bool) -> Path:

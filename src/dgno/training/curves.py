@@ -1,4 +1,4 @@
-"""How a run went, as a picture: the loss of every step, smoothed, and the PSNR of the validation crops."""
+"""How a run went, as a picture: the loss of every step, smoothed, and what the validation crops scored."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 
 from dgno.io.atomic import write_bytes
-from dgno.training.losses import FFT_WEIGHT
 
 SMOOTHED = 50  # windows that the curve of the loss is cut into, at most
 
@@ -23,14 +22,16 @@ def draw_curves(log: Path, picture: Path) -> None:
     figure = Figure(figsize=(9, 3.4), layout="tight")
     left, right = figure.subplots(1, 2)
     steps = [entry["step"] for entry in entries]
-    losses = [entry["spatial"] + FFT_WEIGHT * entry["frequency"] for entry in entries]
+    losses = [entry["loss"] for entry in entries]
     left.plot(steps, losses, color="0.8", linewidth=0.6)
     left.plot(*smoothed(steps, losses), color="C0")
-    left.set(xlabel="step", ylabel="loss (Eq. 31)", yscale="log")
-    validated = [entry for entry in entries if "psnr_restored" in entry]
-    for key, style in (("psnr_restored", "C0.-"), ("psnr_blurred", "k:")):
-        right.plot([e["step"] for e in validated], [e[key] for e in validated], style, label=key.removeprefix("psnr_"))
-    right.set(xlabel="step", ylabel="PSNR of validation crops, dB")
+    left.set(xlabel="step", ylabel="loss", yscale="log")
+    for key, style in (("psnr_restored", "C0.-"), ("psnr_blurred", "k:"), ("accuracy", "C0.-")):
+        if validated := [entry for entry in entries if key in entry]:
+            scores = [entry[key] for entry in validated]
+            right.plot([entry["step"] for entry in validated], scores, style, label=key.removeprefix("psnr_"))
+    what = "share told right" if any("accuracy" in entry for entry in entries) else "PSNR, dB"
+    right.set(xlabel="step", ylabel=f"validation crops: {what}")
     right.legend(frameon=False)
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png", dpi=100)

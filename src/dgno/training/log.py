@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dgno.io.atomic import output_error
 
-SCORES = ("psnr_restored", "accuracy")  # the more the better
+SCORES = frozenset({"psnr_restored", "accuracy"})  # the more the better
 
 
 def append(log: Path, entry: dict[str, float]) -> None:

@@ -127,7 +127,8 @@ def take_step(
     state.step += 1
     if config.ema:
         state.update_average(config.ema)
-    return {"step": state.step, **{name: ranks.mean(term).item() for name, term in terms.items()}, "gradient": norm}
+    means = {name: ranks.mean(term).item() for name, term in {"loss": loss.detach(), **terms}.items()}
+    return {"step": state.step, **means, "gradient": norm}
 
 
 def _begin(config: TrainConfig, digests: dict[str, str], *, resume: bool, device: torch.device) -> TrainState:
