@@ -21,6 +21,7 @@ from dgno.optics.simulate import BlurRange
 IN_FOCUS, DEFOCUS, MOTION, MIXED = BLUR_TYPES = ("in focus", "defocus", "motion", "mixed")
 NO_BLUR = BlurRange(sigma=(0.0, 0.0), fields=("constant",))
 
+LEAST_DEFOCUS = 1.5  # px, beside motion: less is hardly told from a camera's own softness
 VISIBLE = 4.0  # px of motion per px of sigma: its standard deviation along the path is then 1.15 sigma
 CELL = 8  # px, side of the squares that blur is read for
 
@@ -81,14 +82,20 @@ class TypedRange:
 
 @dataclass(frozen=True)
 class VisiblyMixed:
-    """Defocus, then a motion of at least VISIBLE times its mean sigma: a shorter one nobody could tell from defocus."""
+    """Defocus, and then a motion, both so strong that they can be told from one alone.
+
+    The motion is at least VISIBLE times the mean sigma long; so sigma is at most a VISIBLE-th of the longest motion, and
+    it is at least LEAST_DEFOCUS, or the largest there is.
+    """
 
     defocus: BlurRange
     motion: MotionRange
 
     def draw_optics(self, shape: tuple[int, int], rng: np.random.Generator) -> MixedOptics:
         """A random blur."""
-        defocus = self.defocus.draw_optics(shape, rng)
-        low, high = self.motion.length
+        (weakest, strongest), (low, high) = self.defocus.sigma, self.motion.length
+        strongest = max(min(strongest, high / VISIBLE), weakest)
+        sigma = (min(max(weakest, LEAST_DEFOCUS), strongest), strongest)
+        defocus = replace(self.defocus, sigma=sigma).draw_optics(shape, rng)
         visible = replace(self.motion, length=(min(max(low, VISIBLE * float(defocus.sigma.mean())), high), high))
         return MixedOptics(defocus, visible.draw_optics(shape, rng))
