@@ -16,7 +16,7 @@ from dgno.errors import CheckpointError, CheckpointMismatch, CorruptCheckpoint, 
 from dgno.networks.dgno import DGNO
 from dgno.weights.imported import import_checkpoint
 from dgno.weights.official import Choices
-from dgno.weights.store import embedded_names, load_weights, save_weights
+from dgno.weights.store import embedded_names, load_network, load_weights, save_weights
 
 ONE = "output_full.weight"
 
@@ -105,4 +105,4 @@ def test_importing_a_checkpoint_tells_the_same(tmp_path: Path, kind: str) -> Non
 
 @pytest.mark.parametrize("name", embedded_names())
 def test_the_weights_of_the_package_are_not_suspicious(name: str) -> None:
-    load_weights(name)
+    load_network(name)

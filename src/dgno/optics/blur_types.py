@@ -84,8 +84,8 @@ class TypedRange:
 class VisiblyMixed:
     """Defocus, and then a motion, both so strong that they can be told from one alone.
 
-    The motion is at least VISIBLE times the mean sigma long; so sigma is at most a VISIBLE-th of the longest motion, and
-    it is at least LEAST_DEFOCUS, or the largest there is.
+    The motion is at least VISIBLE times the mean sigma long; so sigma is at most a VISIBLE-th of the longest motion. It
+    is at least LEAST_DEFOCUS, or the largest there is.
     """
 
     defocus: BlurRange

@@ -106,6 +106,7 @@ def _take_steps(
     if ranks.is_first:
         state.save(checkpoints, digests, validated(log))
         facts = {"name": config.out.name, "steps": state.step, "of steps": config.steps}
+        facts["blur types"] = ", ".join(config.blur_types)
         facts["configuration"] = digests[CONFIGURATION][:16]
         card = Card(config.network, config.image, config.normalization, training=facts)
         save_weights(config.out / WEIGHTS, state.best_tensors(), card)
