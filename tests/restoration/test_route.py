@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from readers import LevelReader, coded, types_in_blocks
 from torch import Tensor
 
+from blur_readers import LevelReader, coded, types_in_blocks
 from dgno.arrays import Image
 from dgno.errors import ChannelMismatch, ConfigError, NonFiniteInput
 from dgno.optics.blur_types import BLUR_TYPES, DEFOCUS, IN_FOCUS, MIXED, MOTION

@@ -52,9 +52,13 @@ def read_maps(
 
 def tiles_of(reader: Reader, shape: tuple[int, int], tile_size: int = TILE_SIZE) -> list[Tile]:
     """The tiles of a plane, for a reader: in whole squares."""
-    multiple = math.lcm(CELL, int(getattr(reader, "multiple", 1)))
+    return plan_tiles(shape, tile_size=tile_size, **reading_context(reader))
+
+
+def reading_context(reader: Reader) -> dict[str, int]:
+    """The overlap of its tiles and what their origins are multiples of, px: whole squares."""
     halo = -(-int(getattr(reader, "halo", 0)) // CELL) * CELL
-    return plan_tiles(shape, tile_size=tile_size, overlap=halo, multiple=multiple)
+    return {"overlap": halo, "multiple": math.lcm(CELL, int(getattr(reader, "multiple", 1)))}
 
 
 def fit_samples(plane: Float[Tensor, "1 c h w"], reader: Reader) -> Float[Tensor, "1 c2 h w"]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from dgno.arrays import Image
 from dgno.errors import ConfigError, UnknownWeights
 from dgno.optics.blur_types import DEFOCUS, MIXED, MOTION
+from dgno.restoration import READER
 from dgno.restoration.blur_maps import Reader
 from dgno.restoration.image import Normalizer, as_is, by_extremes, by_percentiles, by_range
 from dgno.restoration.placed import Placed, choose_device
@@ -19,7 +20,6 @@ NORMALIZERS: dict[str, Normalizer] = {
     "minmax": by_extremes,
     "none": as_is,
 }
-READER = "blur-types"  # the weights that read the blur
 BRIGHT_FIELD = {
     DEFOCUS: "brightfield-nano",
     MOTION: "brightfield-motion-nano",

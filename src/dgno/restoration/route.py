@@ -22,7 +22,8 @@ from dgno.errors import ConfigError
 from dgno.optics.blur_types import BLUR_TYPES
 from dgno.restorable import check_finite, check_float32
 from dgno.restoration import TILE_SIZE
-from dgno.restoration.assessment import BLURRED, Assessment
+from dgno.restoration.assessment import BLURRED, Assessment, assess_image
+from dgno.restoration.blur_maps import Reader
 from dgno.restoration.feather import feather, touches
 from dgno.restoration.image import (
     Batch,
@@ -80,6 +81,57 @@ class InTurn:
     @property
     def bytes_per_pixel(self) -> int:
         return max(int(getattr(one, "bytes_per_pixel", 64)) for one in self.restorers)
+
+
+READING = 0.2  # of the work, for the progress that is told: reading the blur takes far less than restoring
+
+
+@dataclass(frozen=True)
+class Routing:
+    """How images are restored that may be blurred in any way, anywhere, or not at all.
+
+    reader : finds the blur, see `dgno.restoration.blur_maps`
+    min_confidence : of a square's likeliest type, if that is a blur; below it nothing is done
+    as_one : choose one remedy for each whole plane, as published, rather than for each region
+    reading_tile : side of the tiles that the reader gets, px
+    """
+
+    reader: Reader
+    min_confidence: float = 0.0
+    as_one: bool = False
+    reading_tile: int = TILE_SIZE
+
+    def restore(
+        self,
+        image: Image,
+        remedies: Remedies,
+        *,
+        planes: Collection[int] | None = None,
+        tile_size: int | Callable[[Restorer], int] = TILE_SIZE,
+        overlap: int | None = None,
+        replicate: bool = False,
+        progress: Progress = lambda share: None,
+    ) -> Image:
+        """Find the blur of these planes, or of all, and restore what is blurred; see `restore_routed`."""
+        found = assess_image(
+            image,
+            self.reader,
+            planes=planes,
+            min_confidence=self.min_confidence,
+            tile_size=self.reading_tile,
+            progress=lambda share: progress(READING * share),
+        )
+        if self.as_one:
+            found = {number: assessment.as_one() for number, assessment in found.items()}
+        return restore_routed(
+            image,
+            found,
+            remedies,
+            tile_size=tile_size,
+            overlap=overlap,
+            replicate=replicate,
+            progress=lambda share: progress(READING + (1 - READING) * share),
+        )
 
 
 def restore_routed(

@@ -9,7 +9,7 @@ Stained tissue without any glass has no ground, and all of it is tissue.
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 from scipy.ndimage import binary_dilation, generate_binary_structure, uniform_filter
 
 from dgno.arrays import Image, Opacity, Plane
@@ -22,6 +22,7 @@ NOISE = 2.5  # times the flattest squares of the plane is flat as well
 LEVEL = 0.03  # from the lowest flat level: ground of gray images
 DENSITY = 0.1  # decadic, against the brightest glass: glass that is in the shade of the vignette
 TINT = 0.03  # decadic, by which densities of the colours differ: a stain
+ROUNDING = 1e-7  # standard deviation of bins that are equal
 DIM, COLOURFUL = 0.35, 0.15  # of the range, and of the brightest colour: darker, or more colourful, is no glass
 MARGIN = 2  # squares around tissue that belong to it: the light of a blurred object lies beyond its border
 
@@ -43,11 +44,14 @@ def find_tissue(plane: Plane, scale: tuple[float, float], *, opacity: Opacity | 
 
     plane : (h, w, c), h and w multiples of CELL
     scale : values of black and white; of fluorescence, those of dark and bright in this plane
-    Constant squares, padding and saturation among them, and transparent ones are never tissue.
+    Transparent squares are never tissue, nor are constant ones that are saturated, as dark as the plane is anywhere, or
+    among others: padding. (Coarsely quantised, blurred tissue may have single constant squares.)
     """
-    dead = ~_varies(plane) | (False if opacity is None else ~_any(opacity[..., 0] > 0))
     bins = _binned(plane, scale)
     spread = _spread(bins)
+    dead = _is_constant(plane) & (_is_extreme(plane) | (spread < ROUNDING))
+    if opacity is not None:
+        dead |= ~_any(opacity[..., 0] > 0)
     flat = spread <= np.clip(NOISE * np.quantile(spread[~dead], 0.05), *FLAT) if (~dead).any() else ~dead
     means = bins.reshape(len(bins) // 2, 2, bins.shape[1] // 2, 2, -1).mean((1, 3))
     core = ~(flat & _is_ground(means, flat & ~dead)) & ~dead
@@ -92,14 +96,24 @@ def _binned(plane: Plane, scale: tuple[float, float]) -> Bins:
     return bins.clip(-1, 2)
 
 
-def _varies(plane: Plane) -> Grid:
-    """Squares that hold more than one value of any colour."""
-    squares = plane.reshape(len(plane) // CELL, CELL, -1, CELL, plane.shape[2])
-    return _where(squares.max((1, 3)) != squares.min((1, 3)), -1)
+def _is_constant(plane: Plane) -> Grid:
+    """Squares that hold one value only of every colour."""
+    squares = _squares(plane)
+    return ~_where(squares.max((1, 3)) != squares.min((1, 3)), -1)
+
+
+def _is_extreme(plane: Plane) -> Grid:
+    """Squares whose first pixel has the smallest or the largest value of the plane, in every colour."""
+    first = plane[::CELL, ::CELL]
+    return ~_where((first != plane.min()) & (first != plane.max()), -1)
+
+
+def _squares(plane: Shaped[np.ndarray, "h w c"]) -> Shaped[np.ndarray, "rows 8 columns 8 c"]:
+    return plane.reshape(len(plane) // CELL, CELL, plane.shape[1] // CELL, CELL, plane.shape[2])
 
 
 def _any(pixels: Bool[np.ndarray, "h w"]) -> Grid:
-    return _where(pixels.reshape(len(pixels) // CELL, CELL, -1, CELL), (1, 3))
+    return _where(_squares(pixels[..., None])[..., 0], (1, 3))
 
 
 def _where(mask: Bool[np.ndarray, ...], axes: int | tuple[int, int]) -> Grid:

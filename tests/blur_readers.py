@@ -11,7 +11,7 @@ from torch.nn import functional
 from dgno.arrays import Image
 from dgno.optics.blur_types import CELL, BlurReading
 
-LEVELS = (0.2, 0.4, 0.6, 0.8)  # of the range: what `LevelReader` takes for in focus, defocus, motion, mixed
+LEVELS = (0.8, 0.6, 0.4, 0.2)  # of the range: what `LevelReader` takes for in focus, defocus, motion, mixed
 
 
 class LevelReader:
@@ -22,7 +22,7 @@ class LevelReader:
 
     def __call__(self, x: Float[Tensor, "b c h w"]) -> BlurReading:
         means = functional.avg_pool2d(x.mean(1, keepdim=True), CELL)[:, 0]
-        types = functional.one_hot((means * 5 - 0.5).long().clamp(0, 3), 4).movedim(-1, 1).float()
+        types = functional.one_hot((4.5 - means * 5).long().clamp(0, 3), 4).movedim(-1, 1).float()
         return BlurReading(types, torch.full_like(means, 2), torch.full_like(means, 13), torch.full_like(means, 30))
 
 
