@@ -17,6 +17,7 @@ from dgno.optics.blur_types import BLUR_TYPES, BlurReading
 from dgno.optics.defocus_cone import DefocusCone
 from dgno.restoration.assessment import BACKGROUND, Assessment, assess_image, worst_of
 from dgno.restoration.image import by_range
+from dgno.restoration.smoothing import smooth_maps
 
 BLOCKS = types_in_blocks(16, 16)
 
@@ -106,6 +107,17 @@ def test_channels_are_read_apart_and_the_worst_is_told() -> None:
     assert (worst.types[:, 3:] == 1).all()
     np.testing.assert_array_equal(worst.strength, found[1].strength)
     assert worst_of([found[1]]) is found[1]
+    np.testing.assert_array_equal(worst_of([found[1], found[0]]).types, worst.types)
+
+
+def test_only_tissue_counts_when_maps_are_smoothed() -> None:
+    """What the reader says of background reaches nothing; squares beside tissue take what that has."""
+    core = np.zeros((8, 8), bool)
+    core[2:5, 2:5] = True
+    maps = np.full((7, 8, 8), 1e3, np.float32)
+    maps[:, core] = np.array([0.1, 0.2, 0.3, 0.4, 2, 9, 30])[:, None]
+    smooth = smooth_maps(maps, core)
+    np.testing.assert_allclose(smooth[:, :7, :7], np.broadcast_to(maps[:, 3:4, 3:4], (7, 7, 7)), rtol=1e-4)
 
 
 def test_only_wanted_planes_are_read() -> None:

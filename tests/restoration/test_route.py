@@ -12,7 +12,7 @@ from dgno.arrays import Image
 from dgno.errors import ChannelMismatch, ConfigError, NonFiniteInput
 from dgno.optics.blur_types import BLUR_TYPES, DEFOCUS, IN_FOCUS, MIXED, MOTION
 from dgno.restoration.assessment import assess_image
-from dgno.restoration.image import by_range
+from dgno.restoration.image import as_is, by_range
 from dgno.restoration.route import InTurn, Remedy, restore_routed
 
 
@@ -46,6 +46,15 @@ def test_every_region_gets_its_own_remedy() -> None:
     change = routed.pixels - image.pixels
     for (row, column), added in (((40, 40), 0), ((40, 150), 0.25), ((150, 40), 0.5), ((150, 150), 1.0)):
         assert change[row - 16 : row + 16, column - 16 : column + 16] == pytest.approx(added, abs=1e-6)
+
+
+def test_each_remedy_has_its_own_normalisation() -> None:
+    """A change of 1/4 of the range, and one of 1/2 in the image's own units."""
+    image = coded(BLOCKS, top=4.0, dtype="float32")
+    chosen = remedies() | {MOTION: Remedy(Adds(0.5), as_is)}
+    change = restore_routed(image, assessed(image), chosen).pixels - image.pixels
+    assert change[24:56, 134:166] == pytest.approx(1.0, abs=1e-5)
+    assert change[134:166, 24:56] == pytest.approx(0.5, abs=1e-5)
 
 
 @pytest.mark.parametrize("kind", BLUR_TYPES)

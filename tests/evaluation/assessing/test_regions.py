@@ -42,9 +42,11 @@ def test_holes_go_round_the_other_way() -> None:
     assert (signed_area(outer), signed_area(hole)) == (9, -1)
 
 
-def test_no_ring_touches_itself() -> None:
+@pytest.mark.parametrize("turns", range(4))
+@pytest.mark.parametrize("is_turned_over", [False, True])
+def test_no_ring_touches_itself(turns: int, is_turned_over: bool) -> None:
     """A hole that meets the outside at a corner is a ring of its own."""
-    rings = outlines(PINCH)
+    rings = outlines(np.rot90(PINCH.T if is_turned_over else PINCH, turns))
     assert [signed_area(ring) for ring in rings] == [8, -1]
     for ring in rings:
         assert len(set(ring[:-1])) == len(ring) - 1
