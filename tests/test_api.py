@@ -27,7 +27,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_public_names() -> None:
     """The list that users may rely on."""
-    assert sorted(dgno.__all__) == ["Image", "__version__", "load", "networks", "restore", "simulate"]
+    assert sorted(dgno.__all__) == ["Image", "__version__", "assess", "load", "networks", "restore", "simulate"]
     assert all(getattr(dgno, name) is not None for name in dgno.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         dgno.nonsense  # noqa: B018

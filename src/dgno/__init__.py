@@ -2,6 +2,7 @@
 
     import dgno
     restored = dgno.restore(image)               # numpy in, the same shape and dtype out
+    found = dgno.assess(image)                   # where and how it is blurred
     network = dgno.load("fluorescence-nano")     # a torch.nn.Module in eval mode
 
 Importing this package is light: torch is imported when something of it is first used.
@@ -16,12 +17,12 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from dgno import networks
-    from dgno.api import load, restore, simulate
+    from dgno.api import assess, load, restore, simulate
     from dgno.arrays import Image
 
-__all__ = ["Image", "__version__", "load", "networks", "restore", "simulate"]
+__all__ = ["Image", "__version__", "assess", "load", "networks", "restore", "simulate"]
 
-_HOMES = {"load": "dgno.api", "restore": "dgno.api", "simulate": "dgno.api", "Image": "dgno.arrays"}
+_HOMES = {name: "dgno.api" for name in ("assess", "load", "restore", "simulate")} | {"Image": "dgno.arrays"}
 
 
 def __getattr__(name: str) -> object:

@@ -21,10 +21,14 @@ from dgno.optics.out_of_focus import DefocusOptics
 from dgno.optics.psf import standard_deviation
 from dgno.optics.simulate import BlurRange
 from dgno.restorable import check_restorable
-from dgno.restoration import TILE_SIZE
-from dgno.restoration.from_weights import default_weights, make_restorer
+from dgno.restoration import READER, TILE_SIZE
+from dgno.restoration.assessment import BLURRED, Assessment, assess_image, worst_of
+from dgno.restoration.blur_maps import Reader
+from dgno.restoration.from_weights import default_weights, make_reader, make_restorer, weights_by_type
 from dgno.restoration.image import restore_image
 from dgno.restoration.nonfinite import fill, mark
+from dgno.restoration.options import IMAGE, OFF, ROUTES
+from dgno.restoration.route import Remedy, Routing
 from dgno.weights.store import load_weights
 
 Pixels = Num[np.ndarray, "h w"] | Num[np.ndarray, "h w c"]
@@ -50,6 +54,7 @@ def restore(
     precision: str = "fp32",
     allow_labels: bool = False,
     nonfinite: str = "refuse",
+    route: str | Routing = OFF,
 ) -> Pixels:
     """The restored image: same shape and dtype as `image`.
 
@@ -60,19 +65,70 @@ def restore(
     device, precision : "auto", "cpu", "cuda", "cuda:1"; "fp32" or "bf16"
     allow_labels : restore also what looks like a label image
     nonfinite : what to do with NaN and infinite pixels, "refuse", "inpaint" or "mask"; see `dgno.restoration.nonfinite`
+    route : "off" restores all of the image; "auto" only what is blurred, each region by the weights for its type of
+        blur (`weights`, if given, for all types); "image" chooses one type for the whole. Or a `Routing`, with a reader
+        of blur of one's own
 
     Raises ConfigError (no image, wrong option), UnsupportedInput (labels), NonFiniteInput, InputOutOfRange,
     CheckpointError (weights), ChannelMismatch, DeviceUnavailable, OutOfMemory.
     """
     record = as_image(image)
     check_restorable(record, allow_labels=allow_labels, allow_nonfinite=nonfinite != "refuse")
-    chosen = default_weights(record) if weights == "auto" else weights
-    restorer, normalizer = make_restorer(chosen, normalize=normalize, device=device, precision=precision)
+    routing = _routing(route, device)
     if normalize == "none" and image.dtype.kind == "f":
         record = replace(record, pixels=record.pixels.astype(np.float32))
     filled, bad = fill(record, nonfinite)
-    restored = restore_image(filled, restorer, tile_size=tile_size, overlap=overlap, normalize=normalizer)
+    how = {"normalize": normalize, "device": device, "precision": precision}
+    if routing is None:
+        chosen = default_weights(record) if weights == "auto" else weights
+        restorer, normalizer = make_restorer(chosen, **how)
+        restored = restore_image(filled, restorer, tile_size=tile_size, overlap=overlap, normalize=normalizer)
+    else:
+        names = weights_by_type(record) if weights == "auto" else dict.fromkeys(BLURRED, weights)
+        made = {name: Remedy(*make_restorer(name, **how)) for name in set(names.values())}
+        remedies = {blur: made[name] for blur, name in names.items()}
+        restored = routing.restore(filled, remedies, tile_size=tile_size, overlap=overlap)
     return as_pixels(mark(restored, record, bad, nonfinite))
+
+
+def _routing(route: str | Routing, device: str) -> Routing | None:
+    """What is meant by `route`; None: nothing is looked for."""
+    if isinstance(route, Routing):
+        return route
+    if route not in ROUTES:
+        raise ConfigError(f"route {route!r}", hint=f"known: {', '.join(ROUTES)}")
+    return None if route == OFF else Routing(make_reader(READER, device), as_one=route == IMAGE)
+
+
+def assess(
+    image: Pixels,
+    *,
+    reader: str | Path | Reader = READER,
+    min_confidence: float = 0.0,
+    tile_size: int = TILE_SIZE,
+    device: str = "auto",
+    allow_labels: bool = False,
+    nonfinite: str = "refuse",
+) -> Assessment:
+    """Where and how the image is blurred: `.type`, `.in_focus`, and maps in squares of 8 px, `.strength` above all.
+
+    image : as of `restore`. Of several channels, every square is told of the one where it is blurred most;
+        `dgno.restoration.assessment.assess_image` tells them apart
+    reader : weights that find the blur, by name or path; or a function, see `dgno.restoration.blur_maps`
+    min_confidence : a blur that is less likely than this counts as in focus
+    tile_size, device, allow_labels, nonfinite : as of `restore`
+
+    Raises ConfigError (no image, wrong option), UnsupportedInput (labels), NonFiniteInput, InputOutOfRange,
+    CheckpointError (reader), ChannelMismatch, DeviceUnavailable, OutOfMemory.
+    """
+    record = as_image(image)
+    check_restorable(record, allow_labels=allow_labels, allow_nonfinite=nonfinite != "refuse")
+    if 0 in image.shape:
+        raise ConfigError(f"an image of shape {image.shape}", hint="give one with pixels")
+    read = make_reader(reader, device) if isinstance(reader, str | Path) else reader
+    filled, _ = fill(record, nonfinite)
+    found = assess_image(filled, read, min_confidence=min_confidence, tile_size=tile_size)
+    return worst_of(list(found.values()))
 
 
 def as_image(pixels: Pixels) -> Image:

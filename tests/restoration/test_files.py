@@ -102,18 +102,20 @@ def test_threads_are_as_many_as_wanted(blurred: Path) -> None:
 OTHERS = {
     "normalize": "none", "tile_size": 512, "overlap": 8, "device": "cpu", "precision": "bf16", "max_memory": 1.0,
     "output_format": "png", "channels": "0", "pages": "0", "pixel_size": 0.5, "nonfinite": "mask",
+    "route": "auto",
 }  # fmt: skip
 HARMLESS = {
     "weights": "fluorescence-nano", "threads": 1, "max_pixels": 10**6, "resume": True, "overwrite": True,
     "allow_labels": True, "fail_fast": True, "seed": 1,
 }  # fmt: skip
-ONLY_ONE = {"method", "route"}  # have one value for networks
+ONLY_ONE = {"method"}  # has one value for networks
 TOLD = {"psf", "num_iter", "balance"}  # of classical methods
+ROUTED = {"reader", "min_confidence"}  # of routes: the first is told by its hash
 
 
 def test_every_option_decides_the_output_or_is_harmless() -> None:
     """An output is complete for --resume if all that decides it is the same; weights are told by their hash."""
-    assert {f.name for f in fields(RestoreOptions)} == OTHERS.keys() | HARMLESS.keys() | ONLY_ONE | TOLD
+    assert {f.name for f in fields(RestoreOptions)} == OTHERS.keys() | HARMLESS.keys() | ONLY_ONE | TOLD | ROUTED
     usual = RestoreOptions().decisive()
     assert usual.keys() == OTHERS.keys() | ONLY_ONE
     for name, value in OTHERS.items():

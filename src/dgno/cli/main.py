@@ -15,7 +15,7 @@ from types import FrameType
 import typer
 
 from dgno import __version__
-from dgno.cli import bench, check_data, doctor, evaluate, import_weights, models, restore, simulate, train
+from dgno.cli import assess, bench, check_data, doctor, evaluate, import_weights, models, restore, simulate, train
 from dgno.cli.console import print_json, remarks_told
 from dgno.errors import DgnoError
 
@@ -29,6 +29,7 @@ app = typer.Typer(
 )
 VERBS: dict[str, Callable[..., None]] = {
     "restore": restore.restore,
+    "assess": assess.assess,
     "simulate": simulate.simulate,
     "train": train.train,
     "check-data": check_data.check_data,

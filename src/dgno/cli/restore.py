@@ -12,7 +12,7 @@ from dgno.cli.console import RESEARCH_USE, print_json, progress_bar, say
 from dgno.cli.options import Debug, Device, Inputs, Json, MaxPixels, Overwrite, Quiet, Threads
 from dgno.errors import BatchFailed
 from dgno.io.limits import DEFAULT_LIMITS
-from dgno.restoration import TILE_SIZE
+from dgno.restoration import READER, TILE_SIZE
 
 if TYPE_CHECKING:
     from dgno.restoration.options import RestoreOptions
@@ -35,7 +35,16 @@ Psf = Annotated[
 ]
 NumIter = Annotated[int | None, typer.Option(help="Steps of richardson-lucy, blind, ring. By default as noise allows.")]
 Balance = Annotated[float | None, typer.Option(help="Of wiener; more smooths more. By default as noise asks.")]
-Route = Annotated[str, typer.Option(help="off: all images are restored, whole. Choosing by the blur is not there yet.")]
+Route = Annotated[
+    str,
+    typer.Option(
+        help="auto: only what is blurred, by its type of blur. image: one type for each image. off: all of it."
+    ),
+]
+Reader = Annotated[str, typer.Option(help="Name or file of what finds the blur, for --route.")]
+MinConfidence = Annotated[
+    float | None, typer.Option(help="For --route: less likely blur counts as in focus, 0 to 1.", show_default=False)
+]
 Precision = Annotated[str, typer.Option(help="fp32 or bf16.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Skip outputs that are complete already.")]
 Pages = Annotated[
@@ -59,6 +68,8 @@ def restore(
     num_iter: NumIter = None,
     balance: Balance = None,
     route: Route = "off",
+    reader: Reader = READER,
+    min_confidence: MinConfidence = None,
     normalize: Normalize = "auto",
     tile: Tile = TILE_SIZE,
     overlap: Overlap = None,
@@ -92,7 +103,7 @@ def restore(
         tile_size=tile, overlap=overlap, device=device, precision=precision, threads=threads, max_memory=max_memory,
         max_pixels=max_pixels, resume=resume, overwrite=overwrite, output_format=output_format, channels=channels,
         pages=pages, pixel_size=pixel_size, nonfinite=nonfinite, allow_labels=allow_labels, fail_fast=fail_fast,
-        seed=seed,
+        seed=seed, reader=reader, min_confidence=min_confidence,
     )  # fmt: skip
     _restore(inputs, out, options, json=json, quiet=quiet)
 

@@ -28,7 +28,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job: "restored", "complete" (was there already) or "failed" with its error."""
+    """What became of a job: "restored", "assessed", "complete" (was there already) or "failed" with its error."""
 
     input: str
     output: str
@@ -45,7 +45,7 @@ class Outcome:
         if self.status == "complete":
             return f"{self.output}: already complete"
         speed = f"{self.megapixels:.2f} Mpx in {self.seconds:.1f} s"
-        return f"{self.output}: restored, {speed}" + "".join(f"; {note}" for note in self.notes)
+        return f"{self.output}: {self.status}, {speed}" + "".join(f"; {note}" for note in self.notes)
 
 
 def is_single(inputs: Sequence[Path]) -> bool:
@@ -67,11 +67,7 @@ def plan_jobs(inputs: Sequence[Path], out: Path, *, output_format: str = "same")
             hint = f"name it *{wanted}, or leave --format out"
             raise ConfigError(f"the name of the output is not that of --format {output_format}", path=out, hint=hint)
         return [Job(inputs[0], out)]
-    found = list_files(inputs, out)
-    top = Path(os.path.commonpath([_absolute(root) for _, root in found]))
-    jobs = [Job(path, _target(out / _absolute(path).relative_to(top), output_format)) for path, _ in found]
-    _refuse_collisions(jobs)
-    return jobs
+    return mirrored(inputs, out, lambda path: _renamed(path, output_format))
 
 
 def _absolute(path: Path) -> Path:
@@ -108,7 +104,19 @@ def _is_report(path: Path) -> bool:
         return False
 
 
-def list_files(inputs: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
+def mirrored(inputs: Sequence[Path], out: Path | None, name: Callable[[Path], Path]) -> list[Job]:
+    """Jobs whose outputs, renamed, lie in the folder `out` as the inputs lie in theirs; None: beside the inputs.
+
+    Raises MissingInput, ConfigError (no images), OutputCollision (two inputs would share an output).
+    """
+    found = list_files(inputs, out)
+    top = Path(os.path.commonpath([_absolute(root) for _, root in found]))
+    jobs = [Job(path, name((out or top) / _absolute(path).relative_to(top))) for path, _ in found]
+    _refuse_collisions(jobs)
+    return jobs
+
+
+def list_files(inputs: Sequence[Path], out: Path | None) -> list[tuple[Path, Path]]:
     """The image files among and below `inputs`, each with the folder that its output tree starts at.
 
     Raises MissingInput, ConfigError (no images).
@@ -127,7 +135,7 @@ def _refuse_missing(inputs: Sequence[Path]) -> None:
             raise MissingInput("no such file or folder", path=path)
 
 
-def _files_of(given: Path, out: Path) -> Iterator[tuple[Path, Path]]:
+def _files_of(given: Path, out: Path | None) -> Iterator[tuple[Path, Path]]:
     """The image files of one input, each with the folder that its output tree starts at. Hidden files, links to folders
     and what lies in `out` are passed over."""
     if not given.is_dir():
@@ -141,11 +149,11 @@ def _files_of(given: Path, out: Path) -> Iterator[tuple[Path, Path]]:
                 yield path, given
 
 
-def _same(a: Path, b: Path) -> bool:
-    return b.exists() and a.exists() and a.samefile(b)
+def _same(a: Path, b: Path | None) -> bool:
+    return b is not None and b.exists() and a.exists() and a.samefile(b)
 
 
-def _target(path: Path, output_format: str) -> Path:
+def _renamed(path: Path, output_format: str) -> Path:
     suffix = ENDINGS[output_format]
     return path if not suffix else path.with_name(path.name.removesuffix(path.suffix).removesuffix(".ome") + suffix)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,14 +19,19 @@ from dgno.io.image import check_output, read_images, write_images
 from dgno.io.limits import Limits
 from dgno.io.opening import os_error
 from dgno.io.provenance import read_provenance, software
+from dgno.optics.blur_types import DEFOCUS
 from dgno.restorable import check_restorable
+from dgno.restoration import TILE_SIZE
+from dgno.restoration.assessment import BLURRED
 from dgno.restoration.batch import Job, Outcome, is_single, plan_jobs, prepare_folders, run_jobs, write_report
+from dgno.restoration.blur_maps import reading_context
 from dgno.restoration.from_classical import make_classical
-from dgno.restoration.from_weights import NORMALIZERS, default_weights, make_restorer
-from dgno.restoration.image import Normalizer, Progress, restore_image
+from dgno.restoration.from_weights import NORMALIZERS, make_reader, make_restorer, weights_by_type
+from dgno.restoration.image import Normalizer, Progress, Restorer, restore_image, tiling_of
 from dgno.restoration.nonfinite import fill, mark
-from dgno.restoration.options import DGNO, RestoreOptions
+from dgno.restoration.options import DGNO, IMAGE, OFF, RestoreOptions
 from dgno.restoration.placed import Placed, choose_device
+from dgno.restoration.route import Remedy, Routing
 from dgno.restoration.selection import restored_only
 from dgno.restoration.tiling import largest_tile
 from dgno.weights.store import find_weights
@@ -82,11 +87,13 @@ class Workbench:
     def __init__(self, options: RestoreOptions, inputs: Sequence[Path]) -> None:
         self.options, self.inputs = options, inputs
         self.limits = Limits(pixels=options.max_pixels)
+        self.max_bytes = math.inf if options.max_memory is None else options.max_memory * 2**30
         self.restorers: dict[str, tuple[Placed, Normalizer]] = {}
         choose_device(options.device)
         self.classical = None if options.method == DGNO else make_classical(options.method, options.told)
         if options.weights != "auto":
             self.restorer(options.weights)  # wrong weights are refused before anything is read
+        self.routing = None if options.route == OFF else self._routing()
 
     def restore(self, job: Job, *, progress: Progress) -> Outcome:
         """Read, restore and write one file. An output is checked before anything is computed for it."""
@@ -139,47 +146,71 @@ class Workbench:
         if not planes:
             return image
         options = self.options
-        restorer, normalize = self.restorer_of(image)
         filled, bad = fill(image, options.nonfinite)
-        restored = restore_image(
-            filled,
-            restorer,
-            tile_size=self.tile_size(image, restorer),
-            overlap=options.overlap,
-            normalize=normalize,
-            planes=planes,
-            replicate=options.replicate,
-            progress=progress,
-        )
+        if self.routing is not None:
+            restored = self.routing.restore(
+                filled,
+                {name: Remedy(*self.restorer_of(image, name)) for name in BLURRED},
+                planes=planes,
+                tile_size=lambda restorer: self.tile_size(image, restorer),
+                overlap=options.overlap,
+                replicate=options.replicate,
+                progress=progress,
+            )
+        else:
+            restorer, normalize = self.restorer_of(image)
+            restored = restore_image(
+                filled,
+                restorer,
+                tile_size=self.tile_size(image, restorer),
+                overlap=options.overlap,
+                normalize=normalize,
+                planes=planes,
+                replicate=options.replicate,
+                progress=progress,
+            )
         return restored_only(mark(restored, image, bad, options.nonfinite), image, planes)
 
-    def tile_size(self, image: Image, restorer: Placed) -> int:
+    def tile_size(self, image: Image, restorer: Restorer) -> int:
         """As wanted, or smaller where memory is bounded and the plane does not fit as it is."""
-        wanted, options = self.options.tile_size, self.options
-        max_bytes = math.inf if options.max_memory is None else options.max_memory * 2**30
+        options, tiling = self.options, tiling_of(restorer, self.options.tile_size, self.options.overlap)
+        bytes_per_pixel = int(getattr(restorer, "bytes_per_pixel", 64))
         height, width = image.shape_without_samples[-2:]
-        if height * width * restorer.bytes_per_pixel <= max_bytes:
-            return wanted
-        if restorer.is_whole:
-            needed = f"{height * width * restorer.bytes_per_pixel / 2**30:.1f} GB"
+        if height * width * bytes_per_pixel <= self.max_bytes:
+            return options.tile_size
+        if getattr(restorer, "is_whole", False):
+            needed = f"{height * width * bytes_per_pixel / 2**30:.1f} GB"
             raise OutOfMemory(f"method {options.method} cannot be tiled", hint=f"give --max-memory at least {needed}")
         return largest_tile(
-            wanted,
-            max_bytes=max_bytes,
-            bytes_per_pixel=restorer.bytes_per_pixel,
-            overlap=restorer.halo if options.overlap is None else options.overlap,
-            multiple=restorer.multiple,
+            options.tile_size,
+            max_bytes=self.max_bytes,
+            bytes_per_pixel=bytes_per_pixel,
+            overlap=tiling["overlap"],
+            multiple=tiling["multiple"],
         )
 
-    def restorer_of(self, image: Image) -> tuple[Placed, Normalizer]:
-        """What restores this image, and how its values are brought to [0, 1]: classical methods want dark to be 0."""
+    def restorer_of(self, image: Image, blur: str = DEFOCUS) -> tuple[Restorer, Normalizer]:
+        """What restores this type of blur in this image, and how its values are brought to [0, 1]: classical methods
+        want dark to be 0."""
         if self.classical is None:
-            return self.restorer(self.weights_of(image))
+            return self.restorer(self.weights_of(image)[blur])
         normalize = "range" if self.options.normalize == "auto" else self.options.normalize
         return Placed(self.classical, torch.device("cpu")), NORMALIZERS[normalize]
 
-    def weights_of(self, image: Image) -> str:
-        return default_weights(image) if self.options.weights == "auto" else self.options.weights
+    def weights_of(self, image: Image) -> Mapping[str, str]:
+        """The weights for each type of blur."""
+        wanted = self.options.weights
+        return weights_by_type(image) if wanted == "auto" else dict.fromkeys(BLURRED, wanted)
+
+    def _routing(self) -> Routing:
+        """Who reads the blur, in tiles that memory suffices for."""
+        options = self.options
+        reader, tile_size = make_reader(options.reader, options.device), TILE_SIZE
+        if self.max_bytes < math.inf:
+            hunger = int(getattr(reader, "bytes_per_pixel", 64))
+            context = reading_context(reader)
+            tile_size = largest_tile(TILE_SIZE, max_bytes=self.max_bytes, bytes_per_pixel=hunger, **context)
+        return Routing(reader, options.min_confidence or 0.0, options.route == IMAGE, tile_size)
 
     def restorer(self, weights: str) -> tuple[Placed, Normalizer]:
         """The restorer of these weights, loaded once."""
@@ -192,7 +223,8 @@ class Workbench:
 
     def provenance(self, source: Path, images: Sequence[Image]) -> dict[str, str]:
         """What the output says of how it was made. No paths, no times: the same run writes the same bytes."""
-        names = set() if self.classical else {self.weights_of(image) for image in images}
+        types = (DEFOCUS,) if self.routing is None else BLURRED
+        names = set() if self.classical else {self.weights_of(image)[name] for image in images for name in types}
         weights = {name: file_sha256(find_weights(name)) for name in names}
         return {
             "software": software(),
@@ -201,6 +233,7 @@ class Workbench:
             "input sha256": file_sha256(source),
             "weights": json.dumps({Path(name).name: digest for name, digest in sorted(weights.items())}),
             "options": json.dumps(self.options.decisive(), sort_keys=True),
+            **({} if self.routing is None else {"reader": file_sha256(find_weights(self.options.reader))}),
             **({"psf": psf_fingerprint(self.options.psf)} if self.options.psf else {}),
             "use": RESEARCH_USE,
         }

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from dgno.arrays import Image
-from dgno.errors import ConfigError
+from dgno.errors import ConfigError, UnknownWeights
+from dgno.optics.blur_types import DEFOCUS, MIXED, MOTION
+from dgno.restoration import READER
+from dgno.restoration.blur_maps import Reader
 from dgno.restoration.image import Normalizer, as_is, by_extremes, by_percentiles, by_range
 from dgno.restoration.placed import Placed, choose_device
+from dgno.restoration.tissue import is_bright_field
 from dgno.weights.store import load_weights
 
 NORMALIZERS: dict[str, Normalizer] = {
@@ -18,7 +20,16 @@ NORMALIZERS: dict[str, Normalizer] = {
     "minmax": by_extremes,
     "none": as_is,
 }
-DARK = 0.35  # of the range: colour images whose middle value lies below are fluorescence
+BRIGHT_FIELD = {
+    DEFOCUS: "brightfield-nano",
+    MOTION: "brightfield-motion-nano",
+    MIXED: "brightfield-mixed-nano",
+}
+FLUORESCENCE = {
+    DEFOCUS: "fluorescence-nano",
+    MOTION: "fluorescence-motion-nano",
+    MIXED: "fluorescence-mixed-nano",
+}
 
 
 def make_restorer(
@@ -38,8 +49,15 @@ def make_restorer(
 
 def default_weights(image: Image) -> str:
     """Bright-field weights for colour images on a bright ground, fluorescence weights for all others."""
-    if not image.is_colour:
-        return "fluorescence-nano"
-    low, high = image.value_range
-    middle = float(np.median(next(image.planes())[::4, ::4].mean(-1)))
-    return "brightfield-nano" if middle > low + DARK * (high - low) else "fluorescence-nano"
+    return weights_by_type(image)[DEFOCUS]
+
+
+def weights_by_type(image: Image) -> dict[str, str]:
+    """Weights by type of blur: of bright field for colour images on a bright ground, else of fluorescence."""
+    return BRIGHT_FIELD if is_bright_field(image) else FLUORESCENCE
+
+
+def make_reader(name: str | Path = READER, device: str = "auto") -> Reader:
+    """The reader of blur from weights, on its device; see `dgno.restoration.blur_maps`. Raises UnknownWeights."""
+    choose_device(device)
+    raise UnknownWeights(f"no reader of blur named {str(name)!r}", hint="this version comes without one")

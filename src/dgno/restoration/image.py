@@ -8,8 +8,9 @@ takes, any).
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 
 import torch
@@ -113,7 +114,7 @@ def restore_plane(
     change = torch.zeros_like(plane)
     for tile in tiles:
         given = tile.read(plane)
-        tile.add_to(change, tile.keep(_answer(restorer, given) - given))
+        tile.add_to(change, tile.keep(answer_of(restorer, given) - given))
         on_tile()
     return plane + change
 
@@ -150,18 +151,24 @@ def fit_channels(restorer: Restorer, image: Image, *, replicate: bool = False) -
     raise ChannelMismatch(f"{came} with weights for {wanted} channels", hint=hint)
 
 
-def _answer(restorer: Restorer, tile: Batch) -> Batch:
-    """The restorer's answer to one tile; running out of memory becomes one clear error."""
+@contextlib.contextmanager
+def enough_memory(shape: Sequence[int]) -> Iterator[None]:
+    """Running out of memory on a tile of this height and width becomes one clear error."""
     try:
-        with torch.no_grad():
-            answer = restorer(tile)
+        yield
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error):
-            side = f"{tile.shape[-2]} x {tile.shape[-1]} px"
+            side = f"{shape[0]} x {shape[1]} px"
             raise OutOfMemory(
                 f"no memory for a tile of {side}", hint="give a smaller --tile, or free memory"
             ) from error
         raise
+
+
+def answer_of(restorer: Restorer, tile: Batch) -> Batch:
+    """The restorer's answer to one tile."""
+    with enough_memory(tile.shape[-2:]), torch.no_grad():
+        answer = restorer(tile)
     if answer.shape != tile.shape:
         raise ValueError(f"the restorer made {tuple(answer.shape)} of {tuple(tile.shape)}; wanted the same shape")
     return answer.to("cpu", torch.float32)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
+from dgno.checks import refuse_number
 from dgno.errors import ConfigError
 from dgno.io.limits import DEFAULT_LIMITS
-from dgno.restoration import TILE_SIZE
+from dgno.restoration import READER, TILE_SIZE
 from dgno.restoration.batch import ENDINGS
 from dgno.restoration.from_classical import METHODS, Told, refuse_told
 from dgno.restoration.from_weights import NORMALIZERS
@@ -15,6 +16,7 @@ from dgno.restoration.placed import PRECISIONS
 from dgno.restoration.selection import Selection, parse_numbers
 
 DGNO = "dgno"  # the method of networks
+OFF, AUTO, IMAGE = ROUTES = ("off", "auto", "image")
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class RestoreOptions:
     psf: str | None = None
     num_iter: int | None = None
     balance: float | None = None
+    reader: str = READER
+    min_confidence: float | None = None
 
     def __post_init__(self) -> None:
         if self.method != DGNO:
@@ -52,15 +56,19 @@ class RestoreOptions:
                 raise ConfigError(f"method {self.method!r}", hint=f"known: {', '.join((DGNO, *METHODS))}")
             self._refuse_what_is_for_networks()
         refuse_told(self.method, self.told)
-        if self.route != "off":
-            raise ConfigError(f"route {self.route!r}", hint="this version restores whole images: --route off")
         if self.output_format not in ENDINGS:
             later = "; it comes with slides" if self.output_format in ("tiff-pyramid", "ome-zarr") else ""
             raise ConfigError(f"output format {self.output_format!r}{later}", hint=f"known: {', '.join(ENDINGS)}")
-        names = {"normalize": ("auto", *NORMALIZERS), "nonfinite": MODES, "precision": tuple(PRECISIONS)}
+        names = {
+            "route": ROUTES,
+            "normalize": ("auto", *NORMALIZERS),
+            "nonfinite": MODES,
+            "precision": tuple(PRECISIONS),
+        }
         for name, known in names.items():
             if getattr(self, name) not in known:
                 raise ConfigError(f"{name} {getattr(self, name)!r}", hint=f"known: {', '.join(known)}")
+        self._refuse_what_is_for_routes()
         _ = self.selection  # refuses what is no list of numbers
         if self.pixel_size is not None and not 0.001 <= self.pixel_size <= 1000:
             raise ConfigError(f"a pixel size of {self.pixel_size} um", hint="give micrometres, between 0.001 and 1000")
@@ -71,6 +79,12 @@ class RestoreOptions:
         if self.precision != "fp32" or self.device not in ("auto", "cpu"):
             asked = f"--device {self.device} --precision {self.precision}"
             raise ConfigError(f"{asked} with method {self.method}", hint="classical methods run on the CPU, in fp32")
+
+    def _refuse_what_is_for_routes(self) -> None:
+        if self.route == OFF and (self.min_confidence is not None or self.reader != READER):
+            raise ConfigError("a reader or --min-confidence with --route off", hint="say --route auto, or leave it out")
+        if problems := refuse_number("min_confidence", self.min_confidence or 0.0, 0, 1):
+            raise ConfigError("no blur can be told", why=problems[0])
 
     @property
     def told(self) -> Told:
@@ -92,7 +106,9 @@ class RestoreOptions:
         return Selection(channels, pages)
 
     def decisive(self) -> dict[str, object]:
-        """The options that decide an output, but for weights and PSF, which their hashes stand for."""
-        harmless = {"threads", "resume", "overwrite", "fail_fast", "max_pixels", "weights", "seed", "allow_labels"}
-        unsaid = {"psf", *(name for name in ("num_iter", "balance") if getattr(self, name) is None)}
+        """The options that decide an output, but for weights, reader and PSF, which their hashes stand for."""
+        harmless = {"threads", "resume", "overwrite", "fail_fast", "max_pixels", "seed", "allow_labels"}
+        harmless |= {"weights", "reader"}
+        maybe = ("num_iter", "balance", "min_confidence")
+        unsaid = {"psf", *(name for name in maybe if getattr(self, name) is None)}
         return {key: value for key, value in asdict(self).items() if key not in harmless | unsaid}

@@ -1,0 +1,145 @@
+"""Assess image files: read, find the blur, and write down where it is."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+
+from dgno.errors import ConfigError, InputChanged, about, printable
+from dgno.evaluation.assessing.findings import Finding, csv_lines, find, region_lines
+from dgno.evaluation.assessing.options import AssessOptions
+from dgno.evaluation.assessing.outputs import check_outputs, write_outputs
+from dgno.evaluation.assessing.regions import Region, regions_of
+from dgno.evaluation.assessing.scenes import Scene, Viewer, scenes_of
+from dgno.evaluation.saving import make_folder, save_csv
+from dgno.io.checksum import file_sha256
+from dgno.io.image import read_images
+from dgno.io.limits import Limits
+from dgno.io.output import check_place
+from dgno.io.provenance import software
+from dgno.restoration.batch import Job, Outcome, is_single, mirrored, run_jobs
+from dgno.restoration.files import RESEARCH_USE, fingerprint, pixels_of
+from dgno.restoration.from_weights import make_reader
+from dgno.restoration.image import Progress
+from dgno.weights.store import find_weights
+
+TABLES = ("assessment.csv", "regions.csv")
+
+
+def assess_files(
+    inputs: Sequence[Path],
+    out: Path | None,
+    options: AssessOptions,
+    *,
+    progress: Progress = lambda share: None,
+    report: Callable[[Outcome], None] = lambda outcome: None,
+) -> tuple[list[Finding], list[Outcome]]:
+    """Assess files and folders; with `out`, tables and pictures are written into that folder.
+
+    One file that fails raises its error; of several, or in a folder, the failed ones are among the outcomes and in
+    `out`/assessment.csv.
+    """
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    if out is not None and out.suffix.lower() in (".csv", ".json", ".geojson", ".png", ".tif", ".tiff"):
+        raise ConfigError("the output of assess is a folder", path=out, hint=f"for instance {out.with_suffix('')}")
+    jobs = mirrored(inputs, out, (lambda path: path) if out is None else _stem)
+    if out is not None:
+        for table in TABLES:
+            check_place(out / table, inputs=[job.source for job in jobs], overwrite=options.overwrite)
+    desk = Desk(options, jobs, out is not None)
+    position = {job: i for i, job in enumerate(jobs)}
+    outcomes: list[Outcome] = []
+
+    def work(job: Job) -> Outcome:
+        with about(job.source):
+            return desk.assess(job, progress=lambda share: progress((position[job] + share) / len(jobs)))
+
+    def keep(outcome: Outcome) -> None:
+        outcomes.append(outcome)
+        report(outcome)
+
+    try:
+        if is_single(inputs):
+            keep(work(jobs[0]))
+        else:
+            run_jobs(jobs, work, fail_fast=options.fail_fast, report=keep)
+    finally:
+        if out is not None and outcomes:
+            _write_tables(out, desk, outcomes)
+    return desk.findings, outcomes
+
+
+def _stem(path: Path) -> Path:
+    """The name that the outputs of an input begin with."""
+    return path.with_name(path.name.removesuffix(path.suffix).removesuffix(".ome"))
+
+
+def _write_tables(out: Path, desk: Desk, outcomes: Sequence[Outcome]) -> None:
+    failed = {one.input: str(one.error["code"]) for one in outcomes if one.error}
+    save_csv(out / TABLES[0], csv_lines(desk.findings, failed))
+    save_csv(out / TABLES[1], region_lines(desk.regions))
+
+
+class Desk:
+    """Assesses one file after the other, and keeps what was found.
+
+    jobs : all of the run; no output may replace any of their inputs
+    is_writing : are there to be files?
+    """
+
+    def __init__(self, options: AssessOptions, jobs: Sequence[Job], is_writing: bool) -> None:
+        self.options, self.inputs, self.is_writing = options, [job.source for job in jobs], is_writing
+        self.viewer = Viewer(make_reader(options.reader, options.device), options)
+        self.findings: list[Finding] = []
+        self.regions: list[tuple[str, str, Region]] = []
+
+    def assess(self, job: Job, *, progress: Progress) -> Outcome:
+        """Read and assess one file, and write its pictures, maps and polygons."""
+        started, options = time.monotonic(), self.options
+        before = fingerprint(job.source)
+        images = read_images(job.source, limits=Limits(pixels=options.max_pixels))
+        wanted = options.selection.of(images)
+        stems = [
+            job.target.with_name(job.target.name + (f".{i}" if len(images) > 1 else "")) for i in range(len(images))
+        ]
+        for stem, image, planes in zip(stems, images, wanted, strict=True):
+            if self.is_writing and planes:
+                check_outputs(stem, len(scenes_of(image, planes)), inputs=self.inputs, overwrite=options.overwrite)
+        found = [
+            self.viewer.scenes(image, planes, progress=lambda share, i=i: progress((i + share) / len(images)))  # type: ignore[misc]
+            for i, (image, planes) in enumerate(zip(images, wanted, strict=True))
+        ]
+        if fingerprint(job.source) != before:
+            raise InputChanged("the input changed while it was assessed", path=job.source, hint="assess it again")
+        name = printable(job.source)
+        for i, (stem, scenes) in enumerate(zip(stems, found, strict=True)):
+            if self.is_writing and scenes:
+                make_folder(stem.parent)
+                facts = self.provenance(job.source)
+                write_outputs(stem, scenes, facts, inputs=self.inputs, overwrite=options.overwrite)
+            self._keep(name, f"image {i} " if len(images) > 1 else "", scenes)
+        size = sum(map(pixels_of, images, wanted)) / 1e6
+        return Outcome(name, printable(job.target), "assessed", time.monotonic() - started, size)
+
+    def _keep(self, name: str, which: str, scenes: Sequence[Scene]) -> None:
+        for scene in scenes:
+            label = (which + scene.label).strip()
+            self.findings.append(find(name, label, scene.assessment, scene.defocus))
+            self.regions += [(name, label, region) for region in regions_of(scene.assessment, scene.defocus)]
+
+    def provenance(self, source: Path) -> dict[str, str]:
+        """What the outputs say of how they were made. No paths, no times: the same run writes the same bytes."""
+        return {
+            "software": software(),
+            "operation": "assess",
+            "input": source.name.encode("utf-8", "backslashreplace").decode(),
+            "input sha256": file_sha256(source),
+            "reader sha256": file_sha256(find_weights(self.options.reader)),
+            "options": json.dumps(self.options.decisive(), sort_keys=True),
+            "use": RESEARCH_USE,
+        }

@@ -1,0 +1,109 @@
+"""What an assessment says of an image, in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from dgno.evaluation.assessing.regions import Region
+from dgno.restoration.assessment import Assessment
+
+
+@dataclass(frozen=True)
+class Finding:
+    """How one scene of a file is blurred: an image, a plane of a stack, or a moment of a time series.
+
+    scene : its place in the file, such as "z 3"; empty if there is one only
+    confidence : probability of the type, for the tissue as a whole
+    tissue : share of the squares that are tissue
+    blurred, unsure : shares of the tissue that are of a type of blur, and that were too unsure to be
+    in_focus_share, defocus_share, motion_share, mixed_share : of the tissue
+    strength : px, median over the blurred squares; 0 without any
+    defocus : um from focus, median over the squares out of focus; None if optics are unknown
+    """
+
+    input: str
+    scene: str
+    type: str
+    in_focus: bool
+    confidence: float
+    tissue: float
+    blurred: float
+    unsure: float
+    in_focus_share: float
+    defocus_share: float
+    motion_share: float
+    mixed_share: float
+    strength: float
+    defocus: float | None
+
+
+def find(name: str, scene: str, assessment: Assessment, defocus: np.ndarray | None) -> Finding:
+    """The line of one scene."""
+    tissue, shares = int(assessment.tissue.sum()), list(assessment.shares.values())
+    deep = None if defocus is None else defocus[assessment.sigma > 0]
+    return Finding(
+        input=name,
+        scene=scene,
+        type=assessment.type,
+        in_focus=assessment.in_focus,
+        confidence=assessment.confidence,
+        tissue=tissue / assessment.types.size,
+        blurred=sum(shares[1:]),
+        unsure=float(assessment.abstained.sum()) / max(tissue, 1),
+        in_focus_share=shares[0],
+        defocus_share=shares[1],
+        motion_share=shares[2],
+        mixed_share=shares[3],
+        strength=assessment.median_strength,
+        defocus=None if deep is None else (float(np.median(deep)) if deep.size else 0.0),
+    )
+
+
+TABLE = ("image", "type", "confidence", "tissue", "blurred", "strength px", "defocus um")
+REGIONS = ("input", "scene", "type", "left", "top", "right", "bottom", "area", "strength", "defocus", "confidence")
+
+
+def table(findings: Sequence[Finding]) -> list[list[object]]:
+    """The lines for a terminal, below TABLE."""
+    return [
+        [
+            f"{found.input} {found.scene}".strip(),
+            found.type if found.tissue else "no tissue",
+            round(found.confidence, 2) if found.tissue else None,
+            f"{100 * found.tissue:.0f}%",
+            f"{100 * found.blurred:.0f}%",
+            round(found.strength, 2) if found.blurred else None,
+            None if found.defocus is None else round(found.defocus, 2),
+        ]
+        for found in findings
+    ]
+
+
+def csv_lines(findings: Iterable[Finding], failed: Mapping[str, str]) -> list[list[object]]:
+    """The lines of assessment.csv, the header first.
+
+    failed : the codes of errors by input
+    """
+    names = [field.name for field in fields(Finding)]
+    lines = [[*(_plain(getattr(found, name)) for name in names), ""] for found in findings]
+    lines += [[name, *[""] * (len(names) - 1), code] for name, code in failed.items()]
+    return [[*names, "error"], *lines]
+
+
+def region_lines(regions: Iterable[tuple[str, str, Region]]) -> list[list[object]]:
+    """The lines of regions.csv, the header first; regions with their input and scene."""
+    lines: list[list[object]] = [list(REGIONS)]
+    for name, scene, region in regions:
+        x, y = zip(*region.rings[0], strict=True)
+        box = [min(x), min(y), max(x), max(y)]
+        values = [region.area, region.strength, region.defocus, region.confidence]
+        lines.append([name, scene, region.type, *box, *map(_plain, values)])
+    return lines
+
+
+def _plain(value: object) -> object:
+    """Numbers with as many digits as mean anything; nothing for None."""
+    return "" if value is None else (f"{value:.6g}" if isinstance(value, float) else value)

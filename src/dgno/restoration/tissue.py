@@ -1,0 +1,121 @@
+"""Where in a plane there is anything to be blurred: tissue and cells, not empty glass nor the dark ground.
+
+All in squares of CELL px. A square is empty if it is flat, it and its neighbours, and of the level of the ground: glass
+has the colour of the light, in whatever shade; the dark ground of fluorescence is the lowest flat level. Flatness alone
+does not do, for what is much blurred is flat as well; nor does the level alone, for stroma is pale and nuclei are dim.
+Stained tissue without any glass has no ground, and all of it is tissue.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Bool, Float, Shaped
+from scipy.ndimage import binary_dilation, generate_binary_structure, uniform_filter
+
+from dgno.arrays import Image, Opacity, Plane
+from dgno.optics.blur_types import CELL
+
+DARK = 0.35  # of the range: colour images whose middle value lies below are fluorescence
+BIN = CELL // 2  # px; detail is averaged over bins of this side, which takes three quarters of the noise away
+FLAT = 0.008, 0.02  # standard deviation of the bins around a flat square, least and most; in between by the noise
+NOISE = 2.5  # times the flattest squares of the plane is flat as well
+LEVEL = 0.03  # from the lowest flat level: ground of gray images
+DENSITY = 0.1  # decadic, against the brightest glass: glass that is in the shade of the vignette
+TINT = 0.03  # decadic, by which densities of the colours differ: a stain
+ROUNDING = 1e-7  # standard deviation of bins that are equal
+DIM, COLOURFUL = 0.35, 0.15  # of the range, and of the brightest colour: darker, or more colourful, is no glass
+MARGIN = 2  # squares around tissue that belong to it: the light of a blurred object lies beyond its border
+
+Grid = Bool[np.ndarray, "rows columns"]
+Bins = Float[np.ndarray, "rows2 columns2 c"]
+
+
+def is_bright_field(image: Image) -> bool:
+    """Is it a colour image on a bright ground?"""
+    if not image.is_colour or image.pixels.size == 0:
+        return False
+    low, high = image.value_range
+    middle = float(np.median(next(image.planes())[::4, ::4].mean(-1)))
+    return middle > low + DARK * (high - low)
+
+
+def find_tissue(plane: Plane, scale: tuple[float, float], *, opacity: Opacity | None = None) -> tuple[Grid, Grid]:
+    """The squares of tissue, its margin included, and those without the margin: what is known of blur is read there.
+
+    plane : (h, w, c), h and w multiples of CELL
+    scale : values of black and white; of fluorescence, those of dark and bright in this plane
+    Transparent squares are never tissue, nor are constant ones that are saturated, as dark as the plane is anywhere, or
+    among others: padding. (Coarsely quantised, blurred tissue may have single constant squares.)
+    """
+    bins = _binned(plane, scale)
+    spread = _spread(bins)
+    dead = _is_constant(plane) & (_is_extreme(plane) | (spread < ROUNDING))
+    if opacity is not None:
+        dead |= ~_any(opacity[..., 0] > 0)
+    flat = spread <= np.clip(NOISE * np.quantile(spread[~dead], 0.05), *FLAT) if (~dead).any() else ~dead
+    means = bins.reshape(len(bins) // 2, 2, bins.shape[1] // 2, 2, -1).mean((1, 3))
+    core = ~(flat & _is_ground(means, flat & ~dead)) & ~dead
+    near = binary_dilation(core, generate_binary_structure(2, 2), iterations=MARGIN)
+    return near & ~dead, core
+
+
+def _is_ground(means: Float[np.ndarray, "rows columns c"], flat: Grid) -> Grid:
+    """Squares of the level of the ground. It is looked for among the flat ones; without any, nothing is ground."""
+    if not flat.any():
+        return np.zeros_like(flat)
+    if means.shape[2] < 3 or float(np.median(means)) < DARK:
+        level = means.mean(-1)
+        is_dark = float(np.median(level)) < 0.5
+        return np.abs(level - np.quantile(level[flat], 0.1 if is_dark else 0.9)) < LEVEL
+    colours = means[..., :3].clip(1e-3)
+    glass = flat & (colours.min(-1) > DIM) & (np.ptp(colours, axis=-1) < COLOURFUL * colours.max(-1))
+    if not glass.any():
+        return glass
+    light = np.quantile(colours[glass], 0.9, axis=0)
+    density = np.log10(light / colours)
+    return (density.mean(-1) < DENSITY) & (np.ptp(density, axis=-1) < TINT)
+
+
+def _spread(bins: Bins) -> Float[np.ndarray, "rows columns"]:
+    """Standard deviation of the bins in and next to each square, of the colour where it is largest."""
+    first, second = (uniform_filter(values, (5, 5, 0), mode="nearest") for values in (bins, bins**2))
+    variance = (second - first**2).max(-1)
+    rows, columns = variance.shape
+    largest: np.ndarray = variance.reshape(rows // 2, 2, columns // 2, 2).max((1, 3))
+    return np.sqrt(largest.clip(0))
+
+
+def _binned(plane: Plane, scale: tuple[float, float]) -> Bins:
+    """Means of BIN x BIN px, black 0 and white 1; a band of rows at a time."""
+    low, high = scale
+    height, width, samples = plane.shape
+    bins = np.empty((height // BIN, width // BIN, samples))
+    for row in range(len(bins)):
+        band = plane[row * BIN : (row + 1) * BIN].astype(np.float64)
+        bins[row] = (band.reshape(BIN, -1, BIN, samples).mean((0, 2)) - low) / ((high - low) or 1.0)
+    return bins.clip(-1, 2)
+
+
+def _is_constant(plane: Plane) -> Grid:
+    """Squares that hold one value only of every colour."""
+    squares = _squares(plane)
+    return ~_where(squares.max((1, 3)) != squares.min((1, 3)), -1)
+
+
+def _is_extreme(plane: Plane) -> Grid:
+    """Squares whose first pixel has the smallest or the largest value of the plane, in every colour."""
+    first = plane[::CELL, ::CELL]
+    return ~_where((first != plane.min()) & (first != plane.max()), -1)
+
+
+def _squares(plane: Shaped[np.ndarray, "h w c"]) -> Shaped[np.ndarray, "rows 8 columns 8 c"]:
+    return plane.reshape(len(plane) // CELL, CELL, plane.shape[1] // CELL, CELL, plane.shape[2])
+
+
+def _any(pixels: Bool[np.ndarray, "h w"]) -> Grid:
+    return _where(_squares(pixels[..., None])[..., 0], (1, 3))
+
+
+def _where(mask: Bool[np.ndarray, ...], axes: int | tuple[int, int]) -> Grid:
+    found: np.ndarray = np.asarray(mask.any(axis=axes))
+    return found
