@@ -15,6 +15,7 @@ from dgno.arrays import Affine, Image, Plane, from_tensor, guess_value_range, ra
 from dgno.errors import ConfigError
 from dgno.networks.dbmid import DBMIDNet
 from dgno.networks.dgno import DGNO
+from dgno.optics.blur_types import DEFOCUS
 from dgno.optics.diffraction import Microscope
 from dgno.optics.exposure import NO_NOISE, Exposure, ExposureRange
 from dgno.optics.out_of_focus import DefocusOptics
@@ -22,13 +23,14 @@ from dgno.optics.psf import standard_deviation
 from dgno.optics.simulate import BlurRange
 from dgno.restorable import check_restorable
 from dgno.restoration import READER, TILE_SIZE
-from dgno.restoration.assessment import BLURRED, Assessment, assess_image, worst_of
+from dgno.restoration.assessment import Assessment, assess_image, worst_of
 from dgno.restoration.blur_maps import Reader
-from dgno.restoration.from_weights import default_weights, make_reader, make_restorer, weights_by_type
+from dgno.restoration.from_weights import DBMID, NETWORK_METHODS, Remedies, make_reader, weights_by_type
+from dgno.restoration.from_weights import DGNO as DGNO_METHOD
 from dgno.restoration.image import restore_image
 from dgno.restoration.nonfinite import fill, mark
-from dgno.restoration.options import IMAGE, OFF, ROUTES
-from dgno.restoration.route import Remedy, Routing
+from dgno.restoration.options import IMAGE, OFF, chosen_route
+from dgno.restoration.route import Routing
 from dgno.weights.store import load_weights
 
 Pixels = Num[np.ndarray, "h w"] | Num[np.ndarray, "h w c"]
@@ -43,7 +45,7 @@ def load(name: str | Path) -> DGNO | DBMIDNet:
     return load_weights(name)[0]
 
 
-def restore(
+def restore(  # noqa: PLR0913  # as the command has options
     image: Pixels,
     *,
     weights: str | Path = "auto",
@@ -54,7 +56,8 @@ def restore(
     precision: str = "fp32",
     allow_labels: bool = False,
     nonfinite: str = "refuse",
-    route: str | Routing = OFF,
+    method: str = DGNO_METHOD,
+    route: str | Routing = "",
 ) -> Pixels:
     """The restored image: same shape and dtype as `image`.
 
@@ -65,38 +68,41 @@ def restore(
     device, precision : "auto", "cpu", "cuda", "cuda:1"; "fp32" or "bf16"
     allow_labels : restore also what looks like a label image
     nonfinite : what to do with NaN and infinite pixels, "refuse", "inpaint" or "mask"; see `dgno.restoration.nonfinite`
-    route : "off" restores all of the image; "auto" only what is blurred, each region by the weights for its type of
-        blur (`weights`, if given, for all types); "image" chooses one type for the whole. Or a `Routing`, with a reader
-        of blur of one's own
+    method : "dgno", or "dbmid": its classifier chooses among its networks (Jiang et al. 2020, arXiv:2011.11879).
+        Classical methods are functions of `dgno.classical`
+    route : "off", dgno's own, restores all of the image; "auto" only what is blurred, each region by the weights for
+        its type of blur (`weights`, if given, for all types); "image", dbmid's own, chooses one type for the whole. Or
+        a `Routing`, with a reader of blur of one's own
 
     Raises ConfigError (no image, wrong option), UnsupportedInput (labels), NonFiniteInput, InputOutOfRange,
     CheckpointError (weights), ChannelMismatch, DeviceUnavailable, OutOfMemory.
     """
     record = as_image(image)
     check_restorable(record, allow_labels=allow_labels, allow_nonfinite=nonfinite != "refuse")
-    routing = _routing(route, device)
+    if method not in NETWORK_METHODS:
+        raise ConfigError(f"method {method!r}", hint=f"known: {', '.join(NETWORK_METHODS)}")
+    routing = _routing(route, method, str(weights), device)
     if normalize == "none" and image.dtype.kind == "f":
         record = replace(record, pixels=record.pixels.astype(np.float32))
     filled, bad = fill(record, nonfinite)
-    how = {"normalize": normalize, "device": device, "precision": precision}
+    made = Remedies(normalize=normalize, device=device, precision=precision, method=method)
+    names = weights_by_type(record, weights, method)
     if routing is None:
-        chosen = default_weights(record) if weights == "auto" else weights
-        restorer, normalizer = make_restorer(chosen, **how)
-        restored = restore_image(filled, restorer, tile_size=tile_size, overlap=overlap, normalize=normalizer)
+        remedy = made.of(names[DEFOCUS], record)
+        restored = restore_image(
+            filled, remedy.restorer, tile_size=tile_size, overlap=overlap, normalize=remedy.normalize
+        )
     else:
-        names = weights_by_type(record) if weights == "auto" else dict.fromkeys(BLURRED, weights)
-        made = {name: Remedy(*make_restorer(name, **how)) for name in set(names.values())}
-        remedies = {blur: made[name] for blur, name in names.items()}
-        restored = routing.restore(filled, remedies, tile_size=tile_size, overlap=overlap)
+        remedies = {blur: made.of(chosen, record) for blur, chosen in names.items()}
+        restored = routing.restore(filled, remedies, tile_size=tile_size, overlap=overlap, replicate=method == DBMID)
     return as_pixels(mark(restored, record, bad, nonfinite))
 
 
-def _routing(route: str | Routing, device: str) -> Routing | None:
+def _routing(route: str | Routing, method: str, weights: str, device: str) -> Routing | None:
     """What is meant by `route`; None: nothing is looked for."""
     if isinstance(route, Routing):
         return route
-    if route not in ROUTES:
-        raise ConfigError(f"route {route!r}", hint=f"known: {', '.join(ROUTES)}")
+    route = chosen_route(route, method, weights)
     return None if route == OFF else Routing(make_reader(READER, device), as_one=route == IMAGE)
 
 

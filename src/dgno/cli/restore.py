@@ -27,7 +27,10 @@ Overlap = Annotated[int | None, typer.Option(help="Context around a tile in px. 
 Format = Annotated[str, typer.Option("--format", help="same, ome-tiff or png.")]
 Method = Annotated[
     str,
-    typer.Option(help="dgno: by the network of --weights. wiener, richardson-lucy, blind, ring: docs/classical.md."),
+    typer.Option(
+        help="dgno: by the network of --weights. dbmid: by its own networks, by type of blur. "
+        "wiener, richardson-lucy, blind, ring: docs/classical.md."
+    ),
 ]
 Psf = Annotated[
     str | None,
@@ -38,7 +41,9 @@ Balance = Annotated[float | None, typer.Option(help="Of wiener; more smooths mor
 Route = Annotated[
     str,
     typer.Option(
-        help="auto: only what is blurred, by its type of blur. image: one type for each image. off: all of it."
+        help="auto: only what is blurred, by its type of blur. image: one type for each image. off: all of it, "
+        "unless the method is dbmid.",
+        show_default=False,
     ),
 ]
 Reader = Annotated[str, typer.Option(help="Name or file of what finds the blur, for --route.")]
@@ -67,7 +72,7 @@ def restore(
     psf: Psf = None,
     num_iter: NumIter = None,
     balance: Balance = None,
-    route: Route = "off",
+    route: Route = "",
     reader: Reader = READER,
     min_confidence: MinConfidence = None,
     normalize: Normalize = "auto",

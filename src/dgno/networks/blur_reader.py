@@ -113,7 +113,7 @@ class BlurReader(nn.Module):
     def __init__(self, config: ReaderConfig) -> None:
         super().__init__()
         self.multiple, self.halo, self.is_local = config.multiple, 128, True
-        self.channels = None  # any
+        self.channels, self.bytes_per_pixel = None, 64 * config.width  # any channels; measured with tiles of 1024 px
         c, wide = config.width, 2 * config.width
         self.local = nn.Sequential(
             nn.PixelUnshuffle(2), *_conv(4, c), *_conv(c, c),

@@ -26,10 +26,10 @@ from dgno.restoration.assessment import BLURRED
 from dgno.restoration.batch import Job, Outcome, is_single, plan_jobs, prepare_folders, run_jobs, write_report
 from dgno.restoration.blur_maps import reading_context
 from dgno.restoration.from_classical import make_classical
-from dgno.restoration.from_weights import NORMALIZERS, make_reader, make_restorer, weights_by_type
-from dgno.restoration.image import Normalizer, Progress, Restorer, restore_image, tiling_of
+from dgno.restoration.from_weights import NETWORK_METHODS, NORMALIZERS, Remedies, make_reader, weights_by_type
+from dgno.restoration.image import Progress, Restorer, restore_image, tiling_of
 from dgno.restoration.nonfinite import fill, mark
-from dgno.restoration.options import DGNO, IMAGE, OFF, RestoreOptions
+from dgno.restoration.options import IMAGE, OFF, RestoreOptions
 from dgno.restoration.placed import Placed, choose_device
 from dgno.restoration.route import Remedy, Routing
 from dgno.restoration.selection import restored_only
@@ -88,11 +88,13 @@ class Workbench:
         self.options, self.inputs = options, inputs
         self.limits = Limits(pixels=options.max_pixels)
         self.max_bytes = math.inf if options.max_memory is None else options.max_memory * 2**30
-        self.restorers: dict[str, tuple[Placed, Normalizer]] = {}
+        how = {"device": options.device, "precision": options.precision, "method": options.method}
+        self.remedies = Remedies(normalize=options.normalize, **how)
         choose_device(options.device)
-        self.classical = None if options.method == DGNO else make_classical(options.method, options.told)
+        by_network = options.method in NETWORK_METHODS
+        self.classical = None if by_network else make_classical(options.method, options.told)
         if options.weights != "auto":
-            self.restorer(options.weights)  # wrong weights are refused before anything is read
+            self.remedies.load(options.weights)  # wrong weights are refused before anything is read
         self.routing = None if options.route == OFF else self._routing()
 
     def restore(self, job: Job, *, progress: Progress) -> Outcome:
@@ -150,7 +152,7 @@ class Workbench:
         if self.routing is not None:
             restored = self.routing.restore(
                 filled,
-                {name: Remedy(*self.restorer_of(image, name)) for name in BLURRED},
+                {name: self.remedy_of(image, name) for name in BLURRED},
                 planes=planes,
                 tile_size=lambda restorer: self.tile_size(image, restorer),
                 overlap=options.overlap,
@@ -158,13 +160,13 @@ class Workbench:
                 progress=progress,
             )
         else:
-            restorer, normalize = self.restorer_of(image)
+            remedy = self.remedy_of(image)
             restored = restore_image(
                 filled,
-                restorer,
-                tile_size=self.tile_size(image, restorer),
+                remedy.restorer,
+                tile_size=self.tile_size(image, remedy.restorer),
                 overlap=options.overlap,
-                normalize=normalize,
+                normalize=remedy.normalize,
                 planes=planes,
                 replicate=options.replicate,
                 progress=progress,
@@ -189,18 +191,16 @@ class Workbench:
             multiple=tiling["multiple"],
         )
 
-    def restorer_of(self, image: Image, blur: str = DEFOCUS) -> tuple[Restorer, Normalizer]:
-        """What restores this type of blur in this image, and how its values are brought to [0, 1]: classical methods
-        want dark to be 0."""
+    def remedy_of(self, image: Image, blur: str = DEFOCUS) -> Remedy:
+        """What restores this type of blur in this image. Classical methods want dark to be 0."""
         if self.classical is None:
-            return self.restorer(self.weights_of(image)[blur])
+            return self.remedies.of(self.weights_of(image)[blur], image)
         normalize = "range" if self.options.normalize == "auto" else self.options.normalize
-        return Placed(self.classical, torch.device("cpu")), NORMALIZERS[normalize]
+        return Remedy(Placed(self.classical, torch.device("cpu")), NORMALIZERS[normalize])
 
-    def weights_of(self, image: Image) -> Mapping[str, str]:
+    def weights_of(self, image: Image) -> Mapping[str, tuple[str, ...]]:
         """The weights for each type of blur."""
-        wanted = self.options.weights
-        return weights_by_type(image) if wanted == "auto" else dict.fromkeys(BLURRED, wanted)
+        return weights_by_type(image, self.options.weights, self.options.method)
 
     def _routing(self) -> Routing:
         """Who reads the blur, in tiles that memory suffices for."""
@@ -212,19 +212,11 @@ class Workbench:
             tile_size = largest_tile(TILE_SIZE, max_bytes=self.max_bytes, bytes_per_pixel=hunger, **context)
         return Routing(reader, options.min_confidence or 0.0, options.route == IMAGE, tile_size)
 
-    def restorer(self, weights: str) -> tuple[Placed, Normalizer]:
-        """The restorer of these weights, loaded once."""
-        if weights not in self.restorers:
-            options = self.options
-            self.restorers[weights] = make_restorer(
-                weights, normalize=options.normalize, device=options.device, precision=options.precision
-            )
-        return self.restorers[weights]
-
     def provenance(self, source: Path, images: Sequence[Image]) -> dict[str, str]:
         """What the output says of how it was made. No paths, no times: the same run writes the same bytes."""
         types = (DEFOCUS,) if self.routing is None else BLURRED
-        names = set() if self.classical else {self.weights_of(image)[name] for image in images for name in types}
+        chosen = [] if self.classical else [self.weights_of(image)[blur] for image in images for blur in types]
+        names = {name for one in chosen for name in one}
         weights = {name: file_sha256(find_weights(name)) for name in names}
         return {
             "software": software(),

@@ -10,13 +10,23 @@ from dgno.io.limits import DEFAULT_LIMITS
 from dgno.restoration import READER, TILE_SIZE
 from dgno.restoration.batch import ENDINGS
 from dgno.restoration.from_classical import METHODS, Told, refuse_told
-from dgno.restoration.from_weights import NORMALIZERS
+from dgno.restoration.from_weights import DBMID, DGNO, NETWORK_METHODS, NORMALIZERS
 from dgno.restoration.nonfinite import MODES
 from dgno.restoration.placed import PRECISIONS
 from dgno.restoration.selection import Selection, parse_numbers
 
-DGNO = "dgno"  # the method of networks
 OFF, AUTO, IMAGE = ROUTES = ("off", "auto", "image")
+
+
+def chosen_route(route: str, method: str, weights: str) -> str:
+    """The route, or the method's own where none is given: off, but image for dbmid. Raises ConfigError."""
+    if route and route not in ROUTES:
+        raise ConfigError(f"route {route!r}", hint=f"known: {', '.join(ROUTES)}")
+    if method == DBMID and (weights != "auto" or route == OFF):
+        came = "route off" if weights == "auto" else f"weights {weights}"
+        hint = "it chooses by the blur. For one of its networks alone say --weights dl-defocus, without --method"
+        raise ConfigError(f"{came} with method {DBMID}", hint=hint)
+    return route or (IMAGE if method == DBMID else OFF)
 
 
 @dataclass(frozen=True)
@@ -24,8 +34,8 @@ class RestoreOptions:
     """How files are restored; the options of `dgno restore`, whose help explains them."""
 
     weights: str = "auto"
-    method: str = "dgno"
-    route: str = "off"
+    method: str = DGNO
+    route: str = ""  # nothing: off, but image for dbmid
     normalize: str = "auto"
     tile_size: int = TILE_SIZE
     overlap: int | None = None
@@ -51,16 +61,16 @@ class RestoreOptions:
     min_confidence: float | None = None
 
     def __post_init__(self) -> None:
-        if self.method != DGNO:
+        if self.method not in NETWORK_METHODS:
             if self.method not in METHODS:
-                raise ConfigError(f"method {self.method!r}", hint=f"known: {', '.join((DGNO, *METHODS))}")
+                raise ConfigError(f"method {self.method!r}", hint=f"known: {', '.join((*NETWORK_METHODS, *METHODS))}")
             self._refuse_what_is_for_networks()
+        object.__setattr__(self, "route", chosen_route(self.route, self.method, self.weights))
         refuse_told(self.method, self.told)
         if self.output_format not in ENDINGS:
             later = "; it comes with slides" if self.output_format in ("tiff-pyramid", "ome-zarr") else ""
             raise ConfigError(f"output format {self.output_format!r}{later}", hint=f"known: {', '.join(ENDINGS)}")
         names = {
-            "route": ROUTES,
             "normalize": ("auto", *NORMALIZERS),
             "nonfinite": MODES,
             "precision": tuple(PRECISIONS),
@@ -93,7 +103,8 @@ class RestoreOptions:
 
     @property
     def replicate(self) -> bool:
-        return self.channels == "replicate"
+        """Are gray images given to weights for colours? DBMID's are for all images."""
+        return self.channels == "replicate" or self.method == DBMID
 
     @property
     def selection(self) -> Selection:

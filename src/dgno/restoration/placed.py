@@ -9,6 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from dgno.errors import ConfigError, DeviceUnavailable
+from dgno.networks.blur_reader import BlurReader
+from dgno.optics.blur_types import BlurReading
 from dgno.restoration.image import Restorer
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -34,6 +36,21 @@ class Placed:
             torch.backends.cudnn.flags(enabled=True, allow_tf32=False),  # fp32 means fp32
         ):
             return self.restorer(x.to(self.device)).float().cpu()
+
+
+class PlacedReader:
+    """Runs a reader of blur on `device`; see `dgno.restoration.blur_maps`."""
+
+    def __init__(self, reader: BlurReader, device: torch.device) -> None:
+        self.reader, self.device = reader, device
+        self.multiple, self.halo, self.channels = reader.multiple, reader.halo, reader.channels
+        self.bytes_per_pixel = reader.bytes_per_pixel
+
+    @torch.no_grad()
+    def __call__(self, x: Float[Tensor, "b c h w"]) -> BlurReading:
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            reading = self.reader(x.to(self.device))
+        return BlurReading(*(part.cpu() for part in (reading.types, reading.sigma, reading.length, reading.angle)))
 
 
 def choose_device(name: str) -> torch.device:
