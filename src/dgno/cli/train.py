@@ -93,16 +93,20 @@ def _watched(
 
 
 def _conclude(config: Path, read: TrainConfig, weights: Path, steps: int, *, json: bool, quiet: bool) -> None:
-    """Draw the curves, measure the halo of a finished network, and say how to go on."""
+    """Draw the curves, measure the halo or the calibration of a finished network, and say how to go on."""
+    from dgno.evaluation.calibration import store_temperature
     from dgno.evaluation.halo import store_halo
     from dgno.training.curves import draw_curves
 
     picture, finished = read.out / "curves.png", steps == read.steps
     draw_curves(read.out / "log.jsonl", picture)
-    measured = finished and not read.network.tells_types
-    if measured:
-        say("measuring how much context tiles need", quiet=quiet)
+    tells = read.network.tells_types
+    measured = finished and not tells
+    if finished:
+        say("calibrating probabilities" if tells else "measuring how much context tiles need", quiet=quiet)
     halo = store_halo(weights) if measured else None
+    if finished and tells:
+        store_temperature(weights, read)
     if json:
         facts = {"weights": str(weights), "steps": steps, "finished": finished, "halo": halo, "curves": str(picture)}
         print_json(facts)
@@ -111,11 +115,7 @@ def _conclude(config: Path, read: TrainConfig, weights: Path, steps: int, *, jso
     context = f"halo {halo} px" if halo else without
     say(f"{weights}: {steps} of {read.steps} steps" + (f", {context}" if measured else ""), quiet=quiet)
     go_on = "" if finished else f"dgno train {config} --resume goes on; "
-    use = (
-        f"assess IMAGE --reader {weights}"
-        if read.network.tells_types
-        else f"restore IMAGE -o RESTORED --weights {weights}"
-    )
+    use = f"assess IMAGE --reader {weights}" if tells else f"restore IMAGE -o RESTORED --weights {weights}"
     say(f"{go_on}dgno {use} uses them", quiet=quiet)
 
 

@@ -22,6 +22,7 @@ from dgno.optics.blur_types import BLUR_TYPES, CELL, BlurReading
 WINDOW, STRIDE = 64, 32  # px, of the spectra
 AROUND = 9  # squares of CELL px whose mean and variance a pixel is measured by
 FLOOR = 0.01  # standard deviation below which contrast is not raised: noise stays small
+NEAR, FAR = 3, 7  # windows across, whose spectra are averaged: an average is far less noisy
 RINGS, HARMONICS = 16, (2, 4, 6)
 DARKEST = 1e-4  # of a power spectrum, so that its logarithm stays finite
 TYPES = len(BLUR_TYPES)
@@ -52,7 +53,7 @@ class ReaderConfig:
 
 
 class SpectrumBranch(nn.Module):
-    """Log power spectra of windows, each beside the mean over its neighbours, as features on a grid of STRIDE px.
+    """Log power spectra of windows, each beside means over its neighbours, as features on a grid of STRIDE px.
 
     A spectrum is told by its angular harmonics in rings of frequency, sum over a ring of log P cos(n phi) and of
     log P sin(n phi): n = 0 is how it falls, n = 2, 4, 6 in which directions it falls sooner, as where something moved.
@@ -67,13 +68,14 @@ class SpectrumBranch(nn.Module):
         self.register_buffer("hann", window[:, None] * window, persistent=False)
         self.register_buffer("harmonics", angular_harmonics(), persistent=False)
         self.look = nn.Sequential(
-            nn.Linear(2 * len(self.harmonics), 4 * width), nn.GELU(), nn.Linear(4 * width, 2 * width), nn.GELU()
+            nn.Linear(3 * len(self.harmonics), 4 * width), nn.GELU(), nn.Linear(4 * width, 2 * width), nn.GELU()
         )
 
     def forward(self, x: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b c h//32 w//32"]:
         rings = self.rings(x)
-        means = F.avg_pool2d(rings, 3, stride=1, padding=1, count_include_pad=False)
-        features: Tensor = self.look(torch.cat([rings, means], 1).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        near, contrast = _mean(rings, NEAR), F.avg_pool2d(x**2, STRIDE).clamp(FLOOR, 1)
+        far = _mean(rings * contrast, FAR) / _mean(contrast, FAR)  # flat windows tell noise alone
+        features: Tensor = self.look(torch.cat([rings, near, far], 1).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
         return features
 
     def rings(self, x: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b values h//32 w//32"]:
@@ -85,6 +87,11 @@ class SpectrumBranch(nn.Module):
         power = torch.fft.rfft2(windows * self.hann, norm="ortho").abs() ** 2
         values = (power + DARKEST).log().flatten(1) @ self.harmonics.T
         return values.view(b, h // STRIDE, w // STRIDE, -1).permute(0, 3, 1, 2)
+
+
+def _mean(values: Float[Tensor, "b c rows columns"], across: int) -> Float[Tensor, "b c rows columns"]:
+    """The mean over so many windows across and down; fewer at the border."""
+    return F.avg_pool2d(values, across, stride=1, padding=across // 2, count_include_pad=False)
 
 
 def angular_harmonics() -> Float[Tensor, "values frequencies"]:
@@ -112,7 +119,7 @@ class BlurReader(nn.Module):
 
     def __init__(self, config: ReaderConfig) -> None:
         super().__init__()
-        self.multiple, self.halo, self.is_local = config.multiple, 128, True
+        self.multiple, self.halo, self.is_local = config.multiple, 192, True
         self.channels, self.bytes_per_pixel = None, 64 * config.width  # any channels; measured with tiles of 1024 px
         c, wide = config.width, 2 * config.width
         self.local = nn.Sequential(
