@@ -9,6 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
+from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
 from dgno.data.scenes import MARGIN, SimulatedPairs
@@ -22,6 +23,7 @@ PARTLY = 0.4  # share of the blurred crops in which a part is in focus
 FLAT = 0.012  # standard deviation in a sharp square below which there is nothing to see
 SHARPEST_DEFOCUS, SHORTEST_MOTION = 0.8, 3.0  # px; less than both is neither in focus nor blurred
 SPLIT_AT = 0.5  # a border lies where the mask crosses it
+SOFT, SOFTEST = 0.3, 0.9  # share of the crops that are softer along an axis; px, the standard deviation at most
 JPEG = 0.5  # share of the crops that were compressed
 Squares = Float[Tensor, "rows columns"]
 
@@ -53,7 +55,7 @@ class TypedCrops:
 
         Widths are 0 where there is no such blur or nothing to see; types are then IGNORED.
         """
-        scene = self.pairs.scene(crop, rng)
+        scene = softened(self.pairs.scene(crop, rng), rng)
         shape = (scene.shape[1], scene.shape[2])
         name, exposure = self.blur.draw_typed(shape, rng)
         weight = torch.ones(shape)
@@ -68,6 +70,15 @@ class TypedCrops:
         truth = squares_of(name, maps, weight[inside], scene[inside])
         whole = BLUR_TYPES.index(name) if bool((weight[inside] == 1).all()) else IGNORED
         return exposure.of(scene)[inside].clamp(0, 1), torch.tensor(whole), *truth
+
+
+def softened(scene: Scene, rng: np.random.Generator) -> Scene:
+    """The scene as a camera may show it that is softer along one axis, or in both: that is neither defocus nor motion."""
+    for axis in (-2, -1):
+        if rng.random() < SOFT:
+            sigma = float(rng.uniform(0, SOFTEST))
+            scene = torch.from_numpy(gaussian_filter1d(scene.numpy(), sigma, axis=axis, mode="reflect"))
+    return scene
 
 
 def squares_of(

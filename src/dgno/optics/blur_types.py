@@ -21,8 +21,8 @@ from dgno.optics.simulate import BlurRange
 IN_FOCUS, DEFOCUS, MOTION, MIXED = BLUR_TYPES = ("in focus", "defocus", "motion", "mixed")
 NO_BLUR = BlurRange(sigma=(0.0, 0.0), fields=("constant",))
 
-LEAST_DEFOCUS = 1.5  # px, beside motion: less is hardly told from a camera's own softness
-VISIBLE = 4.0  # px of motion per px of sigma: its standard deviation along the path is then 1.15 sigma
+LEAST_DEFOCUS = 2.0  # px, beside motion: less is hardly told from a camera's own softness
+VISIBLE = 6.0  # px of motion per px of sigma: the blur is then twice as wide along the path as across
 CELL = 8  # px, side of the squares that blur is read for
 
 
