@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
-from dgno.evaluation.bench import controlled, paper
+from dgno.evaluation.bench import (
+    controlled,
+    dbmid_fwhm,
+    dbmid_heatmap,
+    dbmid_ihc,
+    dbmid_recall,
+    dbmid_usaf,
+    paper,
+)
 from dgno.evaluation.bench.experiment import Experiment
+from dgno.evaluation.bench.study import Study
 
 TABLES: dict[str, tuple[Experiment, ...]] = {
     "table1": (paper.TABLE_1_W1, paper.TABLE_1_W2, paper.TABLE_1_HISTECH),
@@ -24,12 +33,20 @@ TABLES: dict[str, tuple[Experiment, ...]] = {
     "s3": (paper.TABLE_4,),
     "fig6": (paper.FIGURE_6,),
 }
+STUDIES: dict[str, Study] = {
+    "dbmid-usaf": dbmid_usaf.STUDY,
+    "dbmid-fwhm": dbmid_fwhm.STUDY,
+    "dbmid-heatmap": dbmid_heatmap.STUDY,
+    "dbmid-recall": dbmid_recall.STUDY,
+    "dbmid-ihc": dbmid_ihc.STUDY,
+}
 SPEED = "table11"  # measured, not trained: see `speed`
 
 
 def listed() -> dict[str, str]:
     """Every name, and what it compares."""
     titles = {name: "; ".join(part.title for part in parts) for name, parts in TABLES.items()}
+    titles |= {name: study.title for name, study in STUDIES.items()}
     return dict(sorted((titles | {SPEED: "Table 11: memory and throughput"}).items(), key=_order))
 
 
