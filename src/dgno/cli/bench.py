@@ -39,8 +39,8 @@ def bench(
     """
     from dgno.evaluation.bench import report
     from dgno.evaluation.bench.catalogue import listed
+    from dgno.evaluation.bench.options import by_role
     from dgno.evaluation.bench.run import Bench
-    from dgno.evaluation.bench.study import by_role
     from dgno.restoration.placed import choose_device
 
     if threads:

@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
-from dgno.evaluation.bench import (
-    controlled,
-    dbmid_fwhm,
-    dbmid_heatmap,
-    dbmid_ihc,
-    dbmid_recall,
-    dbmid_usaf,
-    paper,
-)
+from dgno.evaluation.bench import controlled, paper
 from dgno.evaluation.bench.experiment import Experiment
-from dgno.evaluation.bench.study import Study
+from dgno.evaluation.bench.studies import STUDIES
 
 TABLES: dict[str, tuple[Experiment, ...]] = {
     "table1": (paper.TABLE_1_W1, paper.TABLE_1_W2, paper.TABLE_1_HISTECH),
@@ -32,13 +24,6 @@ TABLES: dict[str, tuple[Experiment, ...]] = {
     "s2": (controlled.S2,),
     "s3": (paper.TABLE_4,),
     "fig6": (paper.FIGURE_6,),
-}
-STUDIES: dict[str, Study] = {
-    "dbmid-usaf": dbmid_usaf.STUDY,
-    "dbmid-fwhm": dbmid_fwhm.STUDY,
-    "dbmid-heatmap": dbmid_heatmap.STUDY,
-    "dbmid-recall": dbmid_recall.STUDY,
-    "dbmid-ihc": dbmid_ihc.STUDY,
 }
 SPEED = "table11"  # measured, not trained: see `speed`
 

@@ -20,13 +20,13 @@ from dgno.evaluation.bench.dbmid_plots import Panel, draw_curves, draw_pictures
 from dgno.evaluation.bench.dbmid_restorers import DGNO_MOTION, DL_MOTION, Restore, find_restorers
 from dgno.evaluation.bench.dbmid_views import ANGLES, CELL_ROOM, LENGTHS, View, lone_cells, seed_of, views_of
 from dgno.evaluation.bench.run import Bench, Progress, Remark, part_of
-from dgno.evaluation.bench.study import Findings, Study
 from dgno.evaluation.bench.table import NO_NUMBER, Table
 from dgno.evaluation.downstream.detectors import stained_nuclei
 from dgno.evaluation.downstream.fwhm import fwhm
 from dgno.evaluation.downstream.matching import Points
 from dgno.evaluation.saving import save_csv
 
+TITLE = "DBMID: width of cells after motion of 5 to 40 px"
 VIEWS, CELLS = (2, 10), 6  # fields in the tiny and the full profile, and cells of each
 NUCLEUS = (8.0, 30.0)  # px, the widths of what is taken for a cell's nucleus in a field that nobody has marked
 SHOWN = 20  # px of motion of the pictures
@@ -57,7 +57,7 @@ class Widths:
 Key = tuple[str, int, str]  # direction, length, method
 
 
-def run_fwhm(bench: Bench, folder: Path, progress: Progress, remark: Remark) -> Findings:
+def run_fwhm(bench: Bench, folder: Path, progress: Progress, remark: Remark) -> tuple[list[Table], list[str]]:
     """Widths by direction, length and method as a table, as CSV and as curves; and a cell in pictures."""
     found = find_restorers(bench, (DL_MOTION, DGNO_MOTION), functools.partial(part_of, progress, 0, 2))
     methods: dict[str, Restore] = {
@@ -85,7 +85,7 @@ def run_fwhm(bench: Bench, folder: Path, progress: Progress, remark: Remark) -> 
                 done += 1
                 part_of(progress, 1, 2, done / todo)
         remark(f"{view.name}: {len(cells[i])} cells")
-    title = f"DBMID: width of cells after motion, um; profile {bench.profile.name}"
+    title = f"{TITLE}, um; profile {bench.profile.name}"
     count = sum(map(len, cells))
     table = _table(title, widths, [SHARP, *methods], count, found.notes)
     _write(folder / "widths.csv", widths)
@@ -177,6 +177,3 @@ def _point(length: int, um: Sequence[float]) -> tuple[float, float, float]:
     if not um:
         return float(length), float("nan"), float("nan")
     return float(length), statistics.fmean(um), statistics.stdev(um) if len(um) > 1 else 0.0
-
-
-STUDY = Study("DBMID: width of cells after motion of 5 to 40 px", run_fwhm, ("weights",))

@@ -25,11 +25,11 @@ from dgno.evaluation.bench.dbmid_restorers import (
 )
 from dgno.evaluation.bench.dbmid_views import ANGLES, LENGTHS, seed_of, smear, views_of
 from dgno.evaluation.bench.run import Bench, Progress, Remark, part_of
-from dgno.evaluation.bench.study import Findings, Study
 from dgno.evaluation.bench.table import Table
 from dgno.evaluation.compare import fidelity
 from dgno.evaluation.saving import save_csv
 
+TITLE = "DBMID: SSIM over focal offset and motion, and in the wrong order"
 VIEWS = (2, 10)
 PLANES = {True: (0, 2, 4, 6, 10), False: tuple(range(11))}  # by whether the profile is tiny; numbers, STEP um apart
 MOTIONS = {True: (0, 10, 20, 40), False: (0, *LENGTHS)}  # px
@@ -41,7 +41,7 @@ WAYS = (INPUT, DEFOCUS, MOTION, RIGHT, WRONG)
 Key = tuple[str, str, int, int]  # family, way, plane, length
 
 
-def run_heatmap(bench: Bench, folder: Path, progress: Progress, remark: Remark) -> Findings:
+def run_heatmap(bench: Bench, folder: Path, progress: Progress, remark: Remark) -> tuple[list[Table], list[str]]:
     """Mean SSIM as a table, as CSV with its spread, and as maps on one scale of colours."""
     tiny = bench.profile.generated
     roles = [role for pair in FAMILIES.values() for role in pair]
@@ -61,7 +61,7 @@ def run_heatmap(bench: Bench, folder: Path, progress: Progress, remark: Remark) 
             done += 1
             part_of(progress, 1, 2, done / todo)
         remark(f"{view.name}: {len(planes)} planes, {len(lengths)} motions")
-    title = f"DBMID: SSIM over focal offset and motion; profile {bench.profile.name}, protocol dgno"
+    title = f"{TITLE}; profile {bench.profile.name}, protocol dgno"
     maps = {
         (family, way): np.array([[_mean(scores, family, way, z, length) for z in planes] for length in lengths])
         for family in FAMILIES
@@ -113,7 +113,8 @@ def _table(
         ("restored by", "motion, px", *(f"{z * STEP:.2f} um" for z in planes)),
         tuple(lines),
         (
-            f"Mean over {views} fields; the specimen is out of focus, and then moves.",
+            f"Mean over {views} fields, against the field in focus without noise; the input has some. "
+            "The specimen is out of focus, and moves so.",
             "Of the paper: pictures; no numbers were at hand.",
             *used,
         ),
@@ -146,6 +147,3 @@ def _write(path: Path, scores: Mapping[Key, Sequence[float]]) -> None:
         place = (family, way, round(plane * STEP, 2), length)
         lines.append((*place, round(statistics.fmean(values), 5), spread, len(values)))
     save_csv(path, lines)
-
-
-STUDY = Study("DBMID: SSIM over focal offset and motion, and the wrong order as control", run_heatmap, ("weights",))

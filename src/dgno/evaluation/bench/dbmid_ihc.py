@@ -20,13 +20,13 @@ from dgno.evaluation.bench.dbmid_plots import Panel, draw_curves, draw_pictures
 from dgno.evaluation.bench.dbmid_restorers import DGNO_DEFOCUS, DL_DEFOCUS, Restore, find_restorers
 from dgno.evaluation.bench.dbmid_views import immunostained, seed_of, views_of
 from dgno.evaluation.bench.run import Bench, Progress, Remark, part_of
-from dgno.evaluation.bench.study import Findings, Study
 from dgno.evaluation.bench.table import NO_NUMBER, Table
 from dgno.evaluation.downstream.matching import match_points
 from dgno.evaluation.downstream.staining import Staining, dice, read_staining
 from dgno.evaluation.downstream.tasks import RADIUS
 from dgno.evaluation.saving import save_csv
 
+TITLE = "DBMID: nuclei, region and positive rate in immunohistochemistry"
 VIEWS = (3, 10)
 PLANES = tuple(range(-5, 6))  # STEP um apart: 15.6 um to either side
 BLURRED, SHARP = "blurred", "sharp"
@@ -58,7 +58,7 @@ CLAIMS = (
 Key = tuple[str, str, int]  # measure, method, plane
 
 
-def run_ihc(bench: Bench, folder: Path, progress: Progress, remark: Remark) -> Findings:
+def run_ihc(bench: Bench, folder: Path, progress: Progress, remark: Remark) -> tuple[list[Table], list[str]]:
     """Means over the fields by plane and method, the paper's claims beside ours, CSV, curves, and a field."""
     found = find_restorers(bench, (DL_DEFOCUS, DGNO_DEFOCUS), functools.partial(part_of, progress, 0, 2))
     methods: dict[str, Restore] = {
@@ -85,7 +85,7 @@ def run_ihc(bench: Bench, folder: Path, progress: Progress, remark: Remark) -> F
             part_of(progress, 1, 2, (i * len(PLANES) + j + 1) / (len(views) * len(PLANES)))
         rate = truth.positive_rate
         remark(f"{view.name}: {len(truth.nuclei)} nuclei, {'none' if rate is None else f'{rate:.0%}'} positive")
-    title = f"DBMID: immunohistochemistry over focal offsets; profile {bench.profile.name}"
+    title = f"{TITLE}; profile {bench.profile.name}"
     _write(folder / "ihc.csv", values)
     draw_curves(folder / "ihc.png", _panels(values, list(methods)), title=title)
     draw_pictures(folder / "fields.png", shown, title="The first field")
@@ -177,8 +177,3 @@ def _write(path: Path, values: Mapping[Key, Sequence[float]]) -> None:
         spread = round(statistics.stdev(there), 5) if len(there) > 1 else ""
         lines.append((measure, name, round(plane * STEP, 2), round(statistics.fmean(there), 5), spread, len(there)))
     save_csv(path, lines)
-
-
-STUDY = Study(
-    "DBMID: nuclei, region and positive rate in immunohistochemistry over focal offsets", run_ihc, ("weights",)
-)

@@ -35,8 +35,8 @@ class Panel:
 
 
 def draw_curves(path: Path, panels: Sequence[Panel], *, title: str) -> None:
-    """Panels side by side, at most three in a row, with one legend."""
-    columns = min(len(panels), 3)
+    """Panels side by side, two or three in a row, with one legend."""
+    columns = 2 if len(panels) in (2, 4) else min(len(panels), 3)
     rows = -(-len(panels) // columns)
     figure = Figure(figsize=(4.4 * columns, 3.4 * rows + 0.8), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False).ravel()

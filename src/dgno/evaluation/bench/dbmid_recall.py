@@ -27,12 +27,12 @@ from dgno.evaluation.bench.dbmid_restorers import (
 )
 from dgno.evaluation.bench.dbmid_views import ANGLES, LENGTHS, View, seed_of, smear, views_of
 from dgno.evaluation.bench.run import Bench, Progress, Remark, part_of
-from dgno.evaluation.bench.study import Findings, Study
 from dgno.evaluation.bench.table import Table
 from dgno.evaluation.downstream.matching import Matches
 from dgno.evaluation.downstream.plugin import Detections, Plugin, judge, load_plugin
 from dgno.evaluation.saving import save_csv
 
+TITLE = "DBMID: recall of a detector, blurred, restored and sharp"
 VIEWS = (3, 10)
 RADIUS = 6.0  # um within which a cell is the same
 DEFAULT = "stained-nuclei"
@@ -67,7 +67,7 @@ FULL = (
 Key = tuple[Condition, str]
 
 
-def run_recall(bench: Bench, folder: Path, progress: Progress, remark: Remark) -> Findings:
+def run_recall(bench: Bench, folder: Path, progress: Progress, remark: Remark) -> tuple[list[Table], list[str]]:
     """Recall and F1 of all fields together, by blur and method; CSV, curves, and what was found in one field."""
     detect = load_plugin(bench.detector or DEFAULT)
     roles = [role for pair in FAMILIES.values() for role in pair]
@@ -82,7 +82,7 @@ def run_recall(bench: Bench, folder: Path, progress: Progress, remark: Remark) -
                 counts[condition, name] = counts.get((condition, name), Matches(0, 0, 0)) + judged
             part_of(progress, 1, 2, (i * len(conditions) + j + 1) / (len(views) * len(conditions)))
         remark(f"{view.name}: {len(_truth(view, detect))} cells")
-    title = f"DBMID: recall of a detector; profile {bench.profile.name}, detector {bench.detector or DEFAULT}"
+    title = f"{TITLE}; profile {bench.profile.name}, detector {bench.detector or DEFAULT}"
     _write(folder / "recall.csv", counts)
     _draw(folder / "recall.png", counts, title=title)
     shown = {
@@ -180,8 +180,3 @@ def _draw(path: Path, counts: Mapping[Key, Matches], *, title: str) -> None:
         for (what, x), of in parts.items()
     ]
     draw_curves(path, panels, title=title)
-
-
-STUDY = Study(
-    "DBMID: recall of a plug-in detector in blurred, restored and sharp images", run_recall, ("weights", "detector")
-)

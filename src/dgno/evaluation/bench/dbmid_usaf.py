@@ -24,12 +24,12 @@ from dgno.evaluation.bench.dbmid_plots import Panel, draw_curves, draw_pictures
 from dgno.evaluation.bench.dbmid_restorers import DGNO_DEFOCUS, DL_DEFOCUS, Restore, find_restorers
 from dgno.evaluation.bench.dbmid_views import View, seed_of
 from dgno.evaluation.bench.run import Bench, Progress, Remark, part_of
-from dgno.evaluation.bench.study import Findings, Study
 from dgno.evaluation.bench.table import NO_NUMBER, Table
 from dgno.evaluation.downstream.resolution import Resolution, read_resolution
 from dgno.evaluation.downstream.usaf import Target, render_usaf
 from dgno.evaluation.saving import save_csv
 
+TITLE = "DBMID Fig. 3e: resolution of a USAF-1951 target against the focal offset"
 GROUPS = {True: (6, 7, 8, 9), False: (4, 5, 6, 7, 8, 9)}  # by whether the profile is tiny; 9.6 is at Nyquist
 PLANES = {True: (0, 1, 2, 3, 4, 6, 8, 10), False: tuple(range(11))}  # numbers, STEP um apart
 SHOWN, PICTURED = 4, (2, 4)  # planes of the curves of contrast, and of the pictures
@@ -38,9 +38,10 @@ WHOLE = 1920**2  # px of DBMID's images
 SECONDS = {"blind, Fish et al.": 13.5, DL_DEFOCUS.title: 1.5}  # as published, for such an image, on one P40
 
 Gray = Float[np.ndarray, "h w"]
+Part = Float[np.ndarray, "rows columns"]
 
 
-def run_usaf(bench: Bench, folder: Path, progress: Progress, remark: Remark) -> Findings:
+def run_usaf(bench: Bench, folder: Path, progress: Progress, remark: Remark) -> tuple[list[Table], list[str]]:
     """The finest resolved element by plane and method; all contrasts as CSV; curves and pictures."""
     tiny = bench.profile.generated
     found = find_restorers(bench, (DL_DEFOCUS, DGNO_DEFOCUS), functools.partial(part_of, progress, 0, 2))
@@ -55,7 +56,7 @@ def run_usaf(bench: Bench, folder: Path, progress: Progress, remark: Remark) -> 
     view = View("usaf", torch.from_numpy(target.pixels).float().expand(3, -1, -1))
     read = dict[tuple[int, str], Resolution]()
     seconds = {name: 0.0 for name in methods}
-    pictures: dict[str, dict[str, Gray]] = {name: {} for name in methods}
+    pictures: dict[str, dict[str, Part]] = {name: {} for name in methods}
     for i, plane in enumerate(PLANES[tiny]):
         image = view.blurred(seed_of(plane), z=plane * STEP)
         for name, restore in methods.items():
@@ -67,7 +68,7 @@ def run_usaf(bench: Bench, folder: Path, progress: Progress, remark: Remark) -> 
                 pictures[name][f"{plane * STEP:.2f} um"] = _fine_part(light, target)
         remark(f"{plane * STEP:g} um: {', '.join(f'{name} {_finest(read[plane, name])}' for name in methods)}")
         part_of(progress, 1, 2, (i + 1) / len(PLANES[tiny]))
-    title = f"DBMID Fig. 3e: resolution of a USAF-1951 target against the focal offset; profile {bench.profile.name}"
+    title = f"{TITLE}; profile {bench.profile.name}"
     _write_contrasts(folder / "contrast.csv", read)
     _draw(folder / "resolution.png", read, list(methods), title=title)
     draw_pictures(folder / "targets.png", pictures, title="The finer groups")
@@ -158,7 +159,7 @@ def _draw(path: Path, read: Mapping[tuple[int, str], Resolution], names: Sequenc
     draw_curves(path, panels, title=title)
 
 
-def _fine_part(light: Gray, target: Target) -> Gray:
+def _fine_part(light: Gray, target: Target) -> Part:
     """The rows of the second group and finer ones, as far to the right as that one goes."""
     group = sorted({triplet.element.group for triplet in target.triplets})[1]
     rows = [t.centre[0] - 3 * t.bar_width for t in target.triplets if t.element.group >= group]
@@ -166,6 +167,3 @@ def _fine_part(light: Gray, target: Target) -> Gray:
     left = min(t.centre[1] - 4 * t.bar_width for t in target.triplets if t.element.group >= group)
     last = max(t.centre[0] + 4 * t.bar_width for t in target.triplets)
     return light[max(0, int(min(rows))) : int(last), max(0, int(left)) : int(max(ends))]
-
-
-STUDY = Study("DBMID Fig. 3e: resolution of a USAF-1951 target against the focal offset", run_usaf, ("weights",))

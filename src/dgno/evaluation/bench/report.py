@@ -14,12 +14,13 @@ from matplotlib.figure import Figure
 from dgno.checks import refuse_choice
 from dgno.data.records import Record
 from dgno.errors import ConfigError
-from dgno.evaluation.bench.catalogue import SPEED, STUDIES, TABLES, listed
+from dgno.evaluation.bench.catalogue import SPEED, TABLES, listed
 from dgno.evaluation.bench.datasets import DATASETS
 from dgno.evaluation.bench.experiment import Column, Experiment
+from dgno.evaluation.bench.options import refuse_options
 from dgno.evaluation.bench.run import Bench, Progress, Remark, part_of
 from dgno.evaluation.bench.speed import speed_table
-from dgno.evaluation.bench.study import refuse_options
+from dgno.evaluation.bench.studies import STUDIES
 from dgno.evaluation.bench.table import Result, Table, make_table, write_csv, write_markdown
 from dgno.evaluation.pairs import read_pair
 from dgno.evaluation.plots import Example, error_maps, save_figure

@@ -18,7 +18,7 @@ from dgno.evaluation.downstream.detectors import DETECTORS, Detector
 from dgno.evaluation.downstream.matching import Boxes, Matches, Points, match_boxes, match_points
 from dgno.evaluation.downstream.stains import Picture
 
-Detections = Float[np.ndarray, "n sides"]  # two sides are points, four are boxes
+Detections = Float[np.ndarray, "_ _"]  # of two columns points, of four boxes
 Plugin = Callable[[Picture], Detections]
 HINT = f"known: {', '.join(DETECTORS)}; or module:function of your own, where Python finds it"
 
