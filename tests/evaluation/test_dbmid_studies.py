@@ -188,6 +188,19 @@ def test_staining_is_read_worse_out_of_focus(tmp_path: Path, identity: str, monk
     assert len(rows(folder / "ihc.csv")) == 4 * 3 * 4
 
 
+def test_the_worst_plane_stands_beside_the_papers_claim(tmp_path: Path) -> None:
+    """Of F1 the lowest beyond +11 and -14 um, of the rate's error the largest within 12.5; means over the fields."""
+    f1 = {-5: [0.6, 0.8], -4: [0.1], 0: [1.0], 4: [0.9], 5: [0.75]}
+    error = {-5: [0.5], -4: [0.01, 0.05], 0: [0.0], 4: [0.02], 5: [0.9]}
+    values = {(dbmid_ihc.F1, "blurred", z): f1.get(z, [1.0]) for z in range(-5, 6)}
+    values |= {(dbmid_ihc.ERROR, "blurred", z): error.get(z, [0.0]) for z in range(-5, 6)}
+    table = dbmid_ihc._claims(values, ["blurred"], Bench(TINY, tmp_path))
+    assert [line[1:] for line in table.lines] == [
+        ("blurred", "< 0.80", "0.700", "no"),
+        ("blurred", "<= 0.035", "0.030", "no"),
+    ]
+
+
 def test_what_is_compared_with_itself_is_right() -> None:
     found = read_staining(immunostained("a", 0).sharp().pixels.astype(np.float64), 0.55)
     same = dbmid_ihc.compared(found, found)
