@@ -152,7 +152,9 @@ def test_recall_falls_with_blur(tmp_path: Path, identity: str, monkeypatch: pyte
     assert list(recall) == ["6.24 um", "31.20 um", "40 px", "12.48 um and 20 px"]
     for blurred, dl, dgno, sharp in recall.values():
         assert blurred == dl == dgno <= sharp
-    assert recall["31.20 um"][0] < 0.3 < 0.5 < recall["6.24 um"][3]
+    assert recall["31.20 um"][0] < 0.3 < 0.5 < recall["6.24 um"][3] < 1, (
+        "even the sharp field's is against what is drawn"
+    )
     assert len(rows(folder / "recall.csv")) == 4 * 4
 
 
