@@ -20,13 +20,17 @@ def bench(
     seeds: Annotated[int, typer.Option(help="Trainings of every row.", min=1)] = 3,
     steps: Annotated[int | None, typer.Option(help="Of every training; default as the profile has it.", min=1)] = None,
     lpips: Annotated[Path | None, typer.Option(help="Weights, to measure LPIPS too; see docs/evaluating.md.")] = None,
+    weights: Annotated[
+        list[str] | None, typer.Option(help="ROLE=NAME or ROLE=FILE, for DBMID's figures; may be repeated.")
+    ] = None,
+    detector: Annotated[str, typer.Option(help="For dbmid-recall: a name, or MODULE:FUNCTION of your own.")] = "",
     device: Device = "auto",
     threads: Threads = None,
     json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Run a table of the DGNO paper: its rows are trained and measured here and printed beside its numbers.
+    """Run a table of the DGNO paper, or a figure of DBMID: its rows are measured here and printed beside its numbers.
 
     The tiny profile proves the machinery; its numbers are never the paper's results. A stopped run goes on where it was
     when the same command is given again.
@@ -35,6 +39,7 @@ def bench(
     """
     from dgno.evaluation.bench import report
     from dgno.evaluation.bench.catalogue import listed
+    from dgno.evaluation.bench.options import by_role
     from dgno.evaluation.bench.run import Bench
     from dgno.restoration.placed import choose_device
 
@@ -44,7 +49,17 @@ def bench(
         torch.set_num_threads(threads)
     if not table:
         return _list(listed(), json=json)
-    bench = Bench.of(profile, out, data, seeds=range(seeds), device=choose_device(device), steps=steps, lpips=lpips)
+    bench = Bench.of(
+        profile,
+        out,
+        data,
+        seeds=range(seeds),
+        device=choose_device(device),
+        steps=steps,
+        lpips=lpips,
+        weights=by_role(weights or ()),
+        detector=detector,
+    )
     with progress_bar(f"bench {table}", quiet=quiet or json) as progress:
         tables, written = report.run_table(table, bench, progress, lambda text: say(text, quiet=quiet or json))
     if json:

@@ -117,3 +117,11 @@ def test_a_target_that_the_image_does_not_hold_is_refused(offset: tuple[float, f
     sharp = render_usaf((6,), pixel_size=1.0, offset=offset)
     with pytest.raises(ConfigError, match="ends before the target"):
         read_resolution(sharp.pixels, sharp)
+
+
+def test_a_blur_that_reaches_the_coarsest_bars_resolves_nothing(target: Target) -> None:
+    """Told the contrast in focus, a fifth of it is wanted, however faint the coarsest bars have become."""
+    faint = gaussian_filter(target.pixels, 20.0, mode="nearest")
+    assert read_resolution(faint, target).finest is not None
+    assert read_resolution(faint, target, whole=1.0).finest is None
+    assert read_resolution(target.pixels, target, whole=1.0) == read_resolution(target.pixels, target)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dgno.errors import ConfigError
-from dgno.evaluation.downstream.usaf import Element, Target, render_usaf
+from dgno.evaluation.downstream.usaf import Element, Target, nested, render_usaf
 
 
 @pytest.mark.parametrize(("group", "number", "line_pairs", "width"), [
@@ -79,3 +79,36 @@ def test_impossible_targets_are_refused(wrong: dict[str, float]) -> None:
     for groups in ((), (7, 6), (6, 6)):
         with pytest.raises(ConfigError, match="groups"):
             render_usaf(groups, pixel_size=0.5)
+
+
+@pytest.mark.parametrize("groups", [(4, 5, 6, 7, 8, 9), (5, 6, 7), (6,)])
+@pytest.mark.parametrize("angle", [0.0, 21.0])
+def test_nested_groups_do_not_touch(groups: tuple[int, ...], angle: float) -> None:
+    """All bars are there and none lies on another; they come in the order that they have in rows."""
+    target = render_usaf(groups, pixel_size=0.8, angle=angle, layout=nested)
+    assert len(target.triplets) == 12 * len(groups)
+    assert target.pixels.sum() == pytest.approx(light_of_bars(target), rel=1e-9)
+    assert target.pixels.max() < 1 + 1e-9
+    assert [t.element for t in target.triplets] == [t.element for t in render_usaf(groups, pixel_size=0.8).triplets]
+    for i, one in enumerate(target.triplets):
+        for other in target.triplets[:i]:
+            a, b = one.bar_width, other.bar_width
+            apart = np.hypot(*np.subtract(one.centre, other.centre))
+            assert apart >= 2.5 * a + 2.5 * b + 1.9 * min(a, b), "half of five bars each, and a gap"
+
+
+def test_the_chart_winds_inwards() -> None:
+    """Element 1 of the coarser group stands below to the right, the others to the left; finer pairs between them."""
+    target = render_usaf((4, 5, 6, 7), pixel_size=0.8, layout=nested)
+    at = {t.element: t.centre for t in target.triplets if t.angle == 0}
+    assert at[Element(4, 1)][0] > max(at[Element(5, n)][0] for n in range(1, 7))
+    assert at[Element(4, 1)][1] > at[Element(4, 2)][1]
+    assert [at[Element(4, n)][0] for n in range(2, 7)] == sorted(at[Element(4, n)][0] for n in range(2, 7))
+    for group in (6, 7):
+        for n in range(1, 7):
+            assert at[Element(4, 2)][1] < at[Element(group, n)][1] < at[Element(5, 1)][1]
+    one, other = at[Element(4, 3)], at[Element(6, 3)]
+    corner, inner = at[Element(4, 2)], at[Element(6, 2)]
+    assert (one[0] - corner[0]) / 4 == pytest.approx(other[0] - inner[0])
+    with pytest.raises(ConfigError, match="follow one another"):
+        render_usaf((4, 6), pixel_size=0.8, layout=nested)

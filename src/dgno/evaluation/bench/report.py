@@ -17,8 +17,10 @@ from dgno.errors import ConfigError
 from dgno.evaluation.bench.catalogue import SPEED, TABLES, listed
 from dgno.evaluation.bench.datasets import DATASETS
 from dgno.evaluation.bench.experiment import Column, Experiment
+from dgno.evaluation.bench.options import refuse_options
 from dgno.evaluation.bench.run import Bench, Progress, Remark, part_of
 from dgno.evaluation.bench.speed import speed_table
+from dgno.evaluation.bench.studies import STUDIES
 from dgno.evaluation.bench.table import Result, Table, make_table, write_csv, write_markdown
 from dgno.evaluation.pairs import read_pair
 from dgno.evaluation.plots import Example, error_maps, save_figure
@@ -30,16 +32,19 @@ def run_table(
 ) -> tuple[list[Table], list[str]]:
     """The tables of a name, and the files written to OUT/NAME.
 
-    Raises ConfigError for an unknown name, MissingInput for a published data set that is not there, OutputError, and
-    what reading, training and restoring do.
+    Raises ConfigError for an unknown name and for options that it does not take, MissingInput for a published data set
+    that is not there, OutputError, and what reading, training and restoring do.
     """
     if wrong := refuse_choice("table", name, listed()):
         raise ConfigError(wrong[0])
+    refuse_options(name, bench, STUDIES[name].takes if name in STUDIES else ())
     folder = bench.out / name
     make_folder(folder)
     tables, written = [], list[str]()
     if name == SPEED:
         tables = [speed_table(bench.profile, bench.device, progress)]
+    elif name in STUDIES:
+        tables, written = STUDIES[name].run(bench, folder, progress, remark)
     else:
         tables, written = _experiments(TABLES[name], bench, folder, progress, remark)
     write_markdown(folder / "table.md", tables)

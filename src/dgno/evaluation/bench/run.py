@@ -10,7 +10,7 @@ import functools
 import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,8 @@ class Bench:
     published : folder of the published data sets, for a profile that does not generate its own
     seeds : of the trainings; also how many of them a row has
     lpips : weights of LPIPS, without which that column is quoted alone
+    weights : for studies that do not train, or only what has no weights: by the role that they have there
+    detector : for studies of detection: a name, or module:function; empty: the study's own
     """
 
     profile: Profile
@@ -58,6 +60,8 @@ class Bench:
     seeds: Sequence[int] = (0, 1, 2)
     device: torch.device = CPU
     lpips: Path | None = None
+    weights: Mapping[str, str] = field(default_factory=dict)
+    detector: str = ""
 
     @classmethod
     def of(
@@ -118,11 +122,15 @@ class Bench:
         """What makes the images of a row: the network, trained with the seed of this repeat, or the row's method."""
         if row.method is not None:
             return row.method
-        config = self.training(row, experiment, self.seeds[repeat])
+        weights = self.trained(self.training(row, experiment, self.seeds[repeat]), progress)
+        return by_restorer(*make_restorer(weights, device=str(self.device)))
+
+    def trained(self, config: TrainConfig, progress: Progress) -> Path:
+        """The weights of a training, which goes on where it stopped."""
         last = functools.partial(_report, progress=progress, steps=config.steps)
         begun = any((config.out / "checkpoints").glob("step-*"))  # a kill inside the first one leaves none
         weights, _ = train(config, resume=begun, device=self.device, report=last)
-        return by_restorer(*make_restorer(weights, device=str(self.device)))
+        return weights
 
     def training(self, row: Row, experiment: Experiment, seed: int) -> TrainConfig:
         """The training of a row: the recipe of the paper, but for what the profile changes."""
@@ -143,9 +151,14 @@ class Bench:
             checkpoint_every=max(steps // 20, 500),
             validate_every=max(steps // 100, 500),
         )
-        settings = replace(config, data=Path(), out=Path(), seed=0)
-        name = hashlib.sha256(repr(settings).encode()).hexdigest()[:12]
-        return replace(config, out=config.out / f"{experiment.train}-{name}-{seed}")
+        return in_own_folder(config, experiment.train)
+
+
+def in_own_folder(config: TrainConfig, name: str) -> TrainConfig:
+    """The training in a folder of `out` that tells it from others by its settings and its seed."""
+    settings = replace(config, data=Path(), out=Path(), seed=0)
+    digest = hashlib.sha256(repr(settings).encode()).hexdigest()[:12]
+    return replace(config, out=config.out / f"{name}-{digest}-{config.seed}")
 
 
 def with_lpips(experiment: Experiment, backbone: Path) -> Experiment:

@@ -55,11 +55,14 @@ class Resolution:
         return None if self.finest is None else self.finest.bar_width
 
 
-def read_resolution(image: Float[np.ndarray, "h w"], target: Target, *, rayleigh: bool = False) -> Resolution:
+def read_resolution(
+    image: Float[np.ndarray, "h w"], target: Target, *, rayleigh: bool = False, whole: float | None = None
+) -> Resolution:
     """Read an image of a target, aligned with it.
 
     image : light, in any unit
     rayleigh : an element is resolved if its dip is 26.4 %, instead of a fifth of the coarsest one's contrast
+    whole : contrast of coarse bars in focus, instead of the coarsest ones' here, which a strong blur may reach
     An element counts if it is resolved in both orientations, if all coarser ones are, and if it is not beyond Nyquist's
     frequency: bars below a pixel keep or lose their contrast by how they happen to lie. Raises ConfigError.
     """
@@ -67,7 +70,8 @@ def read_resolution(image: Float[np.ndarray, "h w"], target: Target, *, rayleigh
         raise ConfigError("the image is not of the target", why=f"{image.shape} against {target.pixels.shape}")
     curve = tuple(_contrast(image, triplet, 1 if target.clear_on_dark else -1) for triplet in target.triplets)
     coarsest = min(one.element for one in curve)
-    least = THRESHOLD * max(FAINTEST, *(one.contrast for one in curve if one.element == coarsest))
+    reached = max(one.contrast for one in curve if one.element == coarsest) if whole is None else whole
+    least = THRESHOLD * max(FAINTEST, reached)
     resolved = [one.dip >= RAYLEIGH if rayleigh else one.contrast >= least for one in curve]
     sampled = [one.element.bar_width >= target.pixel_size for one in curve]
     return Resolution(_finest(curve, [a and b for a, b in zip(resolved, sampled, strict=True)]), curve)

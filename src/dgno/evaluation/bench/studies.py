@@ -1,0 +1,33 @@
+"""Tables that are more than rows of networks and columns of measures: each makes its own lines and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from dgno.evaluation.bench import dbmid_fwhm, dbmid_heatmap, dbmid_ihc, dbmid_recall, dbmid_usaf
+from dgno.evaluation.bench.options import DETECTOR, WEIGHTS
+from dgno.evaluation.bench.run import Bench, Progress, Remark
+from dgno.evaluation.bench.table import Table
+
+
+@dataclass(frozen=True)
+class Study:
+    """What it compares, and what runs it: into a folder; gives its tables and the names of the files written.
+
+    takes : options of the bench that it heeds, beside those that all do
+    """
+
+    title: str
+    run: Callable[[Bench, Path, Progress, Remark], tuple[list[Table], list[str]]]
+    takes: tuple[str, ...] = ()
+
+
+STUDIES: dict[str, Study] = {
+    "dbmid-usaf": Study(dbmid_usaf.TITLE, dbmid_usaf.run_usaf, (WEIGHTS,)),
+    "dbmid-fwhm": Study(dbmid_fwhm.TITLE, dbmid_fwhm.run_fwhm, (WEIGHTS,)),
+    "dbmid-heatmap": Study(dbmid_heatmap.TITLE, dbmid_heatmap.run_heatmap, (WEIGHTS,)),
+    "dbmid-recall": Study(dbmid_recall.TITLE, dbmid_recall.run_recall, (WEIGHTS, DETECTOR)),
+    "dbmid-ihc": Study(dbmid_ihc.TITLE, dbmid_ihc.run_ihc, (WEIGHTS,)),
+}
