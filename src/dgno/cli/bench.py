@@ -26,7 +26,7 @@ def bench(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Run a table of the DGNO paper: its rows are trained and measured here and printed beside its numbers.
+    """Run a table of the DGNO or DBMID paper: its rows are trained and measured here, printed beside its numbers.
 
     The tiny profile proves the machinery; its numbers are never the paper's results. A stopped run goes on where it was
     when the same command is given again.
