@@ -213,6 +213,9 @@ def test_dbmid_groups_by_field(tmp_path: Path) -> None:
     }
     by_key = {record.key: record for record in records}
     assert by_key["train/TCT/defocus/1_z-10.png"].defocus == pytest.approx(-31.2)
+    assert {r.key for r in read_dbmid(tmp_path, blur="mixed")} == {"train/TCT/mixed/1_2.png"}
+    with pytest.raises(ConfigError, match="blur is 'defocs', did you mean 'defocus'"):
+        read_dbmid(tmp_path, blur="defocs")
 
 
 @pytest.mark.parametrize(("files", "message"), [
@@ -225,3 +228,9 @@ def test_dbmid_groups_by_field(tmp_path: Path) -> None:
 def test_dbmid_tells_what_is_missing(tmp_path: Path, files: list[str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         read_dbmid(touch(tmp_path, *files))
+
+
+def test_dbmid_tells_that_a_blur_is_missing(tmp_path: Path) -> None:
+    touch(tmp_path, "HE/in-focus/1.png", "HE/defocus/1_z1.png")
+    with pytest.raises(ConfigError, match="it has no images of the blur motion"):
+        read_dbmid(tmp_path, blur="motion")

@@ -12,17 +12,17 @@ import pytest
 from dgno.arrays import Image
 from dgno.data.layouts import guess_layout
 from dgno.errors import ConfigError, MissingInput
-from dgno.evaluation.bench import datasets, standins
+from dgno.evaluation.bench import datasets, dbmid_standin, standins
 from dgno.evaluation.bench.catalogue import TABLES
 from dgno.evaluation.bench.columns import AVERAGE_PRECISION, EDGE, ELSEWHERE, PSNR, on_plane
-from dgno.evaluation.bench.datasets import DATASETS, Library
+from dgno.evaluation.bench.datasets import DATASETS, GENERATED, Library
+from dgno.evaluation.bench.dbmid_standin import Fields
 from dgno.evaluation.bench.experiment import Experiment, Row
 from dgno.evaluation.bench.profiles import FULL, TINY
 from dgno.evaluation.bench.references import the_sharp_image
 from dgno.evaluation.bench.report import run_table
 from dgno.evaluation.bench.run import Bench
 from dgno.evaluation.bench.speed import measure_speed
-from dgno.evaluation.bench.standins import STAND_INS
 from dgno.evaluation.compare import unchanged
 from dgno.io.image import write_image
 from dgno.networks.presets import NETWORKS
@@ -42,6 +42,11 @@ def few_images() -> Iterator[None]:
     """Fewer images than the tiny profile has, to save time: five wells, and a few of known blur."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(standins, "WELLS", standins.WELLS[:5])
+        stains = [
+            Fields(split, stain, 2, (-3, 3), 1, 1) for split in ("train", "test") for stain in dbmid_standin.STAINS
+        ]
+        patch.setattr(dbmid_standin, "DBMID", stains)
+        patch.setattr(dbmid_standin, "OTHER", [fields for fields in stains if fields.stain == "TCT"])
         patch.setattr(datasets, "TINY_TRAIN", 2)
         patch.setattr(datasets, "TINY_TEST", 3)
         yield
@@ -60,12 +65,13 @@ def small(data: str, *columns: object, rows: tuple[Row, ...] = ROWS) -> Experime
     return Experiment("Table 0: test", data, data, rows, columns or (PSNR,), "no: a test", tiny_steps=2)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", STAND_INS)
+@pytest.mark.parametrize("name", GENERATED)
 def test_a_stand_in_lies_as_the_published_set(name: str, library: Library, tmp_path: Path) -> None:
     """Its layout is known by its names, where names can tell it, and it is the same again."""
-    place = library.place("bbbc006-w1" if name == "bbbc006" else name)
-    assert guess_layout(place) == {"3dhistech": "folder-pair", "realdof": "folder-pair"}.get(name, name)
-    STAND_INS[name](tmp_path, 2026)
+    place = library.place({"bbbc006": "bbbc006-w1", "dbmid": "dbmid-stains"}.get(name, name))
+    known = {"3dhistech": "folder-pair", "realdof": "folder-pair", datasets.SECOND_MICROSCOPE: "dbmid"}
+    assert guess_layout(place) == known.get(name, name)
+    GENERATED[name](tmp_path, 2026)
     files = [path.relative_to(tmp_path) for path in sorted(tmp_path.rglob("*.*"))]
     assert files
     assert all((place / file).read_bytes() == (tmp_path / file).read_bytes() for file in files)
@@ -133,7 +139,7 @@ def test_a_table_is_run_and_goes_on(tmp_path: Path) -> None:
 def test_a_run_killed_inside_its_first_checkpoint_starts_again(tmp_path: Path) -> None:
     """What such a kill leaves is a folder of checkpoints without one."""
     bench, experiment = bench_in(tmp_path, seeds=1), small("3dhistech", rows=(Row("Cell", network=COLOUR),))
-    training = bench.training(experiment.rows[0], experiment, 0)
+    (training,) = bench.trainings(experiment.rows[0], experiment, 0)
     (training.out / "checkpoints" / ".step-00000002.dgno-part").mkdir(parents=True)
     (cell,) = bench.run(experiment)
     assert cell.images == {"PSNR": 6}
@@ -179,7 +185,7 @@ def test_a_full_training_is_the_papers_recipe(tmp_path: Path) -> None:
     (tmp_path / "bbbc006").mkdir()
     bench = Bench(FULL, tmp_path, tmp_path)
     row = next(row for row in TABLES["table2"][0].rows if row.name == "DGNO-Cell")
-    config = bench.training(row, TABLES["table2"][0], 1)
+    (config,) = bench.trainings(row, TABLES["table2"][0], 1)
     assert config.network == NETWORKS["dgno-cell"]
     (stage,) = config.stages
     assert (stage.until, stage.crop, stage.batch) == (300_000, 256, 8)

@@ -13,8 +13,10 @@ import pytest
 from dgno.evaluation.bench.catalogue import SPEED, TABLES, listed
 from dgno.evaluation.bench.columns import LPIPS, PSNR, SSIM
 from dgno.evaluation.bench.datasets import DATASETS
+from dgno.evaluation.bench.dbmid import TABLE_3
 from dgno.evaluation.bench.experiment import Experiment, Row
 from dgno.evaluation.bench.profiles import FULL, TINY, Profile, quarter
+from dgno.evaluation.bench.studies import STUDIES
 from dgno.evaluation.bench.table import (
     BILLIONS,
     MILLIONS,
@@ -25,11 +27,12 @@ from dgno.evaluation.bench.table import (
     write_csv,
     write_markdown,
 )
-from dgno.networks.blocks import pad_multiple
-from dgno.networks.presets import NETWORKS
+from dgno.networks.config import DGNOConfig
+from dgno.networks.presets import NETWORKS, PRESETS, build
+from dgno.weights.store import parameters
 
 CELL = NETWORKS["dgno-cell"]
-EVERY_EXPERIMENT = [pytest.param(part, id=part.title) for parts in TABLES.values() for part in parts]
+EVERY_EXPERIMENT = [pytest.param(part, id=part.title) for parts in (*TABLES.values(), (TABLE_3,)) for part in parts]
 
 
 def result(name: str, *psnrs: float, published: float | None = None) -> Result:
@@ -125,13 +128,13 @@ def test_files_hold_the_table(tmp_path: Path) -> None:
 
 def test_every_table_of_the_paper_has_a_name() -> None:
     assert {*(f"table{i}" for i in range(1, 14)), "s1", "s2", "s3", "fig6"} <= set(listed())
-    assert set(listed()) == {*TABLES, SPEED}
+    assert set(listed()) == {*TABLES, *STUDIES, SPEED}
 
 
 @pytest.mark.parametrize("part", EVERY_EXPERIMENT)
 def test_an_experiment_can_be_run(part: Experiment) -> None:
     """Its data are known, its rows differ, each is run or says why not, and published numbers have their columns."""
-    assert {part.train, part.test} <= set(DATASETS)
+    assert {part.train, part.test} | {row.train for row in part.rows if row.train} <= set(DATASETS)
     names = [row.name for row in part.rows]
     assert len(set(names)) == len(names)
     titles = {column.title for column in part.columns}
@@ -151,10 +154,19 @@ def test_all_networks_of_a_table_see_crops_of_one_size(part: Experiment, profile
     networks = [profile.fit(row.network) for row in part.rows if row.network]
     crop = profile.crop_for(networks)
     assert crop >= profile.crop
-    assert all(crop % pad_multiple(network.element_size, network.scan_block) == 0 for network in networks)
+    assert all(crop % network.multiple == 0 for network in networks)
     assert profile.batch_for(crop) >= 1
 
 
 def test_the_tiny_network_is_a_quarter() -> None:
     small = quarter(CELL)
+    assert isinstance(small, DGNOConfig)
     assert (small.width, small.heads, small.width / small.heads) == (12, 4, CELL.width / CELL.heads)
+
+
+@pytest.mark.parametrize("name", ["dbmid-5", "dbmid-plain-5", "blur-vgg16", "blur-reader"])
+def test_other_families_are_smaller_too(name: str) -> None:
+    whole = PRESETS[name]
+    small = quarter(whole)
+    assert small.family == whole.family and small.channels == whole.channels
+    assert parameters(build(small)) < parameters(build(whole)) / 4

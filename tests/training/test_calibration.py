@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from skimage.io import imsave
 
+from dgno.data.recorded import PairSource
 from dgno.evaluation.calibration import store_temperature, told_and_actual
 from dgno.evaluation.classification import negative_log_likelihood
 from dgno.networks.blur_reader import ReaderConfig
@@ -16,6 +19,7 @@ from dgno.networks.vgg import VGGConfig
 from dgno.optics.blur_types import BLUR_TYPES
 from dgno.training.batches import find_data
 from dgno.training.config import Stage, TrainConfig, load_config
+from dgno.training.loop import train
 from dgno.weights.store import Card, load_classifier, read_weights, save_weights
 
 NETWORKS: dict[str, NetworkConfig] = {"reader": ReaderConfig(width=4), "vgg": VGGConfig(width=2, hidden=8)}
@@ -59,3 +63,21 @@ def test_all_other_tensors_stay(config: TrainConfig, tmp_path: Path) -> None:
     assert all(torch.equal(before[name], after[name]) for name in before if name != "temperature")
     first = store_temperature(path, config)
     assert store_temperature(path, config) == first  # the fit begins from 1 each time
+
+
+@pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
+def test_recorded_images_train_and_calibrate_too(network: NetworkConfig, tmp_path: Path) -> None:
+    """Of a data set whose folders tell the types; of its two fields one is held out."""
+    rng = np.random.default_rng(0)
+    for field in ("a", "b"):
+        for folder, name in (("in-focus", field), ("defocus", f"{field}_z1"), ("motion", f"{field}_L5")):
+            path = tmp_path / "set" / "train" / "TCT" / folder / f"{name}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            imsave(path, rng.integers(0, 255, (64, 64, 3), np.uint8), check_contrast=False)
+    pairs, stages = PairSource(layout="dbmid"), (Stage(2, 64, 4),)
+    config = TrainConfig(tmp_path / "set", tmp_path / "run", pairs=pairs, network=network, stages=stages)
+    weights, steps = train(config)
+    assert steps == 2
+    temperatures = store_temperature(weights, config)
+    assert load_classifier(weights)[0].temperature.flatten().tolist() == pytest.approx(temperatures)
+    assert temperatures != [1.0] * len(temperatures)

@@ -17,7 +17,7 @@ from dgno.errors import ConfigError
 SPLIT_BY: dict[str, GroupOf] = {"group": by_group, "field": by_field}
 NOT_GIVEN: dict[str, object] = {
     "planes": (), "sharp_plane": None, "view": "", "key": "", "group": "", "per_target": 1, "measure": "",
-    "step": None, "register": True,
+    "step": None, "register": True, "blur": "",
 }  # fmt: skip
 
 
@@ -32,6 +32,7 @@ class Reading:
     key, group : regular expressions for what pairs images, and what must stay together, in their names
     per_target : how many blurred images every sharp one has; 0: one or more
     measure, step, register : of focus, um between planes, and whether planes are moved onto the sharp one
+    blur : of DBMID, "defocus", "motion" or "mixed"
     split_file : CSV list of splits by group; goes before the split that the data set may have of its own
     split_by, seed : how a data set without a split is divided, 4 : 1: no group parted, or no "field" (one site of a
         well of BBBC006); and what the draw starts from. The planes that are read change nothing
@@ -48,6 +49,7 @@ class Reading:
     measure: str = ""
     step: float | None = None
     register: bool = True
+    blur: str = ""
     split_file: Path | None = None
     split_by: str = "group"
     seed: int = 0

@@ -105,7 +105,11 @@ class RecordedPairs:
 
     def sample(self, crop: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """Blurred and sharp, (channels, crop, crop) each: a pair, a place in it, and two flips drawn from `rng`."""
-        pair = self._pair(int(rng.integers(len(self.records))))
+        return self.crop(int(rng.integers(len(self.records))), crop, rng)
+
+    def crop(self, index: int, crop: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """As `sample`, of the pair of this number."""
+        pair = self._pair(index)
         corner = [int(rng.integers(max(n - crop, 0) + 1)) for n in pair[0].plane.shape[:2]]
         flips = [-1 if rng.random() < 0.5 else 1 for _ in corner]
         rows, columns = (slice(start, start + crop) for start in corner)

@@ -73,7 +73,7 @@ class TypedCrops:
 
 
 def softened(scene: Scene, rng: np.random.Generator) -> Scene:
-    """The scene as a camera may show it that is softer along one axis, or in both: that is neither defocus nor motion."""
+    """The scene as by a camera that is softer along an axis, or along both: that is neither defocus nor motion."""
     for axis in (-2, -1):
         if rng.random() < SOFT:
             sigma = float(rng.uniform(0, SOFTEST))

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
+from dgno.data.recorded_types import RecordedTypes
 from dgno.data.typed_crops import IGNORED, TypedCrops
 from dgno.evaluation.classification import fit_temperature
 from dgno.networks.blur_reader import BlurReader
@@ -32,7 +33,7 @@ def store_temperature(path: Path, config: TrainConfig) -> list[float]:
     held_out = find_data(config)[1](True)
     if held_out.is_empty:
         return network.temperature.flatten().tolist()
-    assert isinstance(held_out, TypedCrops)
+    assert isinstance(held_out, TypedCrops | RecordedTypes)
     network.temperature.copy_(torch.ones_like(network.temperature))
     groups = told_and_actual(network, held_out, config)
     fitted = [fit_temperature(logits, labels) for logits, labels in groups]
@@ -44,7 +45,7 @@ def store_temperature(path: Path, config: TrainConfig) -> list[float]:
 
 @torch.no_grad()
 def told_and_actual(
-    network: BlurReader | VGG, held_out: TypedCrops, config: TrainConfig
+    network: BlurReader | VGG, held_out: TypedCrops | RecordedTypes, config: TrainConfig
 ) -> list[tuple[Logits, Labels]]:
     """Logits and types of held-out crops; and, of a reader, of their squares."""
     crop = config.stages[-1].crop

@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from dgno.data.recorded import PairSource, RecordedPairs
+from dgno.data.recorded_types import RecordedTypes
 from dgno.data.records import Record
 from dgno.data.scenes import SimulatedPairs, data_files
 from dgno.data.typed_crops import TypedCrops
 from dgno.optics.blur_types import TypedRange
 from dgno.training.config import TrainConfig
 
-Batches = SimulatedPairs | RecordedPairs | TypedCrops  # a batch is a function of its arguments alone
+Batches = SimulatedPairs | RecordedPairs | TypedCrops | RecordedTypes  # a batch is a function of its arguments alone
 Listed = list[list[tuple[str, int]]]  # names below the data folder and bytes, of every part of the data
 
 
@@ -40,8 +41,9 @@ def find_data(config: TrainConfig) -> tuple[Listed, Callable[[bool], Batches]]:
 def _recorded(config: TrainConfig, source: PairSource) -> tuple[Listed, Callable[[bool], Batches]]:
     parts = source.divide(config.data)
 
-    def open_(validation: bool) -> RecordedPairs:
-        return RecordedPairs(parts[validation], channels=config.network.channels, scale=source.scale)
+    def open_(validation: bool) -> RecordedPairs | RecordedTypes:
+        kind = RecordedTypes if config.network.tells_types else RecordedPairs
+        return kind(parts[validation], channels=config.network.channels, scale=source.scale)
 
     return [_listed(_files(records), config.data) for records in parts], open_
 

@@ -122,8 +122,6 @@ class TrainConfig:
             problems.append(f"blur_types is empty, known: {', '.join(BLUR_TYPES)}")
         if self.motion is not None and not {MOTION, MIXED} & set(self.blur_types):
             problems.append("there is a table [motion], and blur_types draws none")
-        if self.network.tells_types and self.pairs is not None:
-            problems.append("a classifier of blur is trained on sharp images, there is a table [pairs]")
         return problems
 
     def _problems_of_stages(self) -> list[str]:

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dgno.data.recorded_types import RecordedTypes
 from dgno.data.typed_crops import IGNORED, TypedCrops
 from dgno.metrics import psnr
 from dgno.networks.blur_reader import BlurReader
@@ -121,7 +122,7 @@ def _mean(values: Tensor, where: Tensor) -> Tensor:
 
 def _told_apart(network: Network, held_out: Batches, seed: int, device: torch.device) -> dict[str, float]:
     """Share of crops whose type is told right."""
-    assert isinstance(held_out, TypedCrops) and isinstance(network, BlurReader | VGG)
+    assert isinstance(held_out, TypedCrops | RecordedTypes) and isinstance(network, BlurReader | VGG)
     right = count = 0
     for index in range(VALIDATION_TYPED // 16):
         crops, types, *_ = (part.to(device) for part in held_out.batch(VALIDATION_SIZE, 16, seed=seed, step=index))

@@ -14,6 +14,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from dgno.checks import refuse_choice
 from dgno.data.records import NO_SET, Record, entries, images_in, key_of, split_folders, subfolder
 from dgno.errors import ConfigError
 
@@ -34,11 +35,14 @@ PUBLISHED = {  # (split, stain): images in focus, defocused, moved, both
 }
 
 
-def read_dbmid(folder: Path) -> list[Record]:
+def read_dbmid(folder: Path, *, blur: str = "") -> list[Record]:
     """Pairs of every blurred image and its field in focus; the group is the field, `channel` the stain.
 
+    blur : only this kind: "defocus", "motion" or "mixed"
     `meta["blur"]` is the kind of blur, and z the number of the plane where the name says _zN. Raises ConfigError.
     """
+    if wrong := refuse_choice("blur", blur, ("", *BLURS)):
+        raise ConfigError(wrong[0])
     records: list[Record] = []
     for split, place in split_folders(folder).items():
         for stain in STAINS:
@@ -46,7 +50,9 @@ def read_dbmid(folder: Path) -> list[Record]:
                 records += _stain(found, stain, split)
     if not records:
         raise ConfigError(NO_SET, path=folder, why=f"it has none of the folders {', '.join(STAINS)} in train and test")
-    return records
+    if wanted := [record for record in records if blur in ("", record.meta["blur"])]:
+        return wanted
+    raise ConfigError(NO_SET, path=folder, why=f"it has no images of the blur {blur}")
 
 
 def _stain(folder: Path, stain: str, split: str) -> list[Record]:

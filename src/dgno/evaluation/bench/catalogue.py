@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dgno.evaluation.bench import controlled, paper
+from dgno.evaluation.bench import controlled, dbmid, paper
 from dgno.evaluation.bench.experiment import Experiment
 from dgno.evaluation.bench.studies import STUDIES
 
@@ -24,6 +24,7 @@ TABLES: dict[str, tuple[Experiment, ...]] = {
     "s2": (controlled.S2,),
     "s3": (paper.TABLE_4,),
     "fig6": (paper.FIGURE_6,),
+    "dbmid-second-microscope": (dbmid.SECOND,),
 }
 SPEED = "table11"  # measured, not trained: see `speed`
 

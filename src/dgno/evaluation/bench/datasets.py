@@ -10,6 +10,7 @@ from dgno.data.controlled import write_set
 from dgno.data.reading import Reading
 from dgno.data.records import Record
 from dgno.errors import ConfigError, MissingInput
+from dgno.evaluation.bench.dbmid_standin import write_dbmid, write_second_microscope
 from dgno.evaluation.bench.standins import STAND_INS
 from dgno.evaluation.protocols import PROTOCOLS, Protocol
 from dgno.evaluation.saving import make_folder, save_text
@@ -18,6 +19,8 @@ SEED = 2026  # of what is generated, and of splits
 UNSEEN = (1, 5, 13)  # planes of BBBC006 that training does not use
 TRAIN, TEST = 1000, 50  # images of a generated set in full; 50 as in the paper
 TINY_TRAIN, TINY_TEST = 24, 6
+STAINED = ("TCT", "HE", "IHC")  # of DBMID
+SECOND_MICROSCOPE = "dbmid-10x025"  # pairs of another microscope, laid out as DBMID; none are published
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,11 @@ def _bbbc(channel: str, planes: tuple[int, ...] = ()) -> Dataset:
     return Dataset("bbbc006", reading, _BBBC, normalization="minmax", scale="minmax")
 
 
+def _dbmid(stain: str, *, blur: str = "defocus", folder: str = "dbmid") -> Dataset:
+    return Dataset(folder, Reading(layout="dbmid", channel=stain, blur=blur), PROTOCOLS["dgno"], 3)
+
+
+GENERATED = {**STAND_INS, "dbmid": write_dbmid, SECOND_MICROSCOPE: write_second_microscope}
 DATASETS = {
     "bbbc006-w1": _bbbc("w1"),
     "bbbc006-w2": _bbbc("w2"),
@@ -61,6 +69,12 @@ DATASETS = {
     "s1-0.6-13": Dataset("", _FOLDERS, PROTOCOLS["dgno"], controlled="s1-0.6-13"),
     "s2": Dataset("bbbc006", _FOLDERS, PROTOCOLS["dgno"], controlled="s2"),
     "s3": Dataset("bbbc006", _FOLDERS, PROTOCOLS["dgno"], controlled="s3"),
+    **{f"dbmid-{stain}": _dbmid(stain) for stain in STAINED},
+    "dbmid-stains": _dbmid(""),
+    "dbmid-types": _dbmid("TCT", blur=""),
+    "dbmid-types-HE": _dbmid("HE", blur=""),
+    "dbmid-types-IHC": _dbmid("IHC", blur=""),
+    SECOND_MICROSCOPE: _dbmid("TCT", folder=SECOND_MICROSCOPE),
 }
 
 
@@ -83,13 +97,13 @@ class Library:
         if dataset.controlled:
             return self._once(dataset.controlled, lambda place: self._write_controlled(dataset, place))
         if self.tiny:
-            return self._once(dataset.folder, lambda place: STAND_INS[dataset.folder](place, SEED))
+            return self._once(dataset.folder, lambda place: GENERATED[dataset.folder](place, SEED))
         if self.published is None:
             hint = "say --data FOLDER, or --profile tiny, which generates a small one"
             raise ConfigError(f"the table needs the published data set {dataset.folder}", hint=hint)
         place = self.published / dataset.folder
         if not place.is_dir():
-            hint = f"lay the published data set there, or use --profile tiny; known: {', '.join(STAND_INS)}"
+            hint = f"lay the published data set there, or use --profile tiny; known: {', '.join(GENERATED)}"
             raise MissingInput("the data set is not there", path=place, hint=hint)
         return place
 

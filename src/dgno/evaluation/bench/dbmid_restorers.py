@@ -24,9 +24,8 @@ from dgno.evaluation.bench.profiles import quarter
 from dgno.evaluation.bench.run import Bench, Progress, in_own_folder, part_of
 from dgno.evaluation.saving import make_folder, save_text
 from dgno.io.image import write_image
-from dgno.networks.config import DGNOConfig
 from dgno.networks.dbmid import DBMID_NETWORKS, DBMIDConfig
-from dgno.networks.presets import NETWORKS
+from dgno.networks.presets import NETWORKS, NetworkConfig
 from dgno.optics.blur_types import DEFOCUS, MOTION
 from dgno.optics.moving import MotionRange
 from dgno.optics.simulate import BlurRange
@@ -55,8 +54,8 @@ class Role:
     key: str
     title: str
     weights: str
-    network: DBMIDConfig | DGNOConfig
-    small: DBMIDConfig | DGNOConfig
+    network: NetworkConfig
+    small: NetworkConfig
     blur: str
     steps: int
 

@@ -10,7 +10,7 @@ from dgno.arrays import Image
 from dgno.data.records import Record
 from dgno.evaluation.compare import Method
 from dgno.evaluation.protocols import Prepared, Protocol
-from dgno.networks.config import DGNOConfig
+from dgno.networks.presets import NetworkConfig
 
 Key = str  # of a published number: the title of its column
 
@@ -26,16 +26,35 @@ class Outcome:
 
 
 @dataclass(frozen=True)
+class FineTuning:
+    """Training on few images, going on from another training.
+
+    start : data set of that other training; "": there is none, the network begins afresh
+    fraction : share of the groups that is trained on; drawn by the data set's seed
+    steps, learning_rate : shares of those of a training
+    """
+
+    start: str = ""
+    fraction: float = 0.1
+    steps: float = 1.0
+    learning_rate: float = 1.0
+
+
+@dataclass(frozen=True)
 class Row:
     """One line: a network that is trained here, a method that needs no training, or neither: quoted alone.
 
+    train : data set that it is trained on in place of the experiment's
+    tuning : how, where it is not trained on all of that data set
     published : numbers of the paper by the titles of their columns, as printed there
     why_not : for a line that is only quoted, what keeps it from being run
     """
 
     name: str
-    network: DGNOConfig | None = None
+    network: NetworkConfig | None = None
     method: Method | None = None
+    train: str = ""
+    tuning: FineTuning | None = None
     published: Mapping[Key, float] = field(default_factory=dict)
     why_not: str = ""
 

@@ -15,6 +15,7 @@ from dgno.evaluation.bench.references import ring_with_the_true_lens, the_sharp_
 from dgno.evaluation.bench.table import BILLIONS, MILLIONS
 from dgno.evaluation.compare import unchanged
 from dgno.evaluation.methods import with_true_mean_psf
+from dgno.networks.config import DGNOConfig
 from dgno.networks.presets import NETWORKS
 
 FACE, CELL, GG, LG = (NETWORKS[f"dgno-{name}"] for name in ("face", "cell", "gg", "lg"))
@@ -33,7 +34,8 @@ def _costs(millions: float, billions: float) -> dict[str, float]:
 
 
 def _in_colour(rows: tuple[Row, ...]) -> tuple[Row, ...]:
-    return tuple(replace(row, network=row.network and replace(row.network, channels=3)) for row in rows)
+    networks = (row.network if isinstance(row.network, DGNOConfig) else None for row in rows)
+    return tuple(replace(r, network=n and replace(n, channels=3)) for r, n in zip(rows, networks, strict=True))
 
 
 TABLE_1_W1 = Experiment(

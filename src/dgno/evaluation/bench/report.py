@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import functools
-import statistics
 from collections.abc import Sequence
 from pathlib import Path
-
-import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from dgno.checks import refuse_choice
 from dgno.data.records import Record
 from dgno.errors import ConfigError
 from dgno.evaluation.bench.catalogue import SPEED, TABLES, listed
 from dgno.evaluation.bench.datasets import DATASETS
-from dgno.evaluation.bench.experiment import Column, Experiment
+from dgno.evaluation.bench.experiment import Experiment
 from dgno.evaluation.bench.options import refuse_options
+from dgno.evaluation.bench.pictures import draw_table
 from dgno.evaluation.bench.run import Bench, Progress, Remark, part_of
 from dgno.evaluation.bench.speed import speed_table
 from dgno.evaluation.bench.studies import STUDIES
-from dgno.evaluation.bench.table import Result, Table, make_table, write_csv, write_markdown
+from dgno.evaluation.bench.table import Table, make_table, write_csv, write_markdown
 from dgno.evaluation.pairs import read_pair
-from dgno.evaluation.plots import Example, error_maps, save_figure
+from dgno.evaluation.plots import Example, error_maps
 from dgno.evaluation.saving import make_folder
 
 
@@ -69,31 +65,6 @@ def _experiments(
             draw_maps(folder / f"maps{part}.png", experiment, bench)
             written.append(f"maps{part}.png")
     return tables, written
-
-
-def draw_table(path: Path, experiment: Experiment, results: Sequence[Result], *, title: str) -> None:
-    """Every column as a row of dots: ours with the standard deviation over the seeds, and the paper's."""
-    figure = Figure(figsize=(3.2 + 2.6 * len(experiment.columns), 1.2 + 0.28 * len(results)), layout="constrained")
-    axes = figure.subplots(1, len(experiment.columns), squeeze=False, sharey=True)[0]
-    for axis, column in zip(axes, experiment.columns, strict=True):
-        _dots(axis, column, results)
-    axes[0].set_yticks(range(len(results)), [result.row.name for result in results])
-    axes[0].invert_yaxis()
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
-    figure.suptitle(title, fontsize=10)
-    save_figure(path, figure)
-
-
-def _dots(axis: Axes, column: Column, results: Sequence[Result]) -> None:
-    measured = [(i, result.means.get(column.title, ())) for i, result in enumerate(results)]
-    ours = [(i, values) for i, values in measured if values and np.isfinite(values).all()]
-    paper = [(i, r.row.published[column.title]) for i, r in enumerate(results) if column.title in r.row.published]
-    spread = [statistics.stdev(values) if len(values) > 1 else 0.0 for _, values in ours]
-    means, lines = [statistics.fmean(values) for _, values in ours], [i for i, _ in ours]
-    axis.errorbar(means, lines, xerr=spread, fmt="o", capsize=3, label="here, ± sd over seeds")
-    axis.plot([value for _, value in paper], [i for i, _ in paper], "x", color="0.4", label="the paper")
-    axis.set_title(column.title, fontsize=9)
-    axis.grid(axis="x", alpha=0.3)
 
 
 def draw_maps(path: Path, experiment: Experiment, bench: Bench) -> None:

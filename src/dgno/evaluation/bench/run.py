@@ -22,24 +22,36 @@ from dgno.data.records import Record
 from dgno.errors import ConfigError
 from dgno.evaluation.bench.columns import LPIPS, lpips_of
 from dgno.evaluation.bench.datasets import DATASETS, Library
-from dgno.evaluation.bench.experiment import Column, Experiment, Outcome, Row, mean_or_nan
+from dgno.evaluation.bench.experiment import Column, Experiment, FineTuning, Outcome, Row, mean_or_nan
 from dgno.evaluation.bench.profiles import PROFILES, Profile
 from dgno.evaluation.bench.table import Cost, Result
 from dgno.evaluation.compare import Method, prepared_planes
-from dgno.evaluation.inventory import multiply_accumulates
+from dgno.evaluation.inventory import layer_products, multiply_accumulates
 from dgno.evaluation.methods import by_restorer
 from dgno.evaluation.pairs import read_pair
 from dgno.networks.config import DGNOConfig
-from dgno.networks.presets import build
+from dgno.networks.presets import NetworkConfig, build
 from dgno.restoration.from_weights import make_restorer
 from dgno.training.config import Stage, TrainConfig
-from dgno.training.loop import train
+from dgno.training.loop import WEIGHTS, train
 from dgno.training.state import CPU
 from dgno.weights.store import parameters
 
 Progress = Callable[[float], None]
 Remark = Callable[[str], None]
 Scores = dict[str, list[float]]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be trained: a network on a data set, with crops of this side in px."""
+
+    network: NetworkConfig
+    data: str
+    crop: int
+    tiny_steps: int
+    seed: int
+    tuning: FineTuning | None = None
 
 
 @dataclass(frozen=True)
@@ -122,41 +134,61 @@ class Bench:
         """What makes the images of a row: the network, trained with the seed of this repeat, or the row's method."""
         if row.method is not None:
             return row.method
-        weights = self.trained(self.training(row, experiment, self.seeds[repeat]), progress)
+        tasks = self.trainings(row, experiment, self.seeds[repeat])
+        for i, config in enumerate(tasks):
+            share_of = functools.partial(part_of, progress, i, len(tasks))
+            weights = self.trained(config, share_of)
         return by_restorer(*make_restorer(weights, device=str(self.device)))
 
-    def trained(self, config: TrainConfig, progress: Progress) -> Path:
-        """The weights of a training, which goes on where it stopped."""
+    def trained(self, config: TrainConfig, progress: Progress = lambda share: None) -> Path:
+        """The weights of a training, which goes on where it was stopped."""
         last = functools.partial(_report, progress=progress, steps=config.steps)
         begun = any((config.out / "checkpoints").glob("step-*"))  # a kill inside the first one leaves none
-        weights, _ = train(config, resume=begun, device=self.device, report=last)
-        return weights
+        return train(config, resume=begun, device=self.device, report=last)[0]
 
-    def training(self, row: Row, experiment: Experiment, seed: int) -> TrainConfig:
-        """The training of a row: the recipe of the paper, but for what the profile changes."""
+    def trainings(self, row: Row, experiment: Experiment, seed: int) -> list[TrainConfig]:
+        """What a row is trained by, in this order: where it goes on from another training, that one first."""
         assert row.network is not None
-        dataset, network = DATASETS[experiment.train], self.profile.fit(row.network)
-        fitted = [self.profile.fit(other.network) for other in experiment.rows if other.network]
-        crop = self.profile.crop_for(fitted)
-        steps = self.profile.steps or experiment.tiny_steps
+        crop = self.profile.crop_for([self.profile.fit(other.network) for other in experiment.rows if other.network])
+        task = Task(row.network, row.train or experiment.train, crop, experiment.tiny_steps, seed)
+        if row.tuning is None:
+            return [self.configured(task)]
+        first = [self.configured(replace(task, data=row.tuning.start))] if row.tuning.start else []
+        return [*first, self.configured(replace(task, tuning=row.tuning), *first)]
+
+    def configured(self, task: Task, start: TrainConfig | None = None) -> TrainConfig:
+        """A training: the recipe of the paper, but for what the profile changes.
+
+        start : the training whose weights it goes on from
+        """
+        dataset, network = DATASETS[task.data], self.profile.fit(task.network)
+        recipe, tuning = self.profile.recipe_of(network), task.tuning or FineTuning(fraction=1.0)
+        steps = task.tiny_steps if self.profile.steps is None else round(self.profile.steps * recipe.steps)
+        steps = max(round(steps * tuning.steps), 1)
+        batch = recipe.batch or self.profile.batch_for(task.crop)
+        reading = PairSource(**vars(dataset.reading), split="train", scale=dataset.scale, fraction=tuning.fraction)
         config = TrainConfig(
-            data=self.library.place(experiment.train),
+            data=self.library.place(task.data),
             out=self.out / "runs",
-            pairs=PairSource(**vars(dataset.reading), split="train", scale=dataset.scale),
+            pairs=reading,
             network=network,
+            init=start.out / WEIGHTS if start else None,
             normalization=dataset.normalization,
-            stages=(Stage(steps, crop, self.profile.batch_for(crop)),),
-            learning_rate=self.profile.learning_rate,
-            seed=seed,
+            stages=(Stage(steps, task.crop, batch),),
+            learning_rate=recipe.learning_rate * tuning.learning_rate,
+            final_learning_rate=recipe.final_learning_rate * tuning.learning_rate,
+            weight_decay=recipe.weight_decay,
+            seed=task.seed,
             checkpoint_every=max(steps // 20, 500),
             validate_every=max(steps // 100, 500),
         )
-        return in_own_folder(config, experiment.train)
+        return in_own_folder(config, task.data)
 
 
 def in_own_folder(config: TrainConfig, name: str) -> TrainConfig:
-    """The training in a folder of `out` that tells it from others by its settings and its seed."""
-    settings = replace(config, data=Path(), out=Path(), seed=0)
+    """The training in a folder of `out` that tells it from others by its settings, its beginning and its seed."""
+    begun = config.init and Path(config.init.parent.name)
+    settings = replace(config, data=Path(), out=Path(), seed=0, init=begun)
     digest = hashlib.sha256(repr(settings).encode()).hexdigest()[:12]
     return replace(config, out=config.out / f"{name}-{digest}-{config.seed}")
 
@@ -206,8 +238,12 @@ def _result(row: Row, scores: Sequence[Scores], columns: Sequence[Column]) -> Re
 
 
 @functools.cache
-def cost_of(network: DGNOConfig) -> Cost:
+def cost_of(network: NetworkConfig) -> Cost:
     """Parameters and multiply-accumulates of a network, in layers and in products of operators and scans."""
+    if not isinstance(network, DGNOConfig):
+        with torch.device("meta"):
+            others = build(network)
+            return Cost(parameters(others), layer_products(others, torch.zeros(1, network.channels, 256, 256)))
     with torch.random.fork_rng(devices=[]):
         built = build(network)
     return Cost(parameters(built), sum(multiply_accumulates(built)))

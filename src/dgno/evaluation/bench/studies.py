@@ -6,7 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from dgno.evaluation.bench import dbmid_fwhm, dbmid_heatmap, dbmid_ihc, dbmid_recall, dbmid_usaf
+from dgno.evaluation.bench import (
+    dbmid,
+    dbmid_fwhm,
+    dbmid_heatmap,
+    dbmid_ihc,
+    dbmid_offset,
+    dbmid_recall,
+    dbmid_types,
+    dbmid_usaf,
+)
 from dgno.evaluation.bench.options import DETECTOR, WEIGHTS
 from dgno.evaluation.bench.run import Bench, Progress, Remark
 from dgno.evaluation.bench.table import Table
@@ -25,6 +34,9 @@ class Study:
 
 
 STUDIES: dict[str, Study] = {
+    "dbmid-table2": Study(dbmid_types.TITLE, dbmid_types.run_table_2),
+    "dbmid-table3": Study(dbmid.TABLE_3.title, dbmid.run_table_3),
+    "dbmid-ssim-offset": Study(dbmid_offset.TITLE, dbmid_offset.run_offset),
     "dbmid-usaf": Study(dbmid_usaf.TITLE, dbmid_usaf.run_usaf, (WEIGHTS,)),
     "dbmid-fwhm": Study(dbmid_fwhm.TITLE, dbmid_fwhm.run_fwhm, (WEIGHTS,)),
     "dbmid-heatmap": Study(dbmid_heatmap.TITLE, dbmid_heatmap.run_heatmap, (WEIGHTS,)),
