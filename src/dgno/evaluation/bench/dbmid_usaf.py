@@ -126,7 +126,8 @@ def _speed(seconds: Mapping[str, float], bench: Bench) -> Table:
         tuple(lines),
         (
             f"Comparable? no: ours on {bench.device}, {torch.get_num_threads()} threads, in proportion to the pixels, "
-            "with whatever else the machine does meanwhile, blind methods on the mean of the colours; the paper's on one P40, its blind deconvolution unnamed.",
+            "and whatever else the machine did; blind methods on the mean of the colours; the paper's on one P40, "
+            "its blind deconvolution unnamed.",
         ),
     )
 
