@@ -23,7 +23,7 @@ PARTLY = 0.4  # share of the blurred crops in which a part is in focus
 FLAT = 0.012  # standard deviation in a sharp square below which there is nothing to see
 SHARPEST_DEFOCUS, SHORTEST_MOTION = 0.8, 3.0  # px; less than both is neither in focus nor blurred
 SPLIT_AT = 0.5  # a border lies where the mask crosses it
-SOFT, SOFTEST = 0.3, 0.9  # share of the crops that are softer along an axis; px, the standard deviation at most
+SOFT, SOFTEST = 0.45, 1.2  # share of the crops that are softer along an axis; px, the standard deviation at most
 JPEG = 0.5  # share of the crops that were compressed
 Squares = Float[Tensor, "rows columns"]
 
