@@ -4,7 +4,7 @@
 
 IMAGES holds one folder of sharp images per data set, as named in SETS. Each image is blurred once as by `dgno simulate`
 with its defaults (spatially varying Gaussian-like disk, sigma 0.6-4 px, 2000 photons, read noise 0.005) and SEED; or by
-a motion of 5 to 40 px, the same for all of an image; or by defocus, sigma 1.5 to 4 px, and a motion of at least four
+a motion of 5 to 40 px, the same for all of an image; or by defocus, sigma 1.5 to 4 px, and a motion of at least six
 times sigma, up to 40 px. OUT gets the pairs, all scores and the figures.
 """
 
@@ -64,8 +64,8 @@ TOLD_THE_PSF = ("wiener-unsupervised", "wiener", "richardson-lucy-30", "richards
 MOVED = MotionRange((5.0, 40.0))
 KINDS = {
     DEFOCUS: Blurred(BlurRange(), "nano", (*TOLD_THE_PSF, "blind"), "dl-defocus"),
-    MOTION: Blurred(TypedRange(motion=MOVED, types=(MOTION,)), "motion-nano", TOLD_THE_PSF, "dl-motion"),
-    MIXED: Blurred(TypedRange(BlurRange(sigma=(1.5, 4.0)), MOVED, (MIXED,)), "mixed-nano", TOLD_THE_PSF),
+    MOTION: Blurred(TypedRange(motion=MOVED, types=(MOTION,)), "motion-nano", ("wiener",), "dl-motion"),
+    MIXED: Blurred(TypedRange(BlurRange(sigma=(1.5, 4.0)), MOVED, (MIXED,)), "mixed-nano", ("wiener",)),
 }
 
 

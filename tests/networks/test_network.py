@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dgno.networks.blocks import every_other_pixel, pad_multiple, pad_to_multiple
+from dgno.networks.blocks import every_other_pixel, pad_to_multiple
 from dgno.networks.config import CHOICES, DGNOConfig
 from dgno.networks.dgno import DGNO
 from dgno.networks.presets import build
@@ -153,7 +153,7 @@ def test_padding_reflects_where_it_can(h: int, w: int) -> None:
 )
 def test_the_multiple_of_pixels(element_size: int, block: int | None, multiple: int) -> None:
     """lcm(8, 4 * element_size), and of the scan's blocks: 32 by default, so that 520 x 696 becomes 544 x 704."""
-    assert pad_multiple(element_size, block) == multiple
+    assert DGNOConfig(element_size=element_size, scan_block=block).multiple == multiple
 
 
 def test_every_kind_extends_images_alike() -> None:
