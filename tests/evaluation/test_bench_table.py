@@ -27,7 +27,6 @@ from dgno.evaluation.bench.table import (
     write_csv,
     write_markdown,
 )
-from dgno.networks.config import DGNOConfig
 from dgno.networks.presets import NETWORKS, PRESETS, build
 from dgno.weights.store import parameters
 
@@ -160,7 +159,6 @@ def test_all_networks_of_a_table_see_crops_of_one_size(part: Experiment, profile
 
 def test_the_tiny_network_is_a_quarter() -> None:
     small = quarter(CELL)
-    assert isinstance(small, DGNOConfig)
     assert (small.width, small.heads, small.width / small.heads) == (12, 4, CELL.width / CELL.heads)
 
 

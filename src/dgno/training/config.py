@@ -27,6 +27,7 @@ LARGEST = 2**20  # bytes of a configuration
 SHOWN = 80  # characters of a wrong value
 FFT_NORMS = ("ortho", "backward")
 PRECISIONS = ("fp32", "bf16")
+TELLING = ("auto", "dbmid", "manifest")  # layouts by which a record may say what blurred its image
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,9 @@ class TrainConfig:
             problems.append(f"blur_types is empty, known: {', '.join(BLUR_TYPES)}")
         if self.motion is not None and not {MOTION, MIXED} & set(self.blur_types):
             problems.append("there is a table [motion], and blur_types draws none")
+        if self.network.tells_types and self.pairs is not None and self.pairs.layout not in TELLING:
+            which = f"its layout {self.pairs.layout} tells no types; these may: {', '.join(TELLING)}"
+            problems.append(f"a classifier of blur is trained on sharp images, and there is a table [pairs]: {which}")
         return problems
 
     def _problems_of_stages(self) -> list[str]:

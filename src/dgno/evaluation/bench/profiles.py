@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import overload
 
 from dgno.networks.blur_reader import ReaderConfig
 from dgno.networks.config import DGNOConfig
-from dgno.networks.dbmid import DBMIDConfig
-from dgno.networks.presets import PRESETS, NetworkConfig
+from dgno.networks.dbmid import DBMID_NETWORKS, DBMIDConfig
+from dgno.networks.presets import NetworkConfig
 from dgno.networks.vgg import CROP, VGGConfig
 
 
@@ -74,15 +75,17 @@ class Profile:
         return max(1, round(self.batch * (self.crop / crop) ** 2))
 
 
+@overload
+def quarter(network: DGNOConfig) -> DGNOConfig: ...
+@overload
+def quarter(network: NetworkConfig) -> NetworkConfig: ...
 def quarter(network: NetworkConfig) -> NetworkConfig:
-    """A quarter of the width and of the heads, one encoder module a scale; of other families the smallest preset."""
+    """A quarter of the width and of the heads, one encoder module a scale; of other families about as small."""
     if isinstance(network, DGNOConfig):
         return replace(network, width=network.width // 4, heads=network.heads // 4, blocks=(1, 1, 1, 1))
     if isinstance(network, DBMIDConfig):
-        nano = PRESETS["dbmid-nano"]
-        assert isinstance(nano, DBMIDConfig)
-        return replace(network, widths=nano.widths, kernel=nano.kernel)
-    return replace(network, width=8) if isinstance(network, ReaderConfig) else replace(PRESETS["blur-vgg16-nano"])
+        return replace(network, widths=DBMID_NETWORKS["dbmid-nano"].widths, kernel=3)
+    return replace(network, width=8) if isinstance(network, ReaderConfig) else replace(network, width=8, hidden=64)
 
 
 def as_it_is(network: NetworkConfig) -> NetworkConfig:
