@@ -112,7 +112,7 @@ def test_what_must_see_the_whole_image_is_not_tiled(cli: Cli, tmp_path: Path, me
     ("options", "said"),
     [
         (["--method", "wiener"], "method wiener without --psf; give gaussian:SIGMA"),
-        (["--method", "weiner"], "method 'weiner'; known: dgno, wiener, richardson-lucy, blind, ring"),
+        (["--method", "weiner"], "method 'weiner'; known: dgno, dbmid, wiener, richardson-lucy, blind, ring"),
         (["--method", "blind", "--psf", "disk:2"], "--psf with method blind; it takes --num-iter"),
         (["--method", "ring", "--psf", "disk:2"], "'disk:2' is the same everywhere; give seidel:"),
         (["--method", "wiener", "--psf", SEIDEL], "changes over the field; say --method ring"),

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from dgno.arrays import Affine, Image, Opacity, Plane
 from dgno.checks import refuse_number
 from dgno.errors import ConfigError
-from dgno.optics.blur_types import BLUR_TYPES, DEFOCUS, IN_FOCUS, MIXED, MOTION
+from dgno.optics.blur_types import BLUR_TYPES, CELL, DEFOCUS, IN_FOCUS, MIXED, MOTION
 from dgno.optics.defocus_cone import DefocusCone
 from dgno.restorable import check_finite, check_float32
 from dgno.restoration import TILE_SIZE
@@ -23,6 +23,8 @@ from dgno.restoration.tissue import find_tissue, is_bright_field
 BACKGROUND = 255  # among the numbers of types: nothing is there that could be blurred
 BLURRED = tuple(name for name in BLUR_TYPES if name != IN_FOCUS)
 OF_FOCUS, OF_MOTION = (DEFOCUS, MIXED), (MOTION, MIXED)  # the types that have a sigma, and a length
+
+SMALLEST = 4 * CELL  # px; of what is narrower nothing can be told, and nothing is done to it
 
 Numbers = Float[np.ndarray, "rows columns"]
 
@@ -195,6 +197,8 @@ def decide(
 ) -> Assessment:
     """Smoothed maps and tissue -> the likeliest types, and the parameters that they have."""
     maps, tissue = found
+    if min(shape[:2]) < SMALLEST:
+        tissue = np.zeros_like(tissue)
     likelihoods = maps[:4] * tissue
     types: Int[np.ndarray, "rows columns"] = likelihoods.argmax(0)
     unsure = tissue & (types != BLUR_TYPES.index(IN_FOCUS)) & (likelihoods.max(0) < min_confidence)

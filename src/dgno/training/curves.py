@@ -32,7 +32,8 @@ def draw_curves(log: Path, picture: Path) -> None:
             right.plot([entry["step"] for entry in validated], scores, style, label=key.removeprefix("psnr_"))
     what = "share told right" if any("accuracy" in entry for entry in entries) else "PSNR, dB"
     right.set(xlabel="step", ylabel=f"validation crops: {what}")
-    right.legend(frameon=False)
+    if right.has_data():
+        right.legend(frameon=False)
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png", dpi=100)
     write_bytes(picture, drawn.getvalue())
