@@ -4,7 +4,7 @@
 
 IMAGES holds one folder of sharp images per data set, as named in SETS. Each image is blurred once as by `dgno simulate`
 with its defaults (spatially varying Gaussian-like disk, sigma 0.6-4 px, 2000 photons, read noise 0.005) and SEED; or by
-a motion of 5 to 40 px, the same for all of an image; or by defocus, sigma 1.5 to 4 px, and a motion of at least six
+a motion of 5 to 40 px, the same for all of an image; or by defocus, sigma 2 to 4 px, and a motion of at least six
 times sigma, up to 40 px. OUT gets the pairs, all scores and the figures.
 """
 
@@ -65,7 +65,7 @@ MOVED = MotionRange((5.0, 40.0))
 KINDS = {
     DEFOCUS: Blurred(BlurRange(), "nano", (*TOLD_THE_PSF, "blind"), "dl-defocus"),
     MOTION: Blurred(TypedRange(motion=MOVED, types=(MOTION,)), "motion-nano", ("wiener",), "dl-motion"),
-    MIXED: Blurred(TypedRange(BlurRange(sigma=(1.5, 4.0)), MOVED, (MIXED,)), "mixed-nano", ("wiener",)),
+    MIXED: Blurred(TypedRange(BlurRange(sigma=(2.0, 4.0)), MOVED, (MIXED,)), "mixed-nano", ("wiener",)),
 }
 
 
