@@ -25,7 +25,7 @@ from dgno.restorable import check_restorable
 from dgno.restoration import READER, TILE_SIZE
 from dgno.restoration.assessment import Assessment, assess_image, worst_of
 from dgno.restoration.blur_maps import Reader
-from dgno.restoration.from_weights import DBMID, NETWORK_METHODS, Remedies, make_reader, weights_by_type
+from dgno.restoration.from_weights import DBMID, NETWORK_METHODS, LoadedWeights, make_reader, weights_by_type
 from dgno.restoration.from_weights import DGNO as DGNO_METHOD
 from dgno.restoration.image import restore_image
 from dgno.restoration.nonfinite import fill, mark
@@ -85,7 +85,7 @@ def restore(  # noqa: PLR0913  # as the command has options
     if normalize == "none" and image.dtype.kind == "f":
         record = replace(record, pixels=record.pixels.astype(np.float32))
     filled, bad = fill(record, nonfinite)
-    made = Remedies(normalize=normalize, device=device, precision=precision, method=method)
+    made = LoadedWeights(normalize=normalize, device=device, precision=precision, method=method)
     names = weights_by_type(record, weights, method)
     if routing is None:
         remedy = made.of(names[DEFOCUS], record)

@@ -80,6 +80,18 @@ def test_tiles_read_what_the_whole_reads() -> None:
     assert torch.allclose(tile[:, :, kept, kept], whole[:, :, inside, inside], atol=1e-5)
 
 
+@pytest.mark.parametrize("place", range(4))
+def test_no_square_sees_farther_than_the_halo(place: int) -> None:
+    """Wherever it lies within a window's stride."""
+    network, cell = reader().double(), 32 + place
+    x = texture(1, 1, 576, 576).double().requires_grad_()
+    network(x).types[0, 0, cell, cell].backward()
+    assert x.grad is not None
+    seen = x.grad[0, 0].abs().amax(1).nonzero()
+    assert 100 < 8 * cell - int(seen.min()) <= network.halo
+    assert 100 < int(seen.max()) - (8 * cell + 7) <= network.halo
+
+
 def test_harmonics_tell_the_direction_of_stripes() -> None:
     """cos 2 phi of the ring of their frequency is positive for stripes across the columns, negative across the rows."""
     y, x = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")

@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from dgno.checks import refuse_choice, refuse_number
+from dgno.data.batching import stacked
 from dgno.data.leaks import refuse_leaks
 from dgno.data.reading import SPLIT_BY, Reading, only_split
 from dgno.data.records import Record
@@ -98,10 +99,8 @@ class RecordedPairs:
         self, crop: int, size: int, *, seed: int, step: int, slots: Sequence[int] | None = None
     ) -> tuple[Float[Tensor, "b {self.channels} {crop} {crop}"], Float[Tensor, "b {self.channels} {crop} {crop}"]]:
         """Blurred and sharp, (size, channels, crop, crop) each; of `slots` alone, if given."""
-        wanted = range(size) if slots is None else slots
-        samples = [self.sample(crop, np.random.default_rng([seed, step, slot])) for slot in wanted]
-        blurred, sharp = zip(*samples, strict=True)
-        return torch.stack(blurred), torch.stack(sharp)
+        blurred, sharp = stacked(self.sample, crop, size, seed=seed, step=step, slots=slots)
+        return blurred, sharp
 
     def sample(self, crop: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """Blurred and sharp, (channels, crop, crop) each: a pair, a place in it, and two flips drawn from `rng`."""

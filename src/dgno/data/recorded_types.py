@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dgno.data.batching import stacked
 from dgno.data.recorded import CACHE, RecordedPairs
 from dgno.data.records import Record
 from dgno.data.typed_crops import FLAT, IGNORED, structure
@@ -40,9 +41,7 @@ class RecordedTypes:
         self, crop: int, size: int, *, seed: int, step: int, slots: Sequence[int] | None = None
     ) -> tuple[Tensor, ...]:
         """Crops (size, channels, crop, crop), and what `sample` gives beside each."""
-        wanted = range(size) if slots is None else slots
-        samples = [self.sample(crop, np.random.default_rng([seed, step, slot])) for slot in wanted]
-        return tuple(torch.stack(parts) for parts in zip(*samples, strict=True))
+        return stacked(self.sample, crop, size, seed=seed, step=step, slots=slots)
 
     def sample(self, crop: int, rng: np.random.Generator) -> tuple[Tensor, ...]:
         """As `TypedCrops.sample`: a crop, its type, and in squares of CELL px their types where there is anything to

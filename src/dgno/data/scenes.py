@@ -19,6 +19,7 @@ from skimage.transform import resize
 
 from dgno.arrays import Image
 from dgno.checks import refuse_choice, refuse_interval, refuse_number
+from dgno.data.batching import stacked
 from dgno.data.loading import refuse_unusable
 from dgno.errors import ConfigError, UnsupportedInput
 from dgno.io.image import read_image
@@ -115,10 +116,8 @@ class SimulatedPairs:
         self, crop: int, size: int, *, seed: int, step: int, slots: Sequence[int] | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Blurred and sharp, (size, channels, crop, crop) each; of `slots` alone, if given."""
-        wanted = range(size) if slots is None else slots
-        samples = [self.sample(crop, np.random.default_rng([seed, step, slot])) for slot in wanted]
-        blurred, sharp = zip(*samples, strict=True)
-        return torch.stack(blurred), torch.stack(sharp)
+        blurred, sharp = stacked(self.sample, crop, size, seed=seed, step=step, slots=slots)
+        return blurred, sharp
 
     def sample(self, crop: int, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         """Blurred and sharp, (channels, crop, crop) each; everything is drawn from `rng`."""

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
+from dgno.data.batching import stacked
 from dgno.data.scenes import MARGIN, SimulatedPairs
 from dgno.optics.blur_types import BLUR_TYPES, CELL, IN_FOCUS, TypedRange
 from dgno.optics.exposure import Scene
@@ -46,9 +47,7 @@ class TypedCrops:
         self, crop: int, size: int, *, seed: int, step: int, slots: Sequence[int] | None = None
     ) -> tuple[Tensor, ...]:
         """Crops (size, channels, crop, crop), and what `sample` gives beside each."""
-        wanted = range(size) if slots is None else slots
-        samples = [self.sample(crop, np.random.default_rng([seed, step, slot])) for slot in wanted]
-        return tuple(torch.stack(parts) for parts in zip(*samples, strict=True))
+        return stacked(self.sample, crop, size, seed=seed, step=step, slots=slots)
 
     def sample(self, crop: int, rng: np.random.Generator) -> tuple[Tensor, ...]:
         """A crop; its type; and, in squares of CELL px: types, sigma, length, cos and sin of twice the angle.

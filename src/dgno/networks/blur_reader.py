@@ -27,6 +27,7 @@ RINGS, HARMONICS = 16, (2, 4, 6)
 DARKEST = 1e-4  # of a power spectrum, so that its logarithm stays finite
 TYPES = len(BLUR_TYPES)
 Squares = Float[Tensor, "b _ rows columns"]
+REACH = 224  # px: half a window, three windows, what normalising and the convolutions reach, up to a whole STRIDE
 LARGEST_LOG = 6.0  # of a width in px
 
 
@@ -112,15 +113,15 @@ class BlurReader(nn.Module):
     """Images in [0, 1] -> `BlurReading`; gray, or colours whose mean is taken.
 
     temperature : of the calibrated probabilities, for whole crops and for squares; 1 until it is fitted
-    halo : px of context that a place's reading depends on
+    halo : px of context that a square's reading depends on
     """
 
     temperature: Tensor
 
     def __init__(self, config: ReaderConfig) -> None:
         super().__init__()
-        self.multiple, self.halo, self.is_local = config.multiple, 192, True
-        self.channels, self.bytes_per_pixel = None, 64 * config.width  # any channels; measured with tiles of 1024 px
+        self.multiple, self.halo, self.is_local = config.multiple, REACH, True
+        self.channels, self.bytes_per_pixel = None, 5 * config.width  # any; measured with tiles of 256 to 1024 px
         c, wide = config.width, 2 * config.width
         self.local = nn.Sequential(
             nn.PixelUnshuffle(2), *_conv(4, c), *_conv(c, c),

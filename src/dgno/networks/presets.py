@@ -54,12 +54,8 @@ NETWORKS: dict[str, DGNOConfig] = {
 NetworkConfig = DGNOConfig | DBMIDConfig | ReaderConfig | VGGConfig
 PRESETS: dict[str, NetworkConfig] = {**NETWORKS, **DBMID_NETWORKS, **READER_NETWORKS, **VGG_NETWORKS}
 Network = DGNO | DBMIDNet | BlurReader | VGG
-FAMILIES: dict[str, type[NetworkConfig]] = {
-    "dgno": DGNOConfig,
-    "dbmid": DBMIDConfig,
-    "reader": ReaderConfig,
-    "vgg": VGGConfig,
-}
+KINDS: tuple[type[NetworkConfig], ...] = (DGNOConfig, DBMIDConfig, ReaderConfig, VGGConfig)
+FAMILIES = {kind.family: kind for kind in KINDS}
 
 _TRACES = {"cell": cell_traces, "face": face_traces}
 _BOUNDARIES: dict[str, Callable[[], Boundary]] = {"dirichlet": Dirichlet, "neumann": Neumann, "periodic": Periodic}

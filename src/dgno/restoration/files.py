@@ -26,7 +26,7 @@ from dgno.restoration.assessment import BLURRED
 from dgno.restoration.batch import Job, Outcome, is_single, plan_jobs, prepare_folders, run_jobs, write_report
 from dgno.restoration.blur_maps import reading_context
 from dgno.restoration.from_classical import make_classical
-from dgno.restoration.from_weights import NETWORK_METHODS, NORMALIZERS, Remedies, make_reader, weights_by_type
+from dgno.restoration.from_weights import NETWORK_METHODS, NORMALIZERS, LoadedWeights, make_reader, weights_by_type
 from dgno.restoration.image import Progress, Restorer, restore_image, tiling_of
 from dgno.restoration.nonfinite import fill, mark
 from dgno.restoration.options import IMAGE, OFF, RestoreOptions
@@ -89,7 +89,7 @@ class Workbench:
         self.limits = Limits(pixels=options.max_pixels)
         self.max_bytes = math.inf if options.max_memory is None else options.max_memory * 2**30
         how = {"device": options.device, "precision": options.precision, "method": options.method}
-        self.remedies = Remedies(normalize=options.normalize, **how)
+        self.remedies = LoadedWeights(normalize=options.normalize, **how)
         choose_device(options.device)
         by_network = options.method in NETWORK_METHODS
         self.classical = None if by_network else make_classical(options.method, options.told)

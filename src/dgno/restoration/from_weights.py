@@ -72,8 +72,8 @@ def weights_by_type(image: Image, weights: str | Path = "auto", method: str = DG
     return BRIGHT_FIELD if is_bright_field(image) else FLUORESCENCE
 
 
-class Remedies:
-    """Makes remedies of weights, and keeps what it has loaded.
+class LoadedWeights:
+    """Weights that are loaded once, and the remedies that they make.
 
     normalize, device, precision : as of `make_restorer`
     method : "dbmid" brings images to [0, 1] by what they are, since its networks are for all of them

@@ -147,7 +147,8 @@ class TrainConfig:
         """What scenes are exposed by."""
         if self.blur_types == (DEFOCUS,) and not self.network.tells_types:
             return self.blur
-        return TypedRange(self.blur, self.motion or MotionRange((5.0, 40.0)), self.blur_types)
+        moved = {} if self.motion is None else {"motion": self.motion}
+        return TypedRange(self.blur, types=self.blur_types, **moved)
 
     @property
     def steps(self) -> int:

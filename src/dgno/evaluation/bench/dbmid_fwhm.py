@@ -17,7 +17,7 @@ from dgno.arrays import Image
 from dgno.data.layouts.dbmid import PIXEL_SIZE
 from dgno.errors import ConfigError, UnsupportedInput
 from dgno.evaluation.bench.dbmid_plots import Panel, draw_curves, draw_pictures
-from dgno.evaluation.bench.dbmid_restorers import DGNO_MOTION, DL_MOTION, Restore, find_restorers
+from dgno.evaluation.bench.dbmid_restorers import DGNO_MOTION, DL_MOTION, Restore, find_restorers, unchanged
 from dgno.evaluation.bench.dbmid_views import ANGLES, CELL_ROOM, LENGTHS, View, lone_cells, seed_of, views_of
 from dgno.evaluation.bench.run import Bench, Progress, Remark, part_of
 from dgno.evaluation.bench.table import NO_NUMBER, Table
@@ -60,11 +60,7 @@ Key = tuple[str, int, str]  # direction, length, method
 def run_fwhm(bench: Bench, folder: Path, progress: Progress, remark: Remark) -> tuple[list[Table], list[str]]:
     """Widths by direction, length and method as a table, as CSV and as curves; and a cell in pictures."""
     found = find_restorers(bench, (DL_MOTION, DGNO_MOTION), functools.partial(part_of, progress, 0, 2))
-    methods: dict[str, Restore] = {
-        BLURRED: lambda image: image,
-        DL_MOTION.title: found[DL_MOTION],
-        DGNO_MOTION.title: found[DGNO_MOTION],
-    }
+    methods: dict[str, Restore] = {BLURRED: unchanged, **{role.title: found[role] for role in (DL_MOTION, DGNO_MOTION)}}
     views = views_of(bench, lone_cells, "TCT", VIEWS)
     cells = [chosen_cells(view) for view in views]
     widths: dict[Key, Widths] = {}

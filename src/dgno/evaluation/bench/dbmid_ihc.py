@@ -17,7 +17,7 @@ import numpy as np
 from dgno.arrays import Image
 from dgno.data.layouts.dbmid import PIXEL_SIZE, STEP
 from dgno.evaluation.bench.dbmid_plots import Panel, draw_curves, draw_pictures
-from dgno.evaluation.bench.dbmid_restorers import DGNO_DEFOCUS, DL_DEFOCUS, Restore, find_restorers
+from dgno.evaluation.bench.dbmid_restorers import DGNO_DEFOCUS, DL_DEFOCUS, Restore, find_restorers, unchanged
 from dgno.evaluation.bench.dbmid_views import immunostained, seed_of, views_of
 from dgno.evaluation.bench.run import Bench, Progress, Remark, part_of
 from dgno.evaluation.bench.table import NO_NUMBER, Table
@@ -61,11 +61,8 @@ Key = tuple[str, str, int]  # measure, method, plane
 def run_ihc(bench: Bench, folder: Path, progress: Progress, remark: Remark) -> tuple[list[Table], list[str]]:
     """Means over the fields by plane and method, the paper's claims beside ours, CSV, curves, and a field."""
     found = find_restorers(bench, (DL_DEFOCUS, DGNO_DEFOCUS), functools.partial(part_of, progress, 0, 2))
-    methods: dict[str, Restore] = {
-        BLURRED: lambda image: image,
-        DL_DEFOCUS.title: found[DL_DEFOCUS],
-        DGNO_DEFOCUS.title: found[DGNO_DEFOCUS],
-    }
+    roles = (DL_DEFOCUS, DGNO_DEFOCUS)
+    methods: dict[str, Restore] = {BLURRED: unchanged, **{role.title: found[role] for role in roles}}
     views = views_of(bench, immunostained, "IHC", VIEWS)
     values: dict[Key, list[float]] = {}
     shown: dict[str, dict[str, np.ndarray]] = {}

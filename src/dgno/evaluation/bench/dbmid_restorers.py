@@ -40,6 +40,11 @@ SIGMA = (0.3, 4.5)  # px of defocus; the geometric disk of 31.2 um has 8.9
 BATCH, LEARNING_RATE = 64, 1e-4  # DBMID's, of Adam
 
 
+def unchanged(image: Image) -> Image:
+    """The blurred image itself."""
+    return image
+
+
 @dataclass(frozen=True)
 class Role:
     """Something to restore with.

@@ -21,7 +21,7 @@ from dgno.classical.blind import blind_richardson_lucy
 from dgno.classical.blind_sigma import blind_disk
 from dgno.data.layouts.dbmid import PIXEL_SIZE, STEP
 from dgno.evaluation.bench.dbmid_plots import Panel, draw_curves, draw_pictures
-from dgno.evaluation.bench.dbmid_restorers import DGNO_DEFOCUS, DL_DEFOCUS, Restore, find_restorers
+from dgno.evaluation.bench.dbmid_restorers import DGNO_DEFOCUS, DL_DEFOCUS, Restore, find_restorers, unchanged
 from dgno.evaluation.bench.dbmid_views import View, seed_of
 from dgno.evaluation.bench.run import Bench, Progress, Remark, part_of
 from dgno.evaluation.bench.table import NO_NUMBER, Table
@@ -46,7 +46,7 @@ def run_usaf(bench: Bench, folder: Path, progress: Progress, remark: Remark) -> 
     tiny = bench.profile.generated
     found = find_restorers(bench, (DL_DEFOCUS, DGNO_DEFOCUS), functools.partial(part_of, progress, 0, 2))
     methods: dict[str, Restore] = {
-        "blurred": lambda image: image,
+        "blurred": unchanged,
         "blind, Fish et al.": _by_luminance(lambda x: blind_richardson_lucy(x)[0]),
         "blind, disk": _by_luminance(blind_disk),
         DL_DEFOCUS.title: found[DL_DEFOCUS],
