@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Shaped
@@ -161,7 +161,7 @@ class Slide(ABC):
         if not same:
             raise InputChanged("the input changed while it was read", path=self.path, hint="run again when it is done")
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Slide:
         return self
 
     def __exit__(
