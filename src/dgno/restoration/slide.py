@@ -1,0 +1,218 @@
+"""Restore a slide block by block; and give windows of the result, made of restored blocks and untouched pixels.
+
+A block's result is a function of the pixels that it reads, the treatments and the plan, of nothing else: not of the
+order, the machine, or what was done before. Statistics for normalising are the slide's, never a block's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Shaped, UInt8
+
+from dgno.arrays import Affine, Image, Plane, from_tensor, restored_plane, to_tensor
+from dgno.errors import NonFiniteInput
+from dgno.io.slide import Slide
+from dgno.optics.blur_types import CELL
+from dgno.restorable import check_float32
+from dgno.restoration.feather import REACH, feather, touches
+from dgno.restoration.image import Batch, Restorer, answer_of
+from dgno.restoration.journal import Journal
+from dgno.restoration.nonfinite import fill
+from dgno.restoration.slide_plan import Block, SlidePlan
+from dgno.restoration.tiling import Span
+
+Types = Callable[[int, Span, Span], UInt8[np.ndarray, "rows columns"]]  # plane, rows and columns of squares
+EVERYTHING = -1  # for `kind`: all pixels are treated, whatever their blur
+MARGIN = REACH // CELL + 1  # squares around a block that decide how its changes fade
+
+
+@dataclass(frozen=True, eq=False)
+class Treatment:
+    """What is done to one type of blur.
+
+    kind : its number in BLUR_TYPES; EVERYTHING where nobody asks for types
+    restorer : see `dgno.restoration.image`; takes the samples that the slide has
+    affines : for each channel the map of its values to [0, 1], from statistics of the slide
+    """
+
+    kind: int
+    restorer: Restorer
+    affines: Mapping[int, Affine]
+
+
+@dataclass(frozen=True, eq=False)
+class SlideWork:
+    """How a slide is restored.
+
+    types : of squares of CELL px, see `dgno.restoration.assessment`; None where all is treated
+    shape : (h, w) of the slide in px
+    keep_nonfinite : pixels that are NaN or infinite stay what they are, and their neighbours are restored as if they
+        had the values around; otherwise they are refused
+    """
+
+    plan: SlidePlan
+    treatments: Sequence[Treatment]
+    shape: tuple[int, int]
+    types: Types | None = None
+    keep_nonfinite: bool = False
+
+    def is_needed(self, slide: Slide, block: Block) -> bool:
+        """Is there anything in the kept part that may change? Not where nothing was scanned."""
+        rows, columns = block.tile.rows.write, block.tile.columns.write
+        if slide.is_blank(rows, columns, plane=block.plane):
+            return False
+        return bool(self.treated(block))
+
+    def treated(self, block: Block) -> list[Treatment]:
+        """The treatments that the block needs."""
+        if self.types is None:
+            return list(self.treatments)
+        types, rows, columns = self._around(block)
+        return [one for one in self.treatments if touches(types, one.kind, rows, columns)]
+
+    def weights(self, block: Block, kind: int) -> Batch:
+        """How much of a treatment the pixels of the kept part take, (1, 1, h, w) in [0, 1]."""
+        if kind == EVERYTHING:
+            return torch.ones(1, 1, 1, 1)
+        types, rows, columns = self._around(block)
+        kinds = [one.kind for one in self.treatments]
+        return torch.from_numpy(feather(types, kind, kinds, rows, columns))[None, None]
+
+    def _around(self, block: Block) -> tuple[UInt8[np.ndarray, "rows columns"], Span, Span]:
+        """The types around the block's kept part, and that part in px counted from their first square."""
+        assert self.types is not None
+        spans = [
+            Span(max(span.start // CELL - MARGIN, 0), min(-(-span.stop // CELL) + MARGIN, -(-n // CELL)))
+            for span, n in zip((block.tile.rows.write, block.tile.columns.write), self.shape, strict=True)
+        ]
+        rows, columns = (
+            cut.write.seen_from(span.start * CELL)
+            for cut, span in zip((block.tile.rows, block.tile.columns), spans, strict=True)
+        )
+        return self.types(block.plane, spans[0], spans[1]), rows, columns
+
+
+@dataclass(frozen=True, eq=False)
+class Restored:
+    """The result of a block: its kept part in the slide's dtype; where parts overlap, the change in units of the
+    slide's values, faded, float32. And how many values ended at the limits of the range."""
+
+    pixels: Plane
+    saturated: int
+
+
+def read_block(slide: Slide, block: Block) -> Plane:
+    """What the block needs to see."""
+    return slide.read(block.tile.rows.read, block.tile.columns.read, plane=block.plane)
+
+
+def restore_block(slide: Slide, work: SlideWork, block: Block, seen: Plane) -> Restored:
+    """Restore one block of what `read_block` gave. Raises NonFiniteInput, InputOutOfRange, OutOfMemory."""
+    tile, channel = block.tile, slide.facts.channel_of(block.plane)
+    keep = (slice(*tile.rows.keep), slice(*tile.columns.keep))
+    place = (tile.rows.read.start, tile.columns.read.start)
+    filled, bad = _finite(seen, place, keep=work.keep_nonfinite)
+    treatments = work.treated(block)
+    base = treatments[0].affines[channel] if treatments else Affine(0.0, 1.0)
+    given = to_tensor(filled, base)
+    change = torch.zeros_like(tile.keep(given))
+    for one in treatments:
+        affine = one.affines[channel]
+        asked = given if affine == base else to_tensor(filled, affine)
+        answer = tile.keep(answer_of(one.restorer, asked) - asked) * (affine.scale / base.scale)
+        change += answer * work.weights(block, one.kind)
+    change[0, torch.from_numpy(np.ascontiguousarray(bad[keep].transpose(2, 0, 1)))] = 0
+    if work.plan.is_blended:
+        fade = tile.rows.weights()[:, None] * tile.columns.weights()
+        return Restored(from_tensor(change * fade * base.scale), 0)
+    kept = tile.keep(given)
+    limits = slide.facts.value_range
+    pixels, saturated = restored_plane(filled[keep], kept, kept + change, affine=base, value_range=limits)
+    return Restored(np.where(bad[keep], seen[keep], pixels), saturated)
+
+
+class RestoredSlide:
+    """Windows of a restored slide: restored where the journal has a block, and as they were everywhere else."""
+
+    def __init__(self, slide: Slide, work: SlideWork, journal: Journal) -> None:
+        self.slide, self.plan, self.journal = slide, work.plan, journal
+        self.keep_nonfinite = work.keep_nonfinite
+        self.saturated = 0  # values of blended blocks that ended at the limits, as far as windows were read
+
+    def read(self, rows: Span, columns: Span, plane: int) -> Plane:
+        """The pixels (h, w, samples) of a window of level 0."""
+        pixels = self.slide.read(rows, columns, plane=plane)
+        _finite(pixels, (rows.start, columns.start), keep=self.keep_nonfinite)
+        blocks = [b for b in self.plan.landing_in(rows, columns, plane) if b.number in self.journal]
+        if not blocks:
+            return pixels
+        result = self._blended(pixels, blocks, rows, columns) if self.plan.is_blended else pixels.copy()
+        for block in [] if self.plan.is_blended else blocks:
+            here, there = _common(block, rows, columns)
+            result[here] = self.journal.get(block.number)[there]
+        for bad in self.slide.bad_tiles:  # what could not be read stays the declared fill
+            if (bad.level, bad.plane) == (0, plane):
+                place = _inside(rows, bad.rows), _inside(columns, bad.columns)
+                result[place] = pixels[place]
+        return result
+
+    def is_blank(self, rows: Span, columns: Span, plane: int) -> bool:
+        """Is all of the window what was never scanned, and untouched?"""
+        if any(block.number in self.journal for block in self.plan.landing_in(rows, columns, plane)):
+            return False
+        return self.slide.is_blank(rows, columns, plane=plane)
+
+    def _blended(self, pixels: Plane, blocks: Sequence[Block], rows: Span, columns: Span) -> Plane:
+        """The changes of overlapping blocks add up in the order of their numbers, whoever finished first."""
+        change = np.zeros(pixels.shape, np.float32)
+        for block in blocks:
+            here, there = _common(block, rows, columns)
+            change[here] += self.journal.get(block.number)[there]
+        after = torch.from_numpy(change).permute(2, 0, 1)[None]
+        limits = self.slide.facts.value_range
+        unit = Affine(0.0, 1.0)
+        result, more = restored_plane(pixels, torch.zeros_like(after), after, affine=unit, value_range=limits)
+        self.saturated += more
+        return result
+
+
+Place = tuple[slice, slice]
+
+
+def _common(block: Block, rows: Span, columns: Span) -> tuple[Place, Place]:
+    """Where the window and the block's kept part overlap: in the window, and in the kept part."""
+    cuts = (block.tile.rows.write, block.tile.columns.write)
+    both = [Span(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(cuts, (rows, columns), strict=True)]
+    here, there = (
+        [slice(*span.seen_from(origin.start)) for span, origin in zip(both, origins, strict=True)]
+        for origins in ((rows, columns), cuts)
+    )
+    return (here[0], here[1]), (there[0], there[1])
+
+
+def _inside(window: Span, part: tuple[int, int]) -> slice:
+    """The pixels of `part` that lie in the window, counted from its start; none gives an empty slice."""
+    start, stop = max(part[0], window.start), min(part[1], window.stop)
+    return slice(start - window.start, max(stop, start) - window.start)
+
+
+def _finite(seen: Plane, place: tuple[int, int], *, keep: bool) -> tuple[Plane, Shaped[np.ndarray, "h w c"]]:
+    """The pixels with those that are NaN or infinite replaced by values around them, and which these are.
+
+    place : row and column of the first pixel in the slide
+    """
+    bad = ~np.isfinite(seen) if seen.dtype.kind == "f" else np.zeros(seen.shape, bool)
+    if seen.dtype.kind == "f":
+        check_float32(Image(seen, "YXS"))
+    if not bad.any():
+        return seen, bad
+    if not keep:
+        first = np.unravel_index(int(bad.argmax()), bad.shape)
+        where = f"row {int(first[0]) + place[0]}, column {int(first[1]) + place[1]}"
+        what = f"{int(bad.sum())} values that are NaN or infinite, the first at {where}"
+        raise NonFiniteInput(what, hint="replace them, or say --nonfinite mask, which leaves them as they are")
+    return (np.zeros_like(seen) if bad.all() else fill(Image(seen, "YXS"), "mask")[0].pixels), bad
