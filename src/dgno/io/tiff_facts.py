@@ -28,18 +28,19 @@ Size = tuple[pixel_size.PixelSize | None, tuple[str, ...]]
 def described(image: Image, series: TiffPageSeries, ome: OmeImage | None, document: bytes) -> Image:
     """The image with what the file says of it; `document` is the OME-XML that `ome` is from."""
     page = series.keyframe
-    imagej = _imagej(page) if series.kind == "imagej" else {}
-    value_range, range_notes = _value_range(image, page, ome)
-    size, size_notes = _pixel_size(page, ome, imagej)
+    imagej = imagej_facts(page) if series.kind == "imagej" else {}
+    min_is_white = image.stored.min_is_white
+    value_range, range_notes = range_of_values(image.pixels, page, ome, min_is_white=min_is_white)
+    size, size_notes = size_of_pixels(page, ome, imagej)
     orientation = image.stored.orientation if 1 <= image.stored.orientation <= 8 else 1
-    shaped = _shaped(page) if series.kind == "shaped" else {}
+    shaped = shaped_facts(page) if series.kind == "shaped" else {}
     names = ome.channel_names if ome else tuple(str(name) for name in shaped.get("channel_names", ()))
     stored = replace(
         image.stored,
         format={"ome": "ome-tiff", "imagej": "imagej-tiff"}.get(series.kind, "tiff"),
         orientation=orientation,
-        resolution=_resolution(page),
-        description=_free_text(page, series.kind, shaped),
+        resolution=resolution_tags(page),
+        description=free_text(page, series.kind, shaped),
         ome_xml=document,
         ome_image=ome.number if ome else 0,
         imagej=imagej,
@@ -61,17 +62,21 @@ def turned_range(values: Range, dtype: np.dtype[Any]) -> Range:
     return top - values[1], top - values[0]
 
 
-def _value_range(image: Image, page: TiffPage, ome: OmeImage | None) -> tuple[Range, tuple[str, ...]]:
-    """From SMinSampleValue and SMaxSampleValue, the bits of a sample, OME's SignificantBits; else guessed."""
-    pixels = image.pixels
+def range_of_values(
+    pixels: np.ndarray, page: TiffPage, ome: OmeImage | None, *, min_is_white: bool
+) -> tuple[Range, tuple[str, ...]]:
+    """From SMinSampleValue and SMaxSampleValue, the bits of a sample, OME's SignificantBits; else guessed.
+
+    pixels : some of the page, or all, turned over already if white was stored as 0
+    """
     tags = [page.tags.valueof(code) for code in (SMALLEST_VALUE, LARGEST_VALUE)]
     depth = pixels.dtype.itemsize * 8
     bits = page.bitspersample if isinstance(page.bitspersample, int) else depth
     bits = ome.significant_bits if bits == depth and ome and ome.significant_bits else bits
     declared: Range | None = None
     if tags[1] is not None:
-        declared = min(_numbers(tags[0])), max(_numbers(tags[1]))
-        declared = turned_range(declared, pixels.dtype) if image.stored.min_is_white else declared
+        declared = min(tag_numbers(tags[0])), max(tag_numbers(tags[1]))
+        declared = turned_range(declared, pixels.dtype) if min_is_white else declared
     elif 8 < bits < depth and pixels.dtype.kind == "u":
         declared = 0.0, float(2**bits - 1)
     guess, note = guess_value_range(pixels)
@@ -83,7 +88,7 @@ def _value_range(image: Image, page: TiffPage, ome: OmeImage | None) -> tuple[Ra
     return guess, (text, note) if note else (text,)
 
 
-def _numbers(value: Any) -> list[float]:  # Any: a number, several, bytes, or nothing
+def tag_numbers(value: Any) -> list[float]:  # Any: a number, several, bytes, or nothing
     """Values of a tag; 0 where it is missing."""
     if isinstance(value, (tuple, bytes, np.ndarray)) and len(value):
         return [float(number) for number in value]
@@ -98,13 +103,13 @@ def holds(declared: Range, pixels: np.ndarray) -> bool:
     return pixels.dtype.kind == "f" or bool(low <= pixels.min() and pixels.max() <= high)
 
 
-def _pixel_size(page: TiffPage, ome: OmeImage | None, imagej: Mapping[str, Any]) -> Size:
+def size_of_pixels(page: TiffPage, ome: OmeImage | None, imagej: Mapping[str, Any]) -> Size:
     """From OME-XML, the Aperio description, ImageJ's unit, or the resolution tags, whichever is there first."""
     if ome and ome.pixel_size:
         return pixel_size.checked(*ome.pixel_size, source="OME-XML")
     if page.is_svs and (found := APERIO_PIXEL_SIZE.search(page.description)):
         return pixel_size.checked(float(found[1]), float(found[1]), source="Aperio MPP")
-    resolution = _resolution(page)
+    resolution = resolution_tags(page)
     if resolution is None:
         return None, ()
     x, y, unit = resolution
@@ -116,7 +121,7 @@ def _pixel_size(page: TiffPage, ome: OmeImage | None, imagej: Mapping[str, Any])
     return pixel_size.from_density(x, y, RESOLUTION_UNITS[unit], source="TIFF resolution")
 
 
-def _resolution(page: TiffPage) -> tuple[float, float, int] | None:
+def resolution_tags(page: TiffPage) -> tuple[float, float, int] | None:
     """The tags XResolution, YResolution and ResolutionUnit as they are."""
     values = [page.tags.valueof(code) for code in (282, 283)]
     if not all(isinstance(value, tuple) and len(value) == 2 for value in values):
@@ -125,11 +130,11 @@ def _resolution(page: TiffPage) -> tuple[float, float, int] | None:
     return x, y, int(page.tags.valueof(296, 2))
 
 
-def _imagej(page: TiffPage) -> dict[str, Any]:
+def imagej_facts(page: TiffPage) -> dict[str, Any]:
     return dict(page.parent.imagej_metadata or {})
 
 
-def _shaped(page: TiffPage) -> dict[str, Any]:
+def shaped_facts(page: TiffPage) -> dict[str, Any]:
     """The JSON that tifffile, and dgno, write into the description of plain files."""
     try:
         shaped = json.loads(page.shaped_description or "{}")
@@ -138,7 +143,7 @@ def _shaped(page: TiffPage) -> dict[str, Any]:
     return shaped if isinstance(shaped, dict) else {}
 
 
-def _free_text(page: TiffPage, kind: str, shaped: Mapping[str, Any]) -> str:
+def free_text(page: TiffPage, kind: str, shaped: Mapping[str, Any]) -> str:
     """The description of a plain file, where it is neither OME-XML nor ImageJ's nor tifffile's own."""
     if kind in ("ome", "imagej") or page.is_ome:
         return ""

@@ -42,22 +42,22 @@ ONE_FILE = {"is_mmstack": False, "is_ndtiff": False}  # these kinds open other f
 def read_tiff(opened: Opened, limits: Limits) -> list[Image]:
     """Every full-resolution image of a TIFF file; pyramid levels, thumbnails, label and macro pictures are left out."""
     structure = Structure(opened.file, opened.size, limits)
-    flags, ome, notes = _interpretation(structure, limits)
+    flags, ome, notes = interpretation(structure, limits)
     opened.file.seek(0)
     with TiffFile(opened.file, name=opened.path.name, _multifile=False, **flags) as tiff:
         images = []
-        described_by = _assigned(tiff.series, ome)
-        for series in _full_resolution(tiff.series):
-            _check_messages(opened.messages)
+        described_by = assigned(tiff.series, ome)
+        for series in full_resolution(tiff.series):
+            check_messages(opened.messages)
             _check_series(series, structure, limits)
             image = _decoded(series)
-            _check_messages(opened.messages)
+            check_messages(opened.messages)
             facts = described_by.get(series.keyframe.index)
             images.append(described(image, series, facts, structure.description() if facts else b""))
     return [replace(image, notes=(*notes, *image.notes)) for image in images]
 
 
-def _interpretation(structure: Structure, limits: Limits) -> tuple[Flags, tuple[OmeImage, ...], list[str]]:
+def interpretation(structure: Structure, limits: Limits) -> tuple[Flags, tuple[OmeImage, ...], list[str]]:
     """How tifffile is to take the file: its flags, the OME images, and notes on metadata that are not used."""
     description = structure.description()
     flags: Flags = dict(ONE_FILE)
@@ -76,7 +76,7 @@ def _interpretation(structure: Structure, limits: Limits) -> tuple[Flags, tuple[
         return {**flags, **WITHOUT_XML}, (), [note]
 
 
-def _full_resolution(series: list[TiffPageSeries]) -> list[TiffPageSeries]:
+def full_resolution(series: list[TiffPageSeries]) -> list[TiffPageSeries]:
     """The series that are data.
 
     tifffile takes any page half as large as another for a level of its pyramid. Only tiled pages, and those that say
@@ -95,13 +95,13 @@ def _full_resolution(series: list[TiffPageSeries]) -> list[TiffPageSeries]:
     return (sorted(data, key=lambda one: one.keyframe.index) if is_loose else data) or candidates[:1]
 
 
-def _assigned(series: list[TiffPageSeries], ome: tuple[OmeImage, ...]) -> dict[int, OmeImage]:
+def assigned(series: list[TiffPageSeries], ome: tuple[OmeImage, ...]) -> dict[int, OmeImage]:
     """Which OME image describes the series that starts with a page; none if tifffile left one out."""
     found = [one for one in series if one.kind == "ome"]
     return {one.keyframe.index: image for one, image in zip(found, ome, strict=True)} if len(found) == len(ome) else {}
 
 
-def _check_messages(messages: list[logging.LogRecord]) -> None:
+def check_messages(messages: list[logging.LogRecord]) -> None:
     """What tifffile logs as an error it has skipped or guessed; a result built on that is not what was stored."""
     for message in messages:
         if message.levelno >= logging.ERROR:
@@ -111,7 +111,7 @@ def _check_messages(messages: list[logging.LogRecord]) -> None:
 def _check_series(series: TiffPageSeries, structure: Structure, limits: Limits) -> None:
     """Refuse what cannot be decoded completely and correctly, before anything is decoded."""
     page = series.keyframe
-    _check_kind(page)
+    check_kind(page)
     height, width = page.imagelength, page.imagewidth
     planes = math.prod(series.shape) // max(1, height * width * page.samplesperpixel)
     check_size(limits, width, height, planes=planes, samples=page.samplesperpixel)
@@ -126,18 +126,18 @@ def _check_series(series: TiffPageSeries, structure: Structure, limits: Limits) 
             raise UnreadableInput(f"page {part.index} of the TIFF file differs from the others of its stack")
         _check_blocks(part, page, series, limits)
         found += math.prod(page.shape)
-    if found != math.prod(series.shape) and not _is_contiguous(series, structure.size):
+    if found != math.prod(series.shape) and not is_contiguous(series, structure.size):
         why = f"{math.prod(series.shape):,} values are described, {found:,} are there"
         raise UnreadableInput("the TIFF metadata do not fit its pages", why=why)
 
 
-def _check_kind(page: TiffPage) -> None:
+def check_kind(page: TiffPage) -> None:
     """Refuse colours and compressions that are not read."""
     photometric, compression = int(page.photometric), int(page.compression)
     if photometric in INKS:
         raise UnsupportedInput(f"a TIFF image in {INKS[photometric]}", hint="convert it to RGB or gray first")
     if compression == OLD_JPEG or compression not in (1, *_compressions()):
-        raise UnsupportedCodec(f"TIFF compression {_codec_name(compression)}", hint=OTHER_CODEC)
+        raise UnsupportedCodec(f"TIFF compression {codec_name(compression)}", hint=OTHER_CODEC)
     if (photometric == YCBCR and compression != NEW_JPEG) or compression == APERIO_YCC:
         hint = "convert it to RGB first (vips, ImageMagick), or open slides with OpenSlide"
         raise UnsupportedInput("a TIFF image in YCbCr without JPEG compression", hint=hint)
@@ -146,7 +146,7 @@ def _check_kind(page: TiffPage) -> None:
         raise UnsupportedInput(f"a TIFF image of {what}", hint="convert it to 8, 16 or 32 bits")
 
 
-def _codec_name(code: int) -> str:
+def codec_name(code: int) -> str:
     if code == OLD_JPEG:
         return "old-style JPEG"
     return tifffile.COMPRESSION(code).name if code in set(tifffile.COMPRESSION) else f"number {int(code)}"
@@ -189,7 +189,7 @@ def _check_jpeg_ends(part: TiffPage | TiffFrame) -> None:
             raise TruncatedInput(f"JPEG block {number} of page {part.index} of the TIFF file is not complete")
 
 
-def _is_contiguous(series: TiffPageSeries, size: int) -> bool:
+def is_contiguous(series: TiffPageSeries, size: int) -> bool:
     """Do all planes follow each other behind one page, as ImageJ stores large stacks?"""
     start = series.dataoffset
     return start is not None and start + math.prod(series.shape) * series.dtype.itemsize <= size
@@ -202,12 +202,12 @@ def _decoded(series: TiffPageSeries) -> Image:
         pixels = series.asarray(maxworkers=1)
     except (imagecodecs.DelayedImportError, NotImplementedError) as error:
         why, hint = shortened(error), f"install imagecodecs with this codec, or {OTHER_CODEC}"
-        raise UnsupportedCodec(f"TIFF compression {_codec_name(page.compression)}", why=why, hint=hint) from error
+        raise UnsupportedCodec(f"TIFF compression {codec_name(page.compression)}", why=why, hint=hint) from error
     if pixels.shape != series.shape:
         raise UnreadableInput("the TIFF image is not complete", why=f"{pixels.shape} of {series.shape} was decoded")
     pixels, axes = _standard_axes(pixels.astype(pixels.dtype.newbyteorder("="), copy=False), series.axes)
     notes: list[str] = []
-    pixels, is_inverted = _expanded(pixels, page, notes)
+    pixels, is_inverted = expanded(pixels, page, notes)
     stored = Stored(min_is_white=is_inverted, orientation=int(page.tags.valueof(274, 1)))
     if int(page.photometric) == PALETTE:
         return _through_palette(Image(pixels, axes, stored=stored), page, notes)
@@ -226,7 +226,7 @@ def _standard_axes(pixels: np.ndarray, axes: str) -> tuple[np.ndarray, str]:
     return pixels, "".join(axes[i] for i in order)
 
 
-def _expanded(pixels: np.ndarray, page: TiffPage, notes: list[str]) -> tuple[np.ndarray, bool]:
+def expanded(pixels: np.ndarray, page: TiffPage, notes: list[str]) -> tuple[np.ndarray, bool]:
     """Values of 1 to 7 bits become 8 bits (palettes excepted), and white becomes the largest value."""
     bits, photometric = page.bitspersample, int(page.photometric)
     if isinstance(bits, int) and bits < 8 and photometric != PALETTE:
