@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any, BinaryIO
 
 import numpy as np
+from jaxtyping import Shaped
 
 from dgno.arrays import Plane
 from dgno.errors import ConfigError
@@ -38,7 +39,7 @@ def level_shapes(shape: tuple[int, int], tile: int = TILE) -> tuple[tuple[int, i
     return tuple(shapes)
 
 
-def halved(block: Plane) -> Plane:
+def halved(block: Plane) -> Shaped[np.ndarray, "half_h half_w c"]:
     """Means of 2 x 2 pixels, integers rounded half to even, in the dtype of the block; a side of 1 px stays one.
 
     block : (h, w, c), not empty

@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar
 
 import imagecodecs
 import numpy as np
+from jaxtyping import Shaped
 
 from dgno.arrays import Plane
 from dgno.io.pyramid import TILE
@@ -26,7 +27,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def padded(pixels: Plane, mode: Literal["constant", "edge"] = "constant") -> Plane:
+def padded(pixels: Plane, mode: Literal["constant", "edge"] = "constant") -> Shaped[np.ndarray, "tile tile c"]:
     """The tile in full size; what is added below and to the right is 0, or the edge again."""
     height, width = pixels.shape[:2]
     if (height, width) == (TILE, TILE):
