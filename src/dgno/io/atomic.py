@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from dgno.errors import DgnoError, NoSpace, OutOfMemory, OutputError, OutputName, OutputNotWritable
+from dgno.errors import DgnoError, InputError, NoSpace, OutOfMemory, OutputError, OutputName, OutputNotWritable
 
 SUFFIX = ".dgno-part"
 LONGEST_NAME, LONGEST_PATH = 255, 4096
@@ -43,7 +43,8 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], None], check: Calla
     except MemoryError as error:
         raise OutOfMemory("encoding the image needs more memory than there is", path=path) from error
     except DgnoError as error:
-        error.path = path  # not the temporary name
+        if not isinstance(error, InputError):  # where `write` reads as it goes
+            error.path = path  # not the temporary name
         raise
 
 

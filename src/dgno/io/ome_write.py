@@ -5,7 +5,6 @@ Schema: openmicroscopy.org/Schemas/OME/2016-06. No clock, no random identifiers:
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from xml.etree import ElementTree
@@ -16,12 +15,14 @@ from dgno.errors import OutputFormat
 from dgno.io.limits import DEFAULT_LIMITS
 from dgno.io.ome import local, parse_xml
 from dgno.io.provenance import NAMESPACE, software
+from dgno.io.slide import SlideFacts
 
 SCHEMA = "http://www.openmicroscopy.org/Schemas/OME/2016-06"
 TYPES = {"int8": "int8", "int16": "int16", "int32": "int32", "uint8": "uint8", "uint16": "uint16", "uint32": "uint32"}
 TYPES |= {"float32": "float", "float64": "double"}
 DESCRIBED_ANEW = ("TiffData", "BinData", "MetadataOnly")
 BEFORE_DATA = ("Channel",)
+BEFORE_INSTRUMENT = ("AcquisitionDate", "ExperimenterRef", "Description", "ExperimentRef", "ExperimenterGroupRef")
 ILLEGAL = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -52,7 +53,22 @@ def fits_ome(image: Image) -> bool:
     return ome_axes(image) == image.axes.removesuffix("S")[:-2]
 
 
-def ome_document(images: Sequence[Image], provenance: Mapping[str, str] | None) -> bytes:
+def facts_of(image: Image) -> SlideFacts:
+    """What OME-XML tells of an image, in the terms of a slide; an alpha counts as a sample."""
+    return SlideFacts(
+        shape=(image.shape_without_samples[-2], image.shape_without_samples[-1]),
+        dtype=image.pixels.dtype,
+        samples=image.samples + (image.alpha is not None),
+        axes=ome_axes(image),
+        sizes=image.shape_without_samples[:-2],
+        value_range=image.value_range,
+        pixel_size=image.pixel_size,
+        channel_names=image.channel_names,
+        stored=image.stored,
+    )
+
+
+def ome_document(images: Sequence[SlideFacts], provenance: Mapping[str, str] | None) -> bytes:
     """The OME-XML for images whose planes are written one after the other, in ASCII."""
     root = _kept(images)
     if root is None:
@@ -62,13 +78,15 @@ def ome_document(images: Sequence[Image], provenance: Mapping[str, str] | None) 
     root.attrib.pop("UUID", None)
     root.attrib |= {"xmlns": SCHEMA, "Creator": software()}
     page = 0
-    for number, (element, image) in enumerate(zip(root.iterfind("Image"), images, strict=True)):
+    for number, (element, image) in enumerate(zip(root.findall("Image"), images, strict=True)):
         element.attrib["ID"] = element.get("ID", f"Image:{number}")
         page += _describe(element, image, number, page)
+        if image.magnification is not None:
+            _set_magnification(root, element, image.magnification, number)
     if provenance:
         _annotate(root, provenance)
-    for element in root.iter():
-        element.attrib = dict(sorted(element.attrib.items()))
+    for child in root.iter():
+        child.attrib = dict(sorted(child.attrib.items()))
     document: bytes = ElementTree.tostring(root, encoding="us-ascii", xml_declaration=True)
     return document
 
@@ -78,7 +96,7 @@ def legal(text: str) -> str:
     return ILLEGAL.sub(lambda found: found[0].encode("unicode_escape", "surrogatepass").decode(), text)
 
 
-def _kept(images: Sequence[Image]) -> Element | None:
+def _kept(images: Sequence[SlideFacts]) -> Element | None:
     """The document of the input, less the images that are not written; names without namespace.
 
     None if there is none, the images are from several documents or not in its order, or it is of an older schema.
@@ -99,20 +117,18 @@ def _kept(images: Sequence[Image]) -> Element | None:
     return root
 
 
-def _describe(element: Element, image: Image, number: int, page: int) -> int:
+def _describe(element: Element, image: SlideFacts, number: int, page: int) -> int:
     """Fill <Pixels>; gives the number of pages that the image takes."""
     pixels = element.find("Pixels")
     assert pixels is not None
-    axes = ome_axes(image)
-    shape = dict(zip(axes, image.pixels.shape, strict=False))
-    samples = image.samples + (image.alpha is not None)
-    sizes = {"X": image.shape_without_samples[-1], "Y": image.shape_without_samples[-2]}
-    sizes |= {axis: shape.get(axis, 1) * (samples if axis == "C" else 1) for axis in "ZCT"}
+    lengths = dict(zip(image.axes, image.sizes, strict=True))
+    sizes = {"X": image.shape[1], "Y": image.shape[0]}
+    sizes |= {axis: lengths.get(axis, 1) * (image.samples if axis == "C" else 1) for axis in "ZCT"}
     pixels.attrib.pop("BigEndian", None)
     pixels.attrib |= {
         "ID": pixels.get("ID", f"Pixels:{number}"),
-        "DimensionOrder": "XY" + axes[::-1] + "".join(axis for axis in "CZT" if axis not in axes),
-        "Type": TYPES[image.pixels.dtype.name],
+        "DimensionOrder": "XY" + image.axes[::-1] + "".join(axis for axis in "CZT" if axis not in image.axes),
+        "Type": TYPES[image.dtype.name],
         **{f"Size{axis}": str(size) for axis, size in sizes.items()},
     }
     _set_significant_bits(pixels, image)
@@ -120,25 +136,24 @@ def _describe(element: Element, image: Image, number: int, page: int) -> int:
         rows, columns = image.pixel_size
         pixels.attrib |= {"PhysicalSizeX": repr(columns), "PhysicalSizeXUnit": "µm"}
         pixels.attrib |= {"PhysicalSizeY": repr(rows), "PhysicalSizeYUnit": "µm"}
-    _set_channels(pixels, image, number, samples)
-    planes = math.prod(image.shape_without_samples[:-2])
+    _set_channels(pixels, image, number)
     for child in [child for child in pixels if local(child) in DESCRIBED_ANEW]:
         pixels.remove(child)
-    data = Element("TiffData", {"IFD": str(page), "PlaneCount": str(planes)})
+    data = Element("TiffData", {"IFD": str(page), "PlaneCount": str(image.plane_count)})
     pixels.insert(sum(local(child) in BEFORE_DATA for child in pixels), data)
-    return planes
+    return image.plane_count
 
 
-def _set_significant_bits(pixels: Element, image: Image) -> None:
+def _set_significant_bits(pixels: Element, image: SlideFacts) -> None:
     """Bits that a range from 0 needs; otherwise the attribute would be wrong."""
     pixels.attrib.pop("SignificantBits", None)
     low, high = image.value_range
     bits = int(high).bit_length()
-    if image.pixels.dtype.kind == "u" and low == 0 and high == 2**bits - 1:
+    if image.dtype.kind == "u" and low == 0 and high == 2**bits - 1:
         pixels.attrib["SignificantBits"] = str(bits)
 
 
-def _set_channels(pixels: Element, image: Image, number: int, samples: int) -> None:
+def _set_channels(pixels: Element, image: SlideFacts, number: int) -> None:
     """One <Channel> for each channel; those of the input stay if they are as many."""
     present = pixels.findall("Channel")
     if len(present) != image.channels:
@@ -149,9 +164,26 @@ def _set_channels(pixels: Element, image: Image, number: int, samples: int) -> N
             pixels.insert(place, channel)
     for place, channel in enumerate(present):
         channel.attrib["ID"] = channel.get("ID", f"Channel:{number}:{place}")
-        channel.attrib["SamplesPerPixel"] = str(samples)
+        channel.attrib["SamplesPerPixel"] = str(image.samples)
         if image.channel_names:
             channel.attrib["Name"] = legal(image.channel_names[place])
+
+
+def _set_magnification(root: Element, element: Element, magnification: float, number: int) -> None:
+    """An <Objective> for the image: its own, or a new one in a new instrument."""
+    settings = element.find("ObjectiveSettings")
+    objectives = {objective.get("ID"): objective for objective in root.iterfind("Instrument/Objective")}
+    objective = objectives.get(settings.get("ID")) if settings is not None else None
+    if objective is None:
+        for old in [child for child in element if local(child) in ("InstrumentRef", "ObjectiveSettings")]:
+            element.remove(old)
+        instrument = Element("Instrument", {"ID": f"Instrument:dgno:{number}"})
+        root.insert(list(root).index(root.findall("Image")[0]), instrument)
+        objective = SubElement(instrument, "Objective", {"ID": f"Objective:dgno:{number}"})
+        place = sum(local(child) in BEFORE_INSTRUMENT for child in element)
+        element.insert(place, Element("InstrumentRef", {"ID": f"Instrument:dgno:{number}"}))
+        element.insert(place + 1, Element("ObjectiveSettings", {"ID": f"Objective:dgno:{number}"}))
+    objective.attrib["NominalMagnification"] = repr(magnification)
 
 
 def _annotate(root: Element, provenance: Mapping[str, str]) -> None:

@@ -16,7 +16,7 @@ from tifffile import FileHandle, TiffWriter
 from dgno.arrays import Image, guess_value_range
 from dgno.io.colour import joined
 from dgno.io.imagej import imagej_arguments
-from dgno.io.ome_write import ome_document
+from dgno.io.ome_write import facts_of, ome_document
 from dgno.io.provenance import software
 from dgno.io.tiff_facts import LARGEST_VALUE, SMALLEST_VALUE, holds, turned_range
 
@@ -44,7 +44,7 @@ def write_tiff(
         with TiffWriter(handle, imagej=True, byteorder=">") as writer:
             writer.write(**imagej_arguments(images[0], provenance), extratags=_tags(images[0]))
         return
-    document = ome_document(images, provenance) if kind == "ome-tiff" else None
+    document = ome_document([facts_of(image) for image in images], provenance) if kind == "ome-tiff" else None
     with TiffWriter(handle, bigtiff=size >= LARGEST_CLASSIC, byteorder="<", ome=False, shaped=False) as writer:
         for number, image in enumerate(images):
             text = _plain_text(image, len(images), provenance) if document is None else (b"" if number else document)
@@ -112,18 +112,27 @@ def _tags(image: Image) -> list[tuple[int, str, int, Any, bool]]:
     tags: list[tuple[int, str, int, Any, bool]] = []
     if image.stored.orientation != 1:
         tags.append((ORIENTATION, "H", 1, image.stored.orientation, False))
-    kind = {"uint8": "B", "uint16": "H", "uint32": "I", "int8": "b", "int16": "h", "int32": "i", "float64": "d"}
     low, high = image.value_range
     is_known = image.pixels.dtype.itemsize == 1 and guess_value_range(image.pixels)[0] == (low, high)
     if holds((low, high), image.pixels) and not is_known:
         if image.stored.min_is_white:
             low, high = turned_range((low, high), image.pixels.dtype)
-        code = kind.get(image.pixels.dtype.name, "f")
         count = image.samples + (image.alpha is not None)
         count = image.channels if image.stored.interleaved_channels else count
-        for tag, value in ((SMALLEST_VALUE, low), (LARGEST_VALUE, high)):
-            number = float(value) if code in "fd" else int(value)
-            tags.append((tag, code, count, number if count == 1 else (number,) * count, False))
+        tags += range_tags((low, high), image.pixels.dtype, count)
+    return tags
+
+
+def range_tags(
+    value_range: tuple[float, float], dtype: np.dtype[Any], samples: int
+) -> list[tuple[int, str, int, Any, bool]]:
+    """Black and white as tags, for each sample of a pixel."""
+    kind = {"uint8": "B", "uint16": "H", "uint32": "I", "int8": "b", "int16": "h", "int32": "i", "float64": "d"}
+    code = kind.get(dtype.name, "f")
+    tags: list[tuple[int, str, int, Any, bool]] = []
+    for tag, value in zip((SMALLEST_VALUE, LARGEST_VALUE), value_range, strict=True):
+        number = float(value) if code in "fd" else int(value)
+        tags.append((tag, code, samples, number if samples == 1 else (number,) * samples, False))
     return tags
 
 

@@ -1,0 +1,69 @@
+"""Which format a slide is written in, and what that format holds: everything that is known before pixels are read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from dgno.errors import ConfigError, OutputFormat
+from dgno.io.ome_write import TYPES
+from dgno.io.output import StrPath
+from dgno.io.slide import SlideFacts
+from dgno.io.tile_codecs import SlideCompression
+
+SlideKind = Literal["ome-tiff", "tiff-pyramid", "ome-zarr"]
+KINDS: dict[str, SlideKind] = {  # by the end of a name, the longer ones first
+    ".ome.tiff": "ome-tiff",
+    ".ome.tif": "ome-tiff",
+    ".ome.zarr": "ome-zarr",
+    ".zarr": "ome-zarr",
+    ".tiff": "tiff-pyramid",
+    ".tif": "tiff-pyramid",
+}
+ENDINGS: dict[SlideKind, str] = {"ome-tiff": ".ome.tif", "tiff-pyramid": ".tif", "ome-zarr": ".ome.zarr"}
+
+
+def slide_kind(path: StrPath) -> SlideKind:
+    """The format that a name asks for; OutputFormat if it asks for none."""
+    name = Path(path).name.lower()
+    for ending, kind in KINDS.items():
+        if name.endswith(ending):
+            return kind
+    came = Path(name).suffix or "no extension"
+    raise OutputFormat(f"dgno does not write slides as {came}", path=path, hint=f"choose one of {', '.join(KINDS)}")
+
+
+def check_slide(facts: SlideFacts, kind: SlideKind, compression: SlideCompression, quality: int) -> None:
+    """Refuse a slide that the format cannot hold (OutputFormat), and senseless settings (ConfigError)."""
+    if facts.dtype.name not in TYPES:
+        raise OutputFormat(f"slides cannot hold {facts.dtype}", hint=f"convert to one of {', '.join(TYPES)}")
+    if facts.samples not in (1, 3):
+        raise OutputFormat(f"{facts.samples} samples a pixel; slides have 1 or 3", hint="write them as channels")
+    if min(facts.shape) < 1 or facts.plane_count < 1:
+        raise OutputFormat(f"a slide of {facts.shape} px and {facts.plane_count} planes has no pixels")
+    if set(facts.axes) - set("TZC") or len(set(facts.axes)) < len(facts.axes) or len(facts.axes) != len(facts.sizes):
+        raise OutputFormat(f"axes {facts.axes!r} of lengths {facts.sizes}; slides have T, Z and C", hint="name them so")
+    if kind == "tiff-pyramid" and facts.plane_count > 1:
+        what = f"TIFF with levels as pages holds one plane, not {facts.plane_count} ({facts.axes})"
+        raise OutputFormat(what, hint="write .ome.tif or .ome.zarr, which hold them")
+    if kind == "ome-zarr" and facts.samples == 3 and "C" in facts.axes:
+        what = "OME-Zarr holds colours as channels, and the slide has channels as well"
+        raise OutputFormat(what, hint="write .ome.tif, which holds both")
+    if kind == "ome-zarr" and compression in ("jpeg", "lzw"):
+        raise OutputFormat(f"OME-Zarr has no {compression}", hint="choose deflate, zstd or none")
+    if compression == "jpeg" and facts.dtype.name != "uint8":
+        raise OutputFormat(f"JPEG holds 8 bits, not {facts.dtype}", hint="choose deflate or zstd")
+    if not 1 <= quality <= 100:
+        raise ConfigError(f"a JPEG quality of {quality}", hint="choose 1 to 100")
+
+
+def slide_losses(facts: SlideFacts, kind: SlideKind, compression: SlideCompression, quality: int) -> tuple[str, ...]:
+    """What the format does not keep of the slide, in words for the user."""
+    notes = []
+    if compression == "jpeg":
+        notes.append(f"JPEG is lossy (quality {quality}, no chroma subsampling); deflate and zstd are not")
+    if kind == "tiff-pyramid" and facts.magnification is not None:
+        notes.append("the magnification stands in the description, where other programs do not look for it")
+    if facts.properties:
+        notes.append(f"{len(facts.properties)} properties of the input in its maker's own terms are left out")
+    return tuple(notes)
