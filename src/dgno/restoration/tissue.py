@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
-from scipy.ndimage import binary_dilation, generate_binary_structure, uniform_filter
+from scipy.ndimage import binary_dilation, binary_opening, generate_binary_structure, uniform_filter
 
 from dgno.arrays import Image, Opacity, Plane
 from dgno.optics.blur_types import CELL
@@ -28,8 +28,9 @@ DENSITY = 0.1  # decadic, against the brightest glass: glass that is in the shad
 TINT = 0.03  # decadic, by which densities of the colours differ: a stain
 ROUNDING = 1e-7  # standard deviation of bins that are equal
 DIM, COLOURFUL = 0.35, 0.15  # of the range, and of the brightest colour: darker, or more colourful, is no glass
+SOFT = 3  # bins beside padding: its border cuts the first two, and compression makes it soft
 MARGIN = 2  # squares around tissue that belong to it: the light of a blurred object lies beyond its border
-REACH = (MARGIN + 1) * CELL  # px around a square that decide whether it is tissue, or of its margin
+REACH = (MARGIN + 5) * CELL  # px around a square that decide whether it is tissue, or of its margin
 
 Grid = Bool[np.ndarray, "rows columns"]
 Bins = Float[np.ndarray, "rows2 columns2 c"]
@@ -126,8 +127,10 @@ class _Look(NamedTuple):
 
 def _look(plane: Plane, ground: Ground, opacity: Opacity | None) -> _Look:
     bins = _binned(plane, ground.scale)
-    spread = _spread(bins)
-    dead = _is_constant(plane) & (_is_extreme(plane, ground.extremes) | (spread < ROUNDING))
+    constant = _is_constant(plane)
+    padding = constant & _is_extreme(plane, ground.extremes)
+    spread = _spread(bins) if ground.light is None else _spread_beside(bins, padding)
+    dead = constant & (padding | (spread < ROUNDING))
     if opacity is not None:
         dead |= ~_any(opacity[..., 0] > 0)
     return _Look(spread, bins.reshape(len(bins) // 2, 2, bins.shape[1] // 2, 2, -1).mean((1, 3)), dead)
@@ -136,9 +139,29 @@ def _look(plane: Plane, ground: Ground, opacity: Opacity | None) -> _Look:
 def _spread(bins: Bins) -> Float[np.ndarray, "rows columns"]:
     """Standard deviation of the bins in and next to each square, of the colour where it is largest."""
     first, second = (uniform_filter(values, (5, 5, 0), mode="nearest") for values in (bins, bins**2))
-    variance = (second - first**2).max(-1)
-    rows, columns = variance.shape
-    largest: np.ndarray = variance.reshape(rows // 2, 2, columns // 2, 2).max((1, 3))
+    return _of_squares(second - first**2)
+
+
+def _spread_beside(bins: Bins, padding: Grid) -> Float[np.ndarray, "rows columns"]:
+    """The same, but the step from glass to what was never scanned is none: areas of padding, and SOFT bins
+    beside them, do not count."""
+    areas = binary_opening(padding, generate_binary_structure(2, 2))
+    if not areas.any():
+        return _spread(bins)
+    around = binary_dilation(areas.repeat(2, 0).repeat(2, 1), generate_binary_structure(2, 2), iterations=SOFT)
+    weight = (~around).astype(np.float64)[..., None]
+    total, first, second = (
+        uniform_filter(v, (5, 5, 0), mode="nearest") for v in (weight, weight * bins, weight * bins**2)
+    )
+    seen = total > 0.5 / 25  # one bin at least
+    first, second = (np.divide(v, total, where=seen, out=np.zeros_like(v)) for v in (first, second))
+    return _of_squares((second - first**2) * ~around[..., None])
+
+
+def _of_squares(variance: Bins) -> Float[np.ndarray, "rows columns"]:
+    """The largest standard deviation of the bins and colours of each square."""
+    rows, columns, _ = variance.shape
+    largest: np.ndarray = variance.max(-1).reshape(rows // 2, 2, columns // 2, 2).max((1, 3))
     return np.sqrt(largest.clip(0))
 
 
