@@ -104,3 +104,12 @@ def test_ranges_are_guessed_as_documented(dtype, low, high, wanted):
 def test_ranges_of_floats_heed_finite_values_only():
     assert guess_value_range(np.array([[np.nan, np.inf, 0.5]]))[0] == (0, 1)
     assert guess_value_range(np.full((2, 2), np.nan))[0] == (0, 1)
+
+
+@pytest.mark.parametrize("side", [2100, 2400])
+def test_percentiles_of_a_large_colour_image_are_those_of_all_its_colours(side: int) -> None:
+    """Light in blue alone, as in a slide of DAPI stored as colours: whatever the steps, blue is looked at."""
+    pixels = np.zeros((side, side, 3), np.uint8)
+    pixels[..., 2] = np.arange(side) % 200
+    affine = percentile_affine(image_of(pixels))
+    assert affine.scale == pytest.approx(199, abs=1)

@@ -190,7 +190,10 @@ def percentile_affine(image: Image, *, channel: int | None = None, low: float = 
     if channel is not None and "C" in image.axes:
         pixels = pixels.take(channel, axis=image.axes.index("C"))
     values = pixels.ravel()
-    values = values[:: max(1, values.size // SAMPLED)].astype(np.float64)
+    step = max(1, values.size // SAMPLED)
+    while math.gcd(step, image.samples) > 1:
+        step += 1  # else only some of the colours would count
+    values = values[::step].astype(np.float64)
     values = values[np.isfinite(values)]
     if values.size == 0:
         return Affine(0.0, 1.0)

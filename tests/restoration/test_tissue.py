@@ -149,3 +149,18 @@ def test_what_has_no_light_of_its_own_is_not_read() -> None:
     np.testing.assert_array_equal(tissue, binary_dilation(core, np.ones((5, 5))))
     assert core.sum() < tissue.sum() < tissue.size
     assert core[mask.reshape(20, 8, 10, 8).any((1, 3))].all()
+
+
+@pytest.mark.parametrize("shift", range(0, 8, 3))
+def test_the_border_of_what_was_never_scanned_is_no_tissue(shift: int) -> None:
+    """Glass of 237 beside padding of 255, softly, wherever the border lies; tissue beside padding stays tissue."""
+    rng = np.random.default_rng(0)
+    pixels = np.full((200, 200, 3), 255.0)
+    pixels[:, 96 + shift :] = 237 + rng.normal(0, 1, (200, 104 - shift, 3))
+    pixels[:, 95 + shift] = 251
+    pixels[120:, 96 + shift :] = np.array([190, 120, 170]) + rng.normal(0, 12, (80, 104 - shift, 3))
+    image = Image(np.rint(pixels).clip(0, 255).astype(np.uint8), "YXS", (0, 255))
+    tissue = tissue_of(image)
+    assert not tissue[:96].any()
+    assert tissue[128:, 104 + shift :].all()
+    assert not tissue[:, :72].any()

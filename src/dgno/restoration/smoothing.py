@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float
 from scipy.ndimage import gaussian_filter
 
 WIDTH = 1.0  # squares, standard deviation of the smoothing
+RADIUS = 4  # squares; beyond, weights are 0
 DEFOCUS, MOTION, MIXED = 1, 2, 3  # places among the probabilities of BLUR_TYPES
 LEAST = 1e-6  # weight below which a mean is not taken
 
@@ -40,5 +41,5 @@ def _mean(values: Map, weight: Map) -> Map:
 
 
 def _sum(values: Map) -> Map:
-    result: np.ndarray = gaussian_filter(values, WIDTH, mode="nearest")
+    result: np.ndarray = gaussian_filter(values, WIDTH, mode="nearest", radius=RADIUS)
     return result
