@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from dgno.arrays import Affine, Image
 from dgno.errors import NonFiniteInput
 from dgno.optics.blur_types import BLUR_TYPES, DEFOCUS, IN_FOCUS, MOTION
 from dgno.restoration.assessment import Assessment
+from dgno.restoration.feather import feather, touches
 from dgno.restoration.image import Restorer, restore_image, tiling_of
 from dgno.restoration.journal import Journal
 from dgno.restoration.route import Remedy, restore_routed
@@ -56,6 +59,19 @@ class Stretched:
         return (x - low) / (high - low).clamp(min=1e-3)
 
 
+class Known:
+    """Types of squares that somebody tells."""
+
+    def __init__(self, types: np.ndarray) -> None:
+        self.types = types
+
+    def touches(self, wanted: int, rows: Span, columns: Span) -> bool:
+        return touches(self.types, wanted, rows, columns)
+
+    def weights_in(self, wanted: int, blurred: Sequence[int], rows: Span, columns: Span) -> np.ndarray:
+        return feather(self.types, wanted, blurred, rows, columns)
+
+
 def scene(height: int = 700, width: int = 900, samples: int = 3, dtype: str = "uint8", seed: int = 4) -> np.ndarray:
     """Clouds of several sizes, so that neighbouring tiles have other extremes."""
     rng = torch.Generator().manual_seed(seed)
@@ -80,12 +96,14 @@ def work_of(
     affine: Affine = UNIT,
     types: np.ndarray | None = None,
 ) -> SlideWork:
-    plan = plan_blocks(slide.facts.shape, range(slide.facts.plane_count), **tiling_of(restorer, tile_size, None))
+    tiling = tiling_of(restorer, tile_size, None)
+    plan = plan_blocks(slide.facts.shape, range(slide.facts.plane_count), **tiling)
+    context = {"overlap": tiling["overlap"], "multiple": tiling["multiple"]}
     affines = dict.fromkeys(range(slide.facts.channels), affine)
     if types is None:
-        return SlideWork(plan, [Treatment(EVERYTHING, restorer, affines)], slide.facts.shape)
+        return SlideWork(plan, [Treatment(EVERYTHING, restorer, affines)], **context)
     kinds = [Treatment(BLUR_TYPES.index(name), restorer, affines) for name in (DEFOCUS, MOTION)]
-    return SlideWork(plan, kinds, slide.facts.shape, lambda plane, rows, columns: types[slice(*rows), slice(*columns)])
+    return SlideWork(plan, kinds, {0: Known(types)}, **context)
 
 
 def run(slide: ArraySlide, work: SlideWork, folder: Path, order: int | None = None) -> tuple[np.ndarray, RestoredSlide]:
@@ -198,6 +216,22 @@ def test_blocks_without_blur_are_not_read(tmp_path: Path) -> None:
     assert [block.number for block in work.plan if work.is_needed(slide, block)] == [0]
 
 
+def test_a_restorer_sees_no_more_than_the_blur_and_its_context(tmp_path: Path) -> None:
+    seen: list[tuple[int, ...]] = []
+
+    class Watched(Sharpen):
+        def __call__(self, x: Tensor) -> Tensor:
+            seen.append(tuple(x.shape[-2:]))
+            return super().__call__(x)
+
+    slide = ArraySlide(scene(1024, 1024))
+    types = np.full((128, 128), BLUR_TYPES.index(IN_FOCUS), np.uint8)
+    types[40:42, 40:44] = BLUR_TYPES.index(DEFOCUS)
+    run(slide, work_of(slide, Watched(), types=types, tile_size=512), tmp_path)
+    assert len(seen) == 1
+    assert all(side <= 8 * squares + 2 * 6 + 2 * 4 for side, squares in zip(seen[0], (2, 4), strict=True))
+
+
 def test_blank_blocks_are_passed_over() -> None:
     pixels = scene(1024, 1024)
     pixels[:, 512:] = 255
@@ -243,7 +277,7 @@ def test_numbers_that_are_none_are_refused_or_left(tmp_path: Path) -> None:
     work = work_of(slide, Sharpen(), affine=Affine(0.0, 1.0))
     with pytest.raises(NonFiniteInput, match="row 150, column 200"):
         run(slide, work, tmp_path)
-    kept = SlideWork(work.plan, work.treatments, work.shape, keep_nonfinite=True)
+    kept = replace(work, keep_nonfinite=True)
     (tmp_path / "kept").mkdir()
     result, _ = run(slide, kept, tmp_path / "kept")
     np.testing.assert_array_equal(np.isnan(result[..., 0]), np.isnan(pixels))

@@ -24,7 +24,7 @@ Output = Annotated[
 Normalize = Annotated[str, typer.Option(help="auto, range, percentile, minmax, or none: values as they are.")]
 Tile = Annotated[int, typer.Option(help="Side of the tiles in px; 0 takes whole images.", min=0)]
 Overlap = Annotated[int | None, typer.Option(help="Context around a tile in px. By default the weights' own.", min=0)]
-Format = Annotated[str, typer.Option("--format", help="same, ome-tiff or png.")]
+Format = Annotated[str, typer.Option("--format", help="same, ome-tiff, tiff-pyramid, ome-zarr or png.")]
 Method = Annotated[
     str,
     typer.Option(
@@ -62,6 +62,11 @@ Seed = Annotated[int, typer.Option(help="Changes nothing: restoring draws no ran
 Channels = Annotated[str, typer.Option(help="all, a list like 0,2, or replicate (gray image, colour weights).")]
 NonFinite = Annotated[str, typer.Option(help="What to do with NaN pixels: refuse, inpaint or mask.")]
 MaxMemory = Annotated[float | None, typer.Option(help="GB that the tiles may take.", min=0.1)]
+Compression = Annotated[str, typer.Option(help="Of slides: deflate, lzw, zstd, none, or jpeg, which loses.")]
+Quality = Annotated[int, typer.Option(help="Of --compression jpeg, 1 to 100.")]
+OnBadTile = Annotated[
+    str, typer.Option(help="Of slides: fail, or mask: broken tiles become the empty slide and are listed.")
+]
 
 
 def restore(
@@ -93,13 +98,19 @@ def restore(
     allow_labels: AllowLabels = False,
     fail_fast: FailFast = False,
     seed: Seed = 0,
+    compression: Compression = "deflate",
+    quality: Quality = 90,
+    on_bad_tile: OnBadTile = "fail",
     json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Restore blurred images. Outputs keep shape, bit depth, channels, pixel size and colour profile.
+    """Restore blurred images and slides. Outputs keep shape, bit depth, channels, pixel size and colour profile.
+
+    Of slides only blurred tissue is restored, unless --route off is said.
 
     Example: dgno restore blurred.tif -o restored.tif
+    Example: dgno restore slide.svs -o restored.ome.tif
     """
     from dgno.restoration.options import RestoreOptions
 
@@ -108,7 +119,8 @@ def restore(
         tile_size=tile, overlap=overlap, device=device, precision=precision, threads=threads, max_memory=max_memory,
         max_pixels=max_pixels, resume=resume, overwrite=overwrite, output_format=output_format, channels=channels,
         pages=pages, pixel_size=pixel_size, nonfinite=nonfinite, allow_labels=allow_labels, fail_fast=fail_fast,
-        seed=seed, reader=reader, min_confidence=min_confidence,
+        seed=seed, reader=reader, min_confidence=min_confidence, compression=compression,  # type: ignore[arg-type]
+        quality=quality, on_bad_tile=on_bad_tile,  # type: ignore[arg-type]
     )  # fmt: skip
     _restore(inputs, out, options, json=json, quiet=quiet)
 

@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,7 +15,13 @@ from dgno.io.atomic import output_error, write_atomically
 from dgno.io.output import FORMATS, check_place
 
 REPORT = "report.json"
-ENDINGS = {"same": "", "ome-tiff": ".ome.tif", "png": ".png"}  # of the names that `--format` gives
+ENDINGS = {  # of the names that `--format` gives
+    "same": "",
+    "ome-tiff": ".ome.tif",
+    "tiff-pyramid": ".tif",
+    "ome-zarr": ".ome.zarr",
+    "png": ".png",
+}
 
 
 @dataclass(frozen=True)
@@ -28,7 +34,11 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job: "restored", "assessed", "complete" (was there already) or "failed" with its error."""
+    """What became of a job: "restored", "assessed", "complete" (was there already), "incomplete" (parts of the input
+    could not be read, see `facts`) or "failed" with its error.
+
+    facts : more for machines, such as what a slide was found to be and how its tiles fit
+    """
 
     input: str
     output: str
@@ -37,6 +47,7 @@ class Outcome:
     megapixels: float = 0.0
     notes: tuple[str, ...] = ()
     error: dict[str, object] | None = None
+    facts: dict[str, object] = field(default_factory=dict)
 
     def as_line(self) -> str:
         """The outcome in one line."""

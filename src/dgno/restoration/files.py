@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import torch
 
 from dgno.arrays import Image
 from dgno.errors import InputChanged, OutOfMemory, ResumeError, about, printable
-from dgno.io.checksum import file_sha256
+from dgno.io.checksum import file_sha256, slide_digest
 from dgno.io.image import check_output, read_images, write_images
 from dgno.io.limits import Limits
 from dgno.io.opening import os_error
@@ -33,6 +34,8 @@ from dgno.restoration.options import IMAGE, OFF, RestoreOptions
 from dgno.restoration.placed import Placed, choose_device
 from dgno.restoration.route import Remedy, Routing
 from dgno.restoration.selection import restored_only
+from dgno.restoration.slide_files import is_restored_as_slide, restore_slide
+from dgno.restoration.slide_look import SLIDE_TILE
 from dgno.restoration.tiling import largest_tile
 from dgno.weights.store import find_weights
 
@@ -99,6 +102,8 @@ class Workbench:
 
     def restore(self, job: Job, *, progress: Progress) -> Outcome:
         """Read, restore and write one file. An output is checked before anything is computed for it."""
+        if is_restored_as_slide(job, limits=self.limits):
+            return restore_slide(job, self, progress=progress)
         started, options = time.monotonic(), self.options
         check_output(job.target, inputs=self.inputs, overwrite=options.overwrite or options.resume)
         before = fingerprint(job.source)
@@ -202,19 +207,36 @@ class Workbench:
         """The weights for each type of blur."""
         return weights_by_type(image, self.options.weights, self.options.method)
 
-    def _routing(self) -> Routing:
+    @cached_property
+    def slide_routing(self) -> Routing:
+        """Who reads the blur of slides, of which only what is blurred is restored unless the user wants all of it."""
+        return self._routing(SLIDE_TILE)
+
+    def _routing(self, tile_size: int = TILE_SIZE) -> Routing:
         """Who reads the blur, in tiles that memory suffices for."""
         options = self.options
-        reader, tile_size = make_reader(options.reader, options.device), TILE_SIZE
+        reader = make_reader(options.reader, options.device)
         if self.max_bytes < math.inf:
             hunger = int(getattr(reader, "bytes_per_pixel", 64))
             context = reading_context(reader)
-            tile_size = largest_tile(TILE_SIZE, max_bytes=self.max_bytes, bytes_per_pixel=hunger, **context)
+            tile_size = largest_tile(tile_size, max_bytes=self.max_bytes, bytes_per_pixel=hunger, **context)
         return Routing(reader, options.min_confidence or 0.0, options.route == IMAGE, tile_size)
 
     def provenance(self, source: Path, images: Sequence[Image]) -> dict[str, str]:
         """What the output says of how it was made. No paths, no times: the same run writes the same bytes."""
-        types = (DEFOCUS,) if self.routing is None else BLURRED
+        told = {"input sha256": file_sha256(source), "options": json.dumps(self.options.decisive(), sort_keys=True)}
+        return self._provenance(source, images, told, is_routed=self.routing is not None)
+
+    def slide_provenance(self, source: Path, sample: Image) -> dict[str, str]:
+        """`provenance` of what was made of a slide. sample : what the slide is like"""
+        key, digest = slide_digest(source)
+        told = {key: digest, "options": json.dumps(self.options.decisive_for_slides(), sort_keys=True)}
+        return self._provenance(source, [sample], told, is_routed=self.options.slide_route != OFF)
+
+    def _provenance(
+        self, source: Path, images: Sequence[Image], told: dict[str, str], *, is_routed: bool
+    ) -> dict[str, str]:
+        types = BLURRED if is_routed else (DEFOCUS,)
         chosen = [] if self.classical else [self.weights_of(image)[blur] for image in images for blur in types]
         names = {name for one in chosen for name in one}
         weights = {name: file_sha256(find_weights(name)) for name in names}
@@ -222,10 +244,9 @@ class Workbench:
             "software": software(),
             "operation": "restore",
             "input": source.name.encode("utf-8", "backslashreplace").decode(),
-            "input sha256": file_sha256(source),
             "weights": json.dumps({Path(name).name: digest for name, digest in sorted(weights.items())}),
-            "options": json.dumps(self.options.decisive(), sort_keys=True),
-            **({} if self.routing is None else {"reader": file_sha256(find_weights(self.options.reader))}),
+            **told,
+            **({"reader": file_sha256(find_weights(self.options.reader))} if is_routed else {}),
             **({"psf": psf_fingerprint(self.options.psf)} if self.options.psf else {}),
             "use": RESEARCH_USE,
         }

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from typing import get_args
 
 from dgno.checks import refuse_number
 from dgno.errors import ConfigError
 from dgno.io.limits import DEFAULT_LIMITS
+from dgno.io.slide import OnBadTile
+from dgno.io.tile_codecs import SlideCompression
 from dgno.restoration import READER, TILE_SIZE
 from dgno.restoration.batch import ENDINGS
 from dgno.restoration.from_classical import METHODS, Told, refuse_told
@@ -15,6 +18,7 @@ from dgno.restoration.nonfinite import MODES
 from dgno.restoration.placed import PRECISIONS
 from dgno.restoration.selection import Selection, parse_numbers
 
+FOR_SLIDES = ("compression", "quality", "on_bad_tile")
 OFF, AUTO, IMAGE = ROUTES = ("off", "auto", "image")
 
 
@@ -59,27 +63,35 @@ class RestoreOptions:
     balance: float | None = None
     reader: str = READER
     min_confidence: float | None = None
+    compression: SlideCompression = "deflate"
+    quality: int = 90
+    on_bad_tile: OnBadTile = "fail"
+    slide_route: str = field(init=False, default="")
 
     def __post_init__(self) -> None:
         if self.method not in NETWORK_METHODS:
             if self.method not in METHODS:
                 raise ConfigError(f"method {self.method!r}", hint=f"known: {', '.join((*NETWORK_METHODS, *METHODS))}")
             self._refuse_what_is_for_networks()
+        object.__setattr__(self, "slide_route", self.route or AUTO)
         object.__setattr__(self, "route", chosen_route(self.route, self.method, self.weights))
         refuse_told(self.method, self.told)
         if self.output_format not in ENDINGS:
-            later = "; it comes with slides" if self.output_format in ("tiff-pyramid", "ome-zarr") else ""
-            raise ConfigError(f"output format {self.output_format!r}{later}", hint=f"known: {', '.join(ENDINGS)}")
+            raise ConfigError(f"output format {self.output_format!r}", hint=f"known: {', '.join(ENDINGS)}")
         names = {
             "normalize": ("auto", *NORMALIZERS),
             "nonfinite": MODES,
             "precision": tuple(PRECISIONS),
+            "compression": get_args(SlideCompression),
+            "on_bad_tile": get_args(OnBadTile),
         }
         for name, known in names.items():
             if getattr(self, name) not in known:
                 raise ConfigError(f"{name} {getattr(self, name)!r}", hint=f"known: {', '.join(known)}")
         self._refuse_what_is_for_routes()
         _ = self.selection  # refuses what is no list of numbers
+        if not 1 <= self.quality <= 100:
+            raise ConfigError(f"quality {self.quality}", hint="give 1 to 100; it is for --compression jpeg")
         if self.pixel_size is not None and not 0.001 <= self.pixel_size <= 1000:
             raise ConfigError(f"a pixel size of {self.pixel_size} um", hint="give micrometres, between 0.001 and 1000")
 
@@ -116,10 +128,20 @@ class RestoreOptions:
             pages = parse_numbers(self.pages, "pages", words=("all",))
         return Selection(channels, pages)
 
+    @property
+    def is_tile_fixed(self) -> bool:
+        """Did the user choose the size of the tiles? It is not changed then, even if memory runs out."""
+        return self.tile_size != TILE_SIZE
+
+    def decisive_for_slides(self) -> dict[str, object]:
+        """`decisive` for the output of a slide, which has options of its own."""
+        own = {name: getattr(self, name) for name in FOR_SLIDES}
+        return self.decisive() | own | {"route": self.slide_route}
+
     def decisive(self) -> dict[str, object]:
         """The options that decide an output, but for weights, reader and PSF, which their hashes stand for."""
         harmless = {"threads", "resume", "overwrite", "fail_fast", "max_pixels", "seed", "allow_labels"}
-        harmless |= {"weights", "reader"}
+        harmless |= {"weights", "reader", "slide_route", *FOR_SLIDES}
         maybe = ("num_iter", "balance", "min_confidence")
         unsaid = {"psf", *(name for name in maybe if getattr(self, name) is None)}
         return {key: value for key, value in asdict(self).items() if key not in harmless | unsaid}

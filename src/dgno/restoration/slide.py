@@ -6,28 +6,37 @@ order, the machine, or what was done before. Statistics for normalising are the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Shaped, UInt8
+from jaxtyping import Shaped
 
 from dgno.arrays import Affine, Image, Plane, from_tensor, restored_plane, to_tensor
 from dgno.errors import NonFiniteInput
-from dgno.io.slide import Slide
-from dgno.optics.blur_types import CELL
+from dgno.io.slide import Slide, Window
 from dgno.restorable import check_float32
-from dgno.restoration.feather import REACH, feather, touches
+from dgno.restoration.feather import Weights
 from dgno.restoration.image import Batch, Restorer, answer_of
 from dgno.restoration.journal import Journal
 from dgno.restoration.nonfinite import fill
 from dgno.restoration.slide_plan import Block, SlidePlan
-from dgno.restoration.tiling import Span
+from dgno.restoration.tiling import Cut, Span, Tile
 
-Types = Callable[[int, Span, Span], UInt8[np.ndarray, "rows columns"]]  # plane, rows and columns of squares
 EVERYTHING = -1  # for `kind`: all pixels are treated, whatever their blur
-MARGIN = REACH // CELL + 1  # squares around a block that decide how its changes fade
+
+
+@runtime_checkable
+class Blurred(Protocol):
+    """Where a plane is blurred how, as `dgno.restoration.slide_survey.PlaneSurvey` knows it."""
+
+    def touches(self, wanted: int, rows: Span, columns: Span) -> bool:
+        """Has the type any weight in this window of pixels?"""
+
+    def weights_in(self, wanted: int, blurred: Sequence[int], rows: Span, columns: Span) -> Weights:
+        """How much of a type's treatment the pixels of a window take; see `dgno.restoration.feather`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,16 +57,17 @@ class Treatment:
 class SlideWork:
     """How a slide is restored.
 
-    types : of squares of CELL px, see `dgno.restoration.assessment`; None where all is treated
-    shape : (h, w) of the slide in px
+    blur : of each plane; None where all is treated
+    overlap, multiple : px, of the tiling: within a block, too, a restorer sees no more than what it changes and context
     keep_nonfinite : pixels that are NaN or infinite stay what they are, and their neighbours are restored as if they
         had the values around; otherwise they are refused
     """
 
     plan: SlidePlan
     treatments: Sequence[Treatment]
-    shape: tuple[int, int]
-    types: Types | None = None
+    blur: Mapping[int, Blurred] | None = None
+    overlap: int = 0
+    multiple: int = 1
     keep_nonfinite: bool = False
 
     def is_needed(self, slide: Slide, block: Block) -> bool:
@@ -69,31 +79,35 @@ class SlideWork:
 
     def treated(self, block: Block) -> list[Treatment]:
         """The treatments that the block needs."""
-        if self.types is None:
+        if self.blur is None:
             return list(self.treatments)
-        types, rows, columns = self._around(block)
-        return [one for one in self.treatments if touches(types, one.kind, rows, columns)]
+        plane, window = self.blur[block.plane], (block.tile.rows.write, block.tile.columns.write)
+        return [one for one in self.treatments if plane.touches(one.kind, *window)]
 
     def weights(self, block: Block, kind: int) -> Batch:
         """How much of a treatment the pixels of the kept part take, (1, 1, h, w) in [0, 1]."""
-        if kind == EVERYTHING:
-            return torch.ones(1, 1, 1, 1)
-        types, rows, columns = self._around(block)
+        rows, columns = block.tile.rows.write, block.tile.columns.write
+        if self.blur is None:
+            return torch.ones(1, 1, rows.length, columns.length)
         kinds = [one.kind for one in self.treatments]
-        return torch.from_numpy(feather(types, kind, kinds, rows, columns))[None, None]
+        return torch.from_numpy(self.blur[block.plane].weights_in(kind, kinds, rows, columns))[None, None]
 
-    def _around(self, block: Block) -> tuple[UInt8[np.ndarray, "rows columns"], Span, Span]:
-        """The types around the block's kept part, and that part in px counted from their first square."""
-        assert self.types is not None
-        spans = [
-            Span(max(span.start // CELL - MARGIN, 0), min(-(-span.stop // CELL) + MARGIN, -(-n // CELL)))
-            for span, n in zip((block.tile.rows.write, block.tile.columns.write), self.shape, strict=True)
-        ]
-        rows, columns = (
-            cut.write.seen_from(span.start * CELL)
-            for cut, span in zip((block.tile.rows, block.tile.columns), spans, strict=True)
-        )
-        return self.types(block.plane, spans[0], spans[1]), rows, columns
+    def part(self, block: Block, weights: Batch) -> Tile | None:
+        """The part of a block that a treatment of these weights needs, counted from what the block reads; None if all
+        weights are 0. Restorers that are not local get the whole, which their answer depends on."""
+        cuts = []
+        for axis, cut in ((2, block.tile.rows), (3, block.tile.columns)):
+            found = torch.nonzero(weights.amax((0, 1, 5 - axis))).flatten()
+            if not len(found):
+                return None
+            if self.plan.is_blended:
+                cuts.append(Cut(Span(0, cut.read.length), cut.keep, 0, 0))
+                continue
+            first, last = (int(found[i]) + cut.keep.start for i in (0, -1))
+            start = max(first - self.overlap, 0) // self.multiple * self.multiple
+            stop = min(-(-(last + 1 + self.overlap) // self.multiple) * self.multiple, cut.read.length)
+            cuts.append(Cut(Span(start, stop), Span(first, last + 1), 0, 0))
+        return Tile(cuts[0], cuts[1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,17 +128,25 @@ def restore_block(slide: Slide, work: SlideWork, block: Block, seen: Plane) -> R
     """Restore one block of what `read_block` gave. Raises NonFiniteInput, InputOutOfRange, OutOfMemory."""
     tile, channel = block.tile, slide.facts.channel_of(block.plane)
     keep = (slice(*tile.rows.keep), slice(*tile.columns.keep))
-    place = (tile.rows.read.start, tile.columns.read.start)
-    filled, bad = _finite(seen, place, keep=work.keep_nonfinite)
+    origin = (tile.rows.read.start, tile.columns.read.start)
+    filled, bad = _finite(seen, origin, keep=work.keep_nonfinite)
     treatments = work.treated(block)
     base = treatments[0].affines[channel] if treatments else Affine(0.0, 1.0)
     given = to_tensor(filled, base)
     change = torch.zeros_like(tile.keep(given))
     for one in treatments:
-        affine = one.affines[channel]
-        asked = given if affine == base else to_tensor(filled, affine)
-        answer = tile.keep(answer_of(one.restorer, asked) - asked) * (affine.scale / base.scale)
-        change += answer * work.weights(block, one.kind)
+        affine, weights = one.affines[channel], work.weights(block, one.kind)
+        part = work.part(block, weights)
+        if part is None:
+            continue
+        asked = part.read(given if affine == base else to_tensor(filled, affine))
+        answer = part.keep(answer_of(one.restorer, asked) - asked) * (affine.scale / base.scale)
+        rows, columns = (
+            part.rows.write.seen_from(tile.rows.keep.start),
+            part.columns.write.seen_from(tile.columns.keep.start),
+        )
+        place = (..., slice(*rows), slice(*columns))
+        change[place] += answer * weights[place]
     change[0, torch.from_numpy(np.ascontiguousarray(bad[keep].transpose(2, 0, 1)))] = 0
     if work.plan.is_blended:
         fade = tile.rows.weights()[:, None] * tile.columns.weights()
@@ -143,8 +165,9 @@ class RestoredSlide:
         self.keep_nonfinite = work.keep_nonfinite
         self.saturated = 0  # values of blended blocks that ended at the limits, as far as windows were read
 
-    def read(self, rows: Span, columns: Span, plane: int) -> Plane:
+    def read(self, rows: Window, columns: Window, plane: int) -> Plane:
         """The pixels (h, w, samples) of a window of level 0."""
+        rows, columns = Span(*rows), Span(*columns)
         pixels = self.slide.read(rows, columns, plane=plane)
         _finite(pixels, (rows.start, columns.start), keep=self.keep_nonfinite)
         blocks = [b for b in self.plan.landing_in(rows, columns, plane) if b.number in self.journal]
@@ -160,9 +183,9 @@ class RestoredSlide:
                 result[place] = pixels[place]
         return result
 
-    def is_blank(self, rows: Span, columns: Span, plane: int) -> bool:
+    def is_blank(self, rows: Window, columns: Window, plane: int) -> bool:
         """Is all of the window what was never scanned, and untouched?"""
-        if any(block.number in self.journal for block in self.plan.landing_in(rows, columns, plane)):
+        if any(block.number in self.journal for block in self.plan.landing_in(Span(*rows), Span(*columns), plane)):
             return False
         return self.slide.is_blank(rows, columns, plane=plane)
 
@@ -194,7 +217,7 @@ def _common(block: Block, rows: Span, columns: Span) -> tuple[Place, Place]:
     return (here[0], here[1]), (there[0], there[1])
 
 
-def _inside(window: Span, part: tuple[int, int]) -> slice:
+def _inside(window: Span, part: Window) -> slice:
     """The pixels of `part` that lie in the window, counted from its start; none gives an empty slice."""
     start, stop = max(part[0], window.start), min(part[1], window.stop)
     return slice(start - window.start, max(stop, start) - window.start)

@@ -86,6 +86,13 @@ def survey_slide(
     return replace(survey, planes=found)
 
 
+def sample_slide(slide: Slide, planes: Collection[int] | None = None) -> SlideSurvey:
+    """The scales of a slide's channels alone: nobody is asked where it is blurred."""
+    wanted = list(range(slide.facts.plane_count)) if planes is None else sorted(planes)
+    _, samples, _, is_bright = _sampled(slide, wanted)
+    return SlideSurvey({}, samples, is_bright)
+
+
 def _sampled(
     slide: Slide, planes: Sequence[int]
 ) -> tuple[dict[int, Candidates], dict[int, Image], dict[int, list[Plane]], bool]:

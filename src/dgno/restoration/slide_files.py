@@ -1,0 +1,170 @@
+"""Restore a slide file in one process: every step of its run after the other, resumable; and what became of it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dgno.errors import OutputExists, ResumeError, printable
+from dgno.io.atomic import output_error, write_bytes
+from dgno.io.limits import Limits
+from dgno.io.lock import LOCK, sole_writer
+from dgno.io.open_slide import is_slide
+from dgno.io.output import check_place
+from dgno.io.provenance import read_provenance
+from dgno.io.slide_output import check_slide, slide_kind
+from dgno.io.slide_write import write_slide
+from dgno.restoration.batch import Job, Outcome
+from dgno.restoration.image import Progress
+from dgno.restoration.journal import Journal, discard
+from dgno.restoration.slide import RestoredSlide
+from dgno.restoration.slide_report import in_words, report_of
+from dgno.restoration.slide_run import JOURNAL, SURVEY, SlideRun
+
+if TYPE_CHECKING:
+    from dgno.restoration.files import Workbench
+
+LOOKING, WRITING = 0.1, 0.1  # of the work, for the progress that is told
+REPORT_ENDING = ".report.json"
+
+
+def is_restored_as_slide(job: Job, *, limits: Limits) -> bool:
+    """Is the input a slide, or the output a format for slides alone?"""
+    return job.target.name.lower().endswith(".zarr") or is_slide(job.source, limits=limits)
+
+
+def restore_slide(job: Job, bench: Workbench, *, progress: Progress = lambda share: None) -> Outcome:
+    """Restore one slide. Raises what its steps raise; then what is done is kept for `--resume`."""
+    started = time.monotonic()
+    options = bench.options
+    kind = slide_kind(job.target)
+    if kind != "ome-zarr":
+        check_place(job.target, inputs=bench.inputs, overwrite=options.overwrite or options.resume)
+    with SlideRun(job, bench) as run:
+        check_slide(run.facts, kind, options.compression, options.quality)
+        with work_of(run):
+            run.look(lambda share: progress(LOOKING * share))
+            if is_complete(run):
+                return Outcome(printable(job.source), printable(job.target), "complete")
+            with Journal(run.folder / JOURNAL, run.identity) as journal:
+                restore_blocks(run, journal, lambda share: progress(LOOKING + (1 - LOOKING - WRITING) * share))
+                journal.sync()
+                outcome = finish(run, journal, lambda share: progress(1 - WRITING * (1 - share)), started=started)
+        clear_away(run.folder)
+    return outcome
+
+
+@contextmanager
+def work_of(run: SlideRun) -> Iterator[None]:
+    """Hold the folder of a run. What another run left is gone on with, or begun anew, as the options say."""
+    folder = run.folder
+    try:
+        folder.mkdir(exist_ok=True, parents=False)
+    except FileNotFoundError:
+        folder.parent.mkdir()
+        folder.mkdir()
+    except OSError as error:
+        raise output_error(error, run.job.target) from error
+    with sole_writer(folder):
+        left = [path for path in folder.iterdir() if path.name != LOCK]
+        if left and run.options.overwrite and not run.options.resume:
+            empty(folder)
+        elif left and not run.options.resume:
+            hint = "say --resume to go on with it, or --overwrite to begin anew"
+            raise OutputExists("an unfinished run for this output is there", path=folder, hint=hint)
+        yield
+
+
+def is_complete(run: SlideRun) -> bool:
+    """Does the output stand there already, from the same run? Raises ResumeError if it is from another."""
+    if not (run.options.resume and run.job.target.exists()):
+        return False
+    found = read_provenance(run.job.target) or {}
+    differing = [key for key, value in run.provenance.items() if found.get(key) != value]
+    if differing:
+        why = f"it differs in {', '.join(differing)}" if found else "it was not written by dgno"
+        hint = "say --overwrite instead of --resume, or choose another output"
+        raise ResumeError("the output that exists is not of this run", path=run.job.target, why=why, hint=hint)
+    clear_away(run.folder)
+    return True
+
+
+def restore_blocks(run: SlideRun, journal: Journal, progress: Progress) -> None:
+    """Restore the blocks that the journal does not have yet."""
+    needed = run.needed()
+    rest = [number for number in needed if number not in journal]
+    done = len(needed) - len(rest)
+    run.go_on_with(journal.notes)
+    sides = run.sides
+    for block, result in run.compute(rest):
+        journal.put(block.number, result.pixels, saturated=result.saturated)
+        if run.sides != sides:  # memory ran out
+            sides = run.sides
+            journal.note(sides=sides)
+        done += 1
+        progress(done / len(needed))
+    progress(1.0)
+
+
+def finish(run: SlideRun, journal: Journal, progress: Progress, *, started: float) -> Outcome:
+    """Write the pyramid of restored and untouched pixels, and the report beside it."""
+    options, target = run.options, run.job.target
+    result = RestoredSlide(run.slide, run.work, journal)
+    lost = write_slide(
+        target,
+        run.facts,
+        result.read,
+        kind=slide_kind(target),
+        compression=options.compression,
+        quality=options.quality,
+        provenance=run.provenance,
+        overwrite=options.overwrite,
+        inputs=run.bench.inputs,
+        blank=result.is_blank,
+        progress=progress,
+        scratch=run.folder,
+        workers=run.threads,
+    )
+    facts = report_of(run, journal, result)
+    seconds = time.monotonic() - started
+    outcome = Outcome(
+        input=printable(run.job.source),
+        output=printable(target),
+        status="incomplete" if run.slide.bad_tiles else "restored",
+        seconds=seconds,
+        megapixels=run.slide.facts.pixels / 1e6,
+        notes=(*run.slide.notes, *in_words(facts), *lost),
+        facts=facts,
+    )
+    text = json.dumps(asdict(outcome), indent=1, default=str) + "\n"
+    write_bytes(report_path(target), text.encode())
+    return outcome
+
+
+def report_path(target: Path) -> Path:
+    """Where the report on an output stands."""
+    return target.with_name(target.name + REPORT_ENDING)
+
+
+def empty(folder: Path) -> None:
+    """Delete what runs keep in their folder."""
+    try:
+        discard(folder / JOURNAL)
+        shutil.rmtree(folder / SURVEY, ignore_errors=True)
+    except OSError as error:
+        raise output_error(error, folder) from error
+
+
+def clear_away(folder: Path) -> None:
+    """Delete the folder of a run; what is not a run's stays, and so does the folder then."""
+    empty(folder)
+    (folder / LOCK).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        folder.rmdir()

@@ -1,0 +1,95 @@
+"""What a slide was found to be, what was done to it, and how well its tiles fit: for machines, and in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dgno.optics.blur_types import BLUR_TYPES
+from dgno.restoration.assessment import BACKGROUND, BLURRED
+from dgno.restoration.journal import Journal
+from dgno.restoration.slide import RestoredSlide, read_block, restore_block
+from dgno.restoration.slide_seams import TileDelta, seam_index, shifted_block, tile_delta
+from dgno.restoration.slide_survey import PlaneSurvey
+
+if TYPE_CHECKING:
+    from dgno.restoration.slide_run import SlideRun
+
+SEAMLESS = (0.95, 1.05)  # seam indices in which no border shows
+
+
+def report_of(run: SlideRun, journal: Journal, result: RestoredSlide) -> dict[str, Any]:
+    """All that is known after a slide was written."""
+    facts, tiling = run.slide.facts, run.tiling
+    delta = _delta(run, journal, result)
+    return {
+        "shape": list(facts.shape),
+        "planes": facts.plane_count,
+        "restored_planes": sorted(run.planes),
+        "format": run.slide.format,
+        "reader": run.slide.reader,
+        **_shares(run.survey.planes.values() if run.is_routed else ()),
+        "blocks": len(run.plan),
+        "blocks_restored": len(journal.entries),
+        "tile": tiling["tile_size"],
+        "overlap": tiling["overlap"],
+        "seam_index": seam_index(_before(run), result.read, run.plan, journal.__contains__),
+        "tile_delta": None if delta is None else asdict(delta),
+        "saturated": result.saturated + sum(int(one.facts["saturated"]) for one in journal.entries.values()),
+        "bad_tiles": [asdict(tile) for tile in run.slide.bad_tiles],
+        "memory": list(run.steps),
+    }
+
+
+def in_words(facts: Mapping[str, Any]) -> tuple[str, ...]:
+    """What of it a user wants to read."""
+    words = [f"{facts['blocks_restored']} of {facts['blocks']} tiles restored"]
+    if "blurred" in facts:
+        parts = ", ".join(f"{name} {100 * share:.3g} %" for name, share in facts["blurred"].items() if share)
+        words.append(f"tissue {100 * facts['tissue']:.3g} % of the slide, of it blurred: {parts or 'nothing'}")
+    seam = facts["seam_index"]
+    if seam is not None and not SEAMLESS[0] <= seam <= SEAMLESS[1]:
+        words.append(f"borders of tiles may show: seam index {seam:.3f}, which should be near 1")
+    if facts["saturated"]:
+        words.append(f"{facts['saturated']} values ended at the limits of the range")
+    if bad := facts["bad_tiles"]:
+        first = bad[0]
+        place = f"rows {first['rows'][0]} to {first['rows'][1] - 1}, columns {first['columns'][0]} to "
+        words.append(f"{len(bad)} tiles could not be read, the first at {place}{first['columns'][1] - 1}")
+    return (*words, *facts["memory"])
+
+
+def _shares(planes: Any) -> dict[str, Any]:  # Any: of PlaneSurvey
+    """The share of tissue in all, and of each type of blur in the tissue."""
+    counts, squares = np.zeros(256, np.int64), 0
+    one: PlaneSurvey
+    for one in planes:
+        squares += one.squares[0] * one.squares[1]
+        for rows, columns in one.windows():
+            counts += np.bincount(one.types_in(rows, columns).ravel(), minlength=256)
+    if not squares:
+        return {}
+    tissue = int(counts[: len(BLUR_TYPES)].sum())
+    shares = {name: float(counts[BLUR_TYPES.index(name)] / max(tissue, 1)) for name in BLURRED}
+    assert counts[len(BLUR_TYPES) : BACKGROUND].sum() == 0
+    return {"tissue": tissue / squares, "blurred": shares}
+
+
+def _before(run: SlideRun) -> Any:  # Any: a `Reading` of the slide as it was
+    return lambda rows, columns, plane: run.slide.read(rows, columns, plane=plane)
+
+
+def _delta(run: SlideRun, journal: Journal, result: RestoredSlide) -> TileDelta | None:
+    """How much a tile shifted by half would differ; None where no four restored tiles meet."""
+    tiling = {name: run.tiling[name] for name in ("tile_size", "overlap", "multiple")}
+    block = shifted_block(run.plan, journal.__contains__, **tiling)
+    if block is None:
+        return None
+    window = (block.tile.rows.write, block.tile.columns.write)
+    again = restore_block(run.slide, run.work, block, read_block(run.slide, block)).pixels
+    if run.plan.is_blended:
+        again = again + run.slide.read(*window, plane=block.plane)
+    return tile_delta(result.read(*window, block.plane), again, run.slide.facts.value_range)

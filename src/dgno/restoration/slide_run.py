@@ -1,0 +1,227 @@
+"""One slide on its way from an input to an output, in steps: look at it, restore its blocks, write the result.
+
+From the first block to the finished output, `.NAME.dgno-work` beside it holds what is done, so that a run that was
+killed can go on. Each step is a function of the slide, the options and that folder alone: the steps may run in one
+process, or each on another machine.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from dgno.arrays import Image, Plane
+from dgno.errors import ConfigError, OutOfMemory
+from dgno.io.open_slide import open_slide
+from dgno.io.slide import Slide, SlideFacts
+from dgno.optics.blur_types import BLUR_TYPES, DEFOCUS
+from dgno.restoration.assessment import BLURRED
+from dgno.restoration.back_off import BackOff
+from dgno.restoration.batch import Job
+from dgno.restoration.image import Normalizer, Progress, fit_channels, tiling_of
+from dgno.restoration.journal import Identity
+from dgno.restoration.options import OFF
+from dgno.restoration.slide import EVERYTHING, Restored, SlideWork, Treatment, read_block, restore_block
+from dgno.restoration.slide_look import sample_slide, survey_slide
+from dgno.restoration.slide_plan import Block, SlidePlan, needed_blocks, plan_blocks
+from dgno.restoration.slide_survey import FACTS, SlideSurvey
+from dgno.restoration.tiling import largest_tile
+
+if TYPE_CHECKING:
+    from dgno.restoration.files import Workbench
+
+WORK = ".dgno-work"
+SURVEY, JOURNAL = "survey", "journal"  # folders in it
+AHEAD = 2  # blocks that are read while one is restored
+
+
+def work_folder(target: Path) -> Path:
+    """Where a run that makes `target` keeps what is done."""
+    return target.with_name(f".{target.name}{WORK}")
+
+
+class SlideRun:
+    """See above. Closed by `with`.
+
+    job : the slide and its output
+    bench : the loaded weights and the options
+    steps : what was changed to go on when memory ran out, in words
+    threads : that halve and encode while the result is written
+    """
+
+    def __init__(self, job: Job, bench: Workbench) -> None:
+        self.job, self.bench, self.options = job, bench, bench.options
+        if self.options.nonfinite == "inpaint":
+            hint = "say --nonfinite mask, which leaves such pixels as they are"
+            raise ConfigError("--nonfinite inpaint with a slide", path=job.source, hint=hint)
+        self.folder = work_folder(job.target)
+        self.slide: Slide = open_slide(job.source, on_bad_tile=bench.options.on_bad_tile, limits=bench.limits)
+        self.before = self.slide.fingerprint()
+        self.steps: list[str] = []
+        self.threads = torch.get_num_threads()
+
+    def __enter__(self) -> SlideRun:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.slide.close()
+
+    @cached_property
+    def planes(self) -> frozenset[int]:
+        """The numbers of the planes that are restored."""
+        facts = self.slide.facts
+        pixels = np.empty((*facts.sizes, 1, 1, *([facts.samples] if facts.samples > 1 else [])), facts.dtype)
+        return self.options.selection.of([Image(pixels, facts.axes + ("YXS" if facts.samples > 1 else "YX"))])[0]
+
+    @property
+    def is_routed(self) -> bool:
+        return self.options.slide_route != OFF
+
+    @cached_property
+    def _restorers(self) -> dict[int, tuple[BackOff, Normalizer]]:
+        """For each type of blur what restores it, and how values are brought to [0, 1] for that."""
+        kinds = {BLUR_TYPES.index(name): name for name in BLURRED} if self.is_routed else {EVERYTHING: DEFOCUS}
+        restorers: dict[int, tuple[BackOff, Normalizer]] = {}
+        for kind, name in kinds.items():
+            remedy = self.bench.remedy_of(self.sample, name)
+            how = {"overlap": self.options.overlap, "fixed": self.options.is_tile_fixed, "tell": self.steps.append}
+            restorers[kind] = BackOff(remedy.restorer, **how), remedy.normalize  # type: ignore[arg-type]
+        return restorers
+
+    @cached_property
+    def treatments(self) -> tuple[Treatment, ...]:
+        """What is done to each type of blur, or to everything."""
+        replicate = self.options.replicate
+        return tuple(
+            Treatment(
+                kind,
+                fit_channels(restorer, self.sample, replicate=replicate)[0],
+                {channel: self.survey.affine(channel, normalize) for channel in self.survey.samples},
+            )
+            for kind, (restorer, normalize) in self._restorers.items()
+        )
+
+    @cached_property
+    def tiling(self) -> dict[str, int]:
+        """One grid of tiles for all restorers: the arguments of `plan_blocks`."""
+        facts, options = self.slide.facts, self.options
+        restorers = [one for one, _ in self._restorers.values()]
+        each = [tiling_of(one, options.tile_size, options.overlap) for one in restorers]
+        overlap, blend = (max(one[name] for one in each) for name in ("overlap", "blend"))
+        multiple = math.lcm(*(one["multiple"] for one in each))
+        size = min(one["tile_size"] for one in each)  # 0 if any restorer takes the whole at once
+        hunger = max(one.bytes_per_pixel for one in restorers)
+        whole = facts.shape[0] * facts.shape[1]
+        if size == 0 and (whole > self.bench.limits.pixels or whole * hunger > self.bench.max_bytes):
+            hint = "say --tile 1024, or choose a method that works in tiles"
+            raise OutOfMemory(f"{facts.shape[1]} x {facts.shape[0]} px at once are too many", hint=hint)
+        if size and self.bench.max_bytes < math.inf:
+            room = {"max_bytes": self.bench.max_bytes, "bytes_per_pixel": hunger}
+            size = largest_tile(size, overlap=overlap, multiple=multiple, **room)  # type: ignore[arg-type]
+        return {"tile_size": size, "overlap": overlap, "blend": blend, "multiple": multiple}
+
+    def look(self, progress: Progress = lambda share: None) -> SlideSurvey:
+        """Where and how the slide is blurred, and its scales; looked at once in a run, and kept in its folder."""
+        kept = self.folder / SURVEY
+        if (kept / FACTS).exists():
+            return SlideSurvey.load(kept)
+        if self.is_routed:
+            routing = self.bench.slide_routing
+            found = survey_slide(
+                self.slide,
+                routing.reader,
+                planes=self.planes,
+                min_confidence=routing.min_confidence,
+                tile_size=routing.reading_tile,
+                scratch=self.folder,
+                progress=progress,
+            )
+        else:
+            found = sample_slide(self.slide, self.planes)
+        found.save(kept)
+        return SlideSurvey.load(kept)
+
+    @cached_property
+    def survey(self) -> SlideSurvey:
+        return self.look()
+
+    @property
+    def sample(self) -> Image:
+        """What the first channel is like."""
+        return self.survey.samples[min(self.survey.samples)]
+
+    @cached_property
+    def plan(self) -> SlidePlan:
+        """The blocks of the slide."""
+        return plan_blocks(self.slide.facts.shape, self.planes, **self.tiling)
+
+    @cached_property
+    def work(self) -> SlideWork:
+        """How the blocks are restored. Looks at the slide if that was not done."""
+        blur = self.survey.planes if self.is_routed else None
+        return SlideWork(
+            self.plan,
+            self.treatments,
+            blur,
+            overlap=self.tiling["overlap"],
+            multiple=self.tiling["multiple"],
+            keep_nonfinite=self.options.nonfinite == "mask",
+        )
+
+    def needed(self) -> list[int]:
+        """Numbers of the blocks that there is something to do in."""
+        return needed_blocks(self.plan, lambda block: self.work.is_needed(self.slide, block))
+
+    def compute(self, numbers: Iterable[int]) -> Iterator[tuple[Block, Restored]]:
+        """Restore these blocks, in their order; the next ones are read meanwhile."""
+        waiting: deque[tuple[Block, Future[Plane]]] = deque()
+        rest = iter(numbers)
+        with ThreadPoolExecutor(1) as reader:
+            while True:
+                for number in itertools.islice(rest, AHEAD - len(waiting)):
+                    block = self.plan.block(number)
+                    waiting.append((block, reader.submit(read_block, self.slide, block)))
+                if not waiting:
+                    return
+                block, seen = waiting.popleft()
+                yield block, restore_block(self.slide, self.work, block, seen.result())
+
+    @property
+    def sides(self) -> dict[str, int]:
+        """The tiles that restorers work in within their blocks, by the type of blur: 0 until memory runs out."""
+        return {str(kind): restorer.side for kind, (restorer, _) in self._restorers.items()}
+
+    def go_on_with(self, notes: Iterable[Mapping[str, object]]) -> None:
+        """Take the tiles that the run had come to before it ended."""
+        for note in notes:
+            sides = note.get("sides")
+            for kind, side in sides.items() if isinstance(sides, dict) else ():
+                self._restorers[int(kind)][0].side = int(side)
+
+    @cached_property
+    def provenance(self) -> dict[str, str]:
+        """What the output says of how it was made; see `Workbench.provenance`."""
+        return self.bench.slide_provenance(self.job.source, self.sample)
+
+    @cached_property
+    def identity(self) -> Identity:
+        """What must be the same for a run to go on with what another has done."""
+        tiling = json.dumps(self.tiling, sort_keys=True)
+        return {**self.provenance, "tiling": tiling, "input state": json.dumps(self.before)}
+
+    @cached_property
+    def facts(self) -> SlideFacts:
+        """What the output is: as the input, but for a pixel size that the user knows better."""
+        size = self.options.pixel_size
+        return self.slide.facts if size is None else replace(self.slide.facts, pixel_size=(size, size))
