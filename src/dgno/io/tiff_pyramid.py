@@ -117,8 +117,8 @@ class TiffPyramid:
         for number, (data, digest) in enumerate(in_order(work, self.pyramid.tiles(level), pool, AHEAD * self.workers)):
             if digest:
                 self._hashes[level, number] = digest
-            yield data
             self.done()
+            yield data  # not resumed after the last one
 
     def _blank(self, shape: tuple[int, int]) -> bytes:
         """The bytes of a tile that is `fill`, encoded once for each shape."""
@@ -159,7 +159,7 @@ class TiffPyramid:
         """What the tags say beside the pixels; resolutions are those of the level."""
         facts = self.pyramid.facts
         tags = [(ORIENTATION, "H", 1, facts.stored.orientation, False)] if facts.stored.orientation != 1 else []
-        if facts.dtype != np.uint8 or facts.value_range != (0, 255):
+        if _is_worth_saying(facts.value_range, facts.dtype):
             tags += range_tags(facts.value_range, facts.dtype, facts.samples)
         arguments: dict[str, Any] = {"extratags": tags}
         if facts.pixel_size:
@@ -197,3 +197,13 @@ def _hash_of(pixels: np.ndarray) -> str:
 def _plane_shape(level: TiffPageSeries) -> tuple[int, int]:
     page = level.keyframe
     return page.imagelength, page.imagewidth
+
+
+def _is_worth_saying(value_range: tuple[float, float], dtype: np.dtype[Any]) -> bool:
+    """Can the dtype hold this range, and would readers not take it anyway?"""
+    if dtype.kind == "f":
+        return True
+    limits = np.iinfo(dtype)
+    return limits.min <= value_range[0] < value_range[1] <= limits.max and (
+        dtype != np.uint8 or value_range != (0, 255)
+    )
