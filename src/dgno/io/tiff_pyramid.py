@@ -5,7 +5,6 @@ Byte for byte the same for the same pixels and facts.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -23,13 +22,19 @@ from dgno.io.opening import muted, shortened
 from dgno.io.provenance import software
 from dgno.io.pyramid import TILE, Grid, Pyramid, Tile
 from dgno.io.tiff_write import LARGEST_CLASSIC, ORIENTATION, VENDORS, range_tags
-from dgno.io.tile_codecs import SlideCompression, in_order, tiff_arguments, tiff_encoder
+from dgno.io.tile_codecs import (
+    AHEAD,
+    FAULT,
+    SlideCompression,
+    checked_tiles,
+    hash_of,
+    in_order,
+    tiff_arguments,
+    tiff_encoder,
+)
 
 TiffKind = Literal["ome-tiff", "tiff-pyramid"]
-CHECKED = 16  # tiles of a level that are read back: the first, the last, and others at equal steps
 REDUCED = 1  # NewSubfileType
-AHEAD = 2  # tiles a thread
-FAULT = "this is a fault of the disk or of dgno; please report it"
 
 
 class TiffPyramid:
@@ -102,12 +107,12 @@ class TiffPyramid:
         for number, level in enumerate(series.levels):
             if level.dtype != facts.dtype or len(level.pages) != facts.plane_count:
                 raise OutputError(f"level {number} does not read back as it was written", hint=FAULT)
-            for tile in _checked(grids[number]):
-                if _hash_of(self._decoded(level, grids[number], tile)) != self._hashes[number, tile]:
+            for tile in checked_tiles(grids[number]):
+                if hash_of(self._decoded(level, grids[number], tile)) != self._hashes[number, tile]:
                     raise OutputError(f"tile {tile} of level {number} does not read back the same", hint=FAULT)
 
     def _encoded(self, level: int, pool: ThreadPoolExecutor | None) -> Iterator[bytes]:
-        checked = _checked(self.pyramid.grids[level])
+        checked = checked_tiles(self.pyramid.grids[level])
 
         def work(tile: Tile) -> tuple[bytes, str]:
             self.pyramid.shrink(level, tile)
@@ -133,9 +138,9 @@ class TiffPyramid:
     def _expected(self, tile: Tile, data: bytes) -> str:
         """The hash of what a reader must find: the pixels, or what a decoder makes of JPEG."""
         if self.compression != "jpeg":
-            return _hash_of(self._constant(tile.shape) if tile.pixels is None else tile.pixels)
+            return hash_of(self._constant(tile.shape) if tile.pixels is None else tile.pixels)
         decoded = imagecodecs.jpeg8_decode(data).reshape(TILE, TILE, -1)
-        return _hash_of(decoded[: tile.shape[0], : tile.shape[1]])
+        return hash_of(decoded[: tile.shape[0], : tile.shape[1]])
 
     def _decoded(self, series: TiffPageSeries, grid: Grid, number: int) -> Plane:
         plane, row, column = grid.place(number)
@@ -184,14 +189,6 @@ class TiffPyramid:
         if not more:
             return own if own.isascii() else json.dumps({"description": own})
         return json.dumps(({"description": facts.stored.description} if facts.stored.description else {}) | more)
-
-
-def _checked(grid: Grid) -> frozenset[int]:
-    return frozenset(int(number) for number in np.linspace(0, grid.count - 1, min(CHECKED, grid.count)))
-
-
-def _hash_of(pixels: np.ndarray) -> str:
-    return hashlib.sha256(np.ascontiguousarray(pixels).tobytes()).hexdigest()
 
 
 def _plane_shape(level: TiffPageSeries) -> tuple[int, int]:
