@@ -34,10 +34,10 @@ def next_level(plane: np.ndarray) -> np.ndarray:
     rows = [0, 0] if height == 1 else [0, 1]
     columns = [0, 0] if width == 1 else [0, 1]
     high, wide = max(height // 2, 1), max(width // 2, 1)
-    parts = [plane[r : r + 2 * high - 1 : 2, c : c + 2 * wide - 1 : 2] for r in rows for c in columns]
-    if plane.dtype.kind == "f":
-        return np.mean([part.astype(np.float64) for part in parts], axis=0).astype(plane.dtype)
-    return np.rint(sum(part.astype(np.float64) for part in parts) / 4).astype(plane.dtype)
+    values = plane.astype(np.float64) / 4
+    left, right = (sum(values[r : r + 2 * high - 1 : 2, c : c + 2 * wide - 1 : 2] for r in rows) for c in columns)
+    mean = left + right
+    return (mean if plane.dtype.kind == "f" else np.rint(mean)).astype(plane.dtype)
 
 
 def all_levels(plane: np.ndarray, tile: int = 512) -> list[np.ndarray]:

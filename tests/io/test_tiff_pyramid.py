@@ -42,7 +42,7 @@ def levels_of(path) -> list[np.ndarray]:
     with tifffile.TiffFile(path) as tiff:
         assert len(tiff.series) == 1
         return [
-            np.stack([page.asarray().reshape(page.imagelength, page.imagewidth, -1) for page in level.pages])
+            np.stack([page.asarray().reshape(*level.keyframe.shape[:2], -1) for page in level.pages])
             for level in tiff.series[0].levels
         ]
 

@@ -24,6 +24,7 @@ from dgno.io.jpeg import check_jpeg
 from dgno.io.ome_write import check_ome, fits_ome, ome_axes
 from dgno.io.png import check_png
 from dgno.io.tiff_write import LARGEST_CLASSIC
+from dgno.io.zarr_store import is_store
 
 FORMATS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".bmp": "bmp", ".tif": "tiff", ".tiff": "tiff"}
 CHECKS: dict[str, Callable[[Image], None]] = {
@@ -89,19 +90,22 @@ def check_output(
             f"{kind.upper()} holds one image, not {len(images)}", path=path, hint="write .tif or .ome.tif"
         )
     try:
-        _check_existing(path, inputs, overwrite=overwrite)
+        _check_existing(path, tuple(inputs), overwrite=overwrite)
         _probe(Path(os.path.realpath(path)), images, kind)
     except OSError as error:
         raise output_error(error, path) from error
     return kind
 
 
-def check_place(path: StrPath, *, inputs: Iterable[StrPath] = (), overwrite: bool = False) -> None:
-    """`check_output` for files that are no images: the name, the folder, and what stands there already."""
+def check_place(path: StrPath, *, inputs: Iterable[StrPath] = (), overwrite: bool = False, store: bool = False) -> None:
+    """`check_output` for what is no image: the name, the folder, and what stands there already.
+
+    store : a Zarr, which is a folder, and replaces nothing but another
+    """
     path = Path(path)
     _check_name(path)
     try:
-        _check_existing(path, inputs, overwrite=overwrite)
+        _check_existing(path, tuple(inputs), overwrite=overwrite, store=store)
         _probe(Path(os.path.realpath(path)), (), "")
     except OSError as error:
         raise output_error(error, path) from error
@@ -134,8 +138,9 @@ def _check_name(path: Path) -> None:
         raise OutputName("the name of the output is too long", path=path, why=why, hint="choose a shorter one")
 
 
-def _check_existing(path: Path, inputs: Iterable[StrPath], *, overwrite: bool) -> None:
+def _check_existing(path: Path, inputs: Sequence[StrPath], *, overwrite: bool, store: bool = False) -> None:
     """What stands under the name already?"""
+    _check_nesting(path, inputs, store=store)
     try:
         there = path.stat()
     except FileNotFoundError:
@@ -148,12 +153,26 @@ def _check_existing(path: Path, inputs: Iterable[StrPath], *, overwrite: bool) -
             raise WouldOverwriteInput(
                 "the output would replace an input", path=path, why=why, hint="choose another name"
             )
-    if stat.S_ISDIR(there.st_mode):
-        raise OutputNotWritable("a folder has this name", path=path, hint="add the name of a file")
-    if not stat.S_ISREG(there.st_mode):
+    if stat.S_ISDIR(there.st_mode) and not (store and is_store(path)):
+        what = "a folder that is not just a Zarr has this name" if store else "a folder has this name"
+        raise OutputNotWritable(what, path=path, hint="choose another name" if store else "add the name of a file")
+    if not stat.S_ISREG(there.st_mode) and not stat.S_ISDIR(there.st_mode):
         raise OutputNotWritable("this is a device or a pipe, not a file", path=path, hint="choose another name")
+    if store and stat.S_ISREG(there.st_mode):
+        raise OutputNotWritable("a file has this name, and a Zarr is a folder", path=path, hint="choose another name")
     if not overwrite:
         raise OutputExists("the output exists already", path=path, hint="say --overwrite, or choose another name")
+
+
+def _check_nesting(path: Path, inputs: Iterable[StrPath], *, store: bool) -> None:
+    """Does the output lie in an input that is a Zarr, or an input in the Zarr that would be replaced?"""
+    real = Path(os.path.realpath(path))
+    for one in inputs:
+        source = Path(os.path.realpath(one))
+        if (store and real in source.parents) or (source in real.parents and source.is_dir() and is_store(source)):
+            why = f"one lies in the other, the input {printable(one)}"
+            hint = "choose another name"
+            raise WouldOverwriteInput("the output would change an input", path=path, why=why, hint=hint)
 
 
 def _probe(path: Path, images: Sequence[Image], kind: str) -> None:

@@ -18,6 +18,9 @@ from dgno.io.slide import SlideFacts
 from dgno.io.slide_output import SlideKind, check_slide, slide_losses
 from dgno.io.tiff_pyramid import TiffPyramid
 from dgno.io.tile_codecs import SlideCompression
+from dgno.io.zarr_documents import Ngff
+from dgno.io.zarr_store import write_store
+from dgno.io.zarr_write import ZarrPyramid
 
 __all__ = ["write_slide"]
 
@@ -37,6 +40,7 @@ def write_slide(  # noqa: PLR0913  # as the command has options
     progress: Callable[[float], None] = lambda share: None,
     scratch: StrPath | None = None,
     workers: int = 1,
+    ngff: Ngff = "0.4",
 ) -> tuple[str, ...]:
     """Write a slide, level 0 from `source` and the others from that.
 
@@ -50,6 +54,7 @@ def write_slide(  # noqa: PLR0913  # as the command has options
     progress : told the share that is done, in [0, 1]
     scratch : folder for what the smaller levels are made of, up to a third of the pixels; that of `path` if not given
     workers : threads that halve and encode; `source` is always asked by the caller's
+    ngff : version of OME-Zarr: "0.4" (Zarr 2), which all readers know, or "0.5" (Zarr 3)
     Returns notes on what the format does not keep. Every failure is an OutputError, OutOfMemory or what `source`
     raised; then nothing has changed on the disk. Equal arguments give equal bytes.
     """
@@ -59,20 +64,27 @@ def write_slide(  # noqa: PLR0913  # as the command has options
     except DgnoError as error:
         error.path = path
         raise
-    check_place(path, inputs=inputs, overwrite=overwrite)
+    check_place(path, inputs=inputs, overwrite=overwrite, store=kind == "ome-zarr")
     folder = Path(scratch) if scratch is not None else path.resolve().parent
     with Pyramid(facts, source, blank=blank, folder=folder) as pyramid:
         done = _Progress(pyramid.tile_count, progress)
-        writer = TiffPyramid(
-            pyramid,
-            "ome-tiff" if kind == "ome-tiff" else "tiff-pyramid",
-            compression=compression,
-            quality=quality,
-            provenance=provenance,
-            workers=workers,
-            done=done,
-        )
-        write_atomically(path, writer.write, writer.check)
+        if kind == "ome-zarr":
+            name = path.name.removesuffix(".zarr").removesuffix(".ome")
+            store = ZarrPyramid(
+                pyramid, name, ngff, compression=compression, provenance=provenance, workers=workers, done=done
+            )
+            write_store(path, store.write, store.check)
+        else:
+            tiff = TiffPyramid(
+                pyramid,
+                kind,
+                compression=compression,
+                quality=quality,
+                provenance=provenance,
+                workers=workers,
+                done=done,
+            )
+            write_atomically(path, tiff.write, tiff.check)
     return slide_losses(facts, kind, compression, quality)
 
 

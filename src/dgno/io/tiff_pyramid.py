@@ -5,7 +5,6 @@ Byte for byte the same for the same pixels and facts.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -23,13 +22,19 @@ from dgno.io.opening import muted, shortened
 from dgno.io.provenance import software
 from dgno.io.pyramid import TILE, Grid, Pyramid, Tile
 from dgno.io.tiff_write import LARGEST_CLASSIC, ORIENTATION, VENDORS, range_tags
-from dgno.io.tile_codecs import SlideCompression, in_order, tiff_arguments, tiff_encoder
+from dgno.io.tile_codecs import (
+    AHEAD,
+    FAULT,
+    SlideCompression,
+    checked_tiles,
+    hash_of,
+    in_order,
+    tiff_arguments,
+    tiff_encoder,
+)
 
 TiffKind = Literal["ome-tiff", "tiff-pyramid"]
-CHECKED = 16  # tiles of a level that are read back: the first, the last, and others at equal steps
 REDUCED = 1  # NewSubfileType
-AHEAD = 2  # tiles a thread
-FAULT = "this is a fault of the disk or of dgno; please report it"
 
 
 class TiffPyramid:
@@ -102,12 +107,12 @@ class TiffPyramid:
         for number, level in enumerate(series.levels):
             if level.dtype != facts.dtype or len(level.pages) != facts.plane_count:
                 raise OutputError(f"level {number} does not read back as it was written", hint=FAULT)
-            for tile in _checked(grids[number]):
-                if _hash_of(self._decoded(level, grids[number], tile)) != self._hashes[number, tile]:
+            for tile in checked_tiles(grids[number]):
+                if hash_of(self._decoded(level, grids[number], tile)) != self._hashes[number, tile]:
                     raise OutputError(f"tile {tile} of level {number} does not read back the same", hint=FAULT)
 
     def _encoded(self, level: int, pool: ThreadPoolExecutor | None) -> Iterator[bytes]:
-        checked = _checked(self.pyramid.grids[level])
+        checked = checked_tiles(self.pyramid.grids[level])
 
         def work(tile: Tile) -> tuple[bytes, str]:
             self.pyramid.shrink(level, tile)
@@ -117,8 +122,8 @@ class TiffPyramid:
         for number, (data, digest) in enumerate(in_order(work, self.pyramid.tiles(level), pool, AHEAD * self.workers)):
             if digest:
                 self._hashes[level, number] = digest
-            yield data
             self.done()
+            yield data  # not resumed after the last one
 
     def _blank(self, shape: tuple[int, int]) -> bytes:
         """The bytes of a tile that is `fill`, encoded once for each shape."""
@@ -133,9 +138,9 @@ class TiffPyramid:
     def _expected(self, tile: Tile, data: bytes) -> str:
         """The hash of what a reader must find: the pixels, or what a decoder makes of JPEG."""
         if self.compression != "jpeg":
-            return _hash_of(self._constant(tile.shape) if tile.pixels is None else tile.pixels)
+            return hash_of(self._constant(tile.shape) if tile.pixels is None else tile.pixels)
         decoded = imagecodecs.jpeg8_decode(data).reshape(TILE, TILE, -1)
-        return _hash_of(decoded[: tile.shape[0], : tile.shape[1]])
+        return hash_of(decoded[: tile.shape[0], : tile.shape[1]])
 
     def _decoded(self, series: TiffPageSeries, grid: Grid, number: int) -> Plane:
         plane, row, column = grid.place(number)
@@ -159,7 +164,7 @@ class TiffPyramid:
         """What the tags say beside the pixels; resolutions are those of the level."""
         facts = self.pyramid.facts
         tags = [(ORIENTATION, "H", 1, facts.stored.orientation, False)] if facts.stored.orientation != 1 else []
-        if facts.dtype != np.uint8 or facts.value_range != (0, 255):
+        if _is_worth_saying(facts.value_range, facts.dtype):
             tags += range_tags(facts.value_range, facts.dtype, facts.samples)
         arguments: dict[str, Any] = {"extratags": tags}
         if facts.pixel_size:
@@ -186,14 +191,16 @@ class TiffPyramid:
         return json.dumps(({"description": facts.stored.description} if facts.stored.description else {}) | more)
 
 
-def _checked(grid: Grid) -> frozenset[int]:
-    return frozenset(int(number) for number in np.linspace(0, grid.count - 1, min(CHECKED, grid.count)))
-
-
-def _hash_of(pixels: np.ndarray) -> str:
-    return hashlib.sha256(np.ascontiguousarray(pixels).tobytes()).hexdigest()
-
-
 def _plane_shape(level: TiffPageSeries) -> tuple[int, int]:
     page = level.keyframe
     return page.imagelength, page.imagewidth
+
+
+def _is_worth_saying(value_range: tuple[float, float], dtype: np.dtype[Any]) -> bool:
+    """Can the dtype hold this range, and would readers not take it anyway?"""
+    if dtype.kind == "f":
+        return True
+    limits = np.iinfo(dtype)
+    return limits.min <= value_range[0] < value_range[1] <= limits.max and (
+        dtype != np.uint8 or value_range != (0, 255)
+    )

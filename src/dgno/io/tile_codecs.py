@@ -5,6 +5,7 @@ Integers of 8 and 16 bits are stored as differences in TIFF (predictor 2, which 
 
 from __future__ import annotations
 
+import hashlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,12 +16,15 @@ import numpy as np
 from jaxtyping import Shaped
 
 from dgno.arrays import Plane
-from dgno.io.pyramid import TILE
+from dgno.io.pyramid import TILE, Grid
 from dgno.io.slide import SlideFacts
 from dgno.io.tiff_write import CODECS, DEFLATE_LEVEL
 
 SlideCompression = Literal["deflate", "lzw", "zstd", "none", "jpeg"]
 ZSTD_LEVEL = 9
+CHECKED = 16  # tiles of a level that are read back: the first, the last, and others at equal steps
+AHEAD = 2  # tiles a thread
+FAULT = "this is a fault of the disk or of dgno; please report it"
 Encode = Callable[[Plane], bytes]
 
 T = TypeVar("T")
@@ -92,3 +96,13 @@ def in_order(work: Callable[[T], R], items: Iterable[T], pool: ThreadPoolExecuto
             yield waiting.popleft().result()
     while waiting:
         yield waiting.popleft().result()
+
+
+def checked_tiles(grid: Grid) -> frozenset[int]:
+    """The numbers of the tiles that are read back."""
+    return frozenset(int(number) for number in np.linspace(0, grid.count - 1, min(CHECKED, grid.count)))
+
+
+def hash_of(pixels: np.ndarray) -> str:
+    """The SHA-256 of pixels in the order of their axes."""
+    return hashlib.sha256(np.ascontiguousarray(pixels).tobytes()).hexdigest()

@@ -1,0 +1,135 @@
+"""The JSON of an OME-Zarr that is written: NGFF 0.4 on Zarr 2, or 0.5 on Zarr 3.
+
+Arrays have all five axes t, c, z, y, x, as bioformats2raw writes them. Colours are three channels, and the attribute
+`dgno` says that they belong together; it has what NGFF has no place for, too. Specification: ngff.openmicroscopy.org.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from dgno.io.provenance import software
+from dgno.io.pyramid import TILE, Grid
+from dgno.io.slide import SlideFacts
+from dgno.io.tiff_write import DEFLATE_LEVEL
+from dgno.io.tile_codecs import ZSTD_LEVEL, SlideCompression
+
+Ngff = Literal["0.4", "0.5"]
+Json = dict[str, Any]  # Any: whatever JSON holds
+
+AXES = "TCZ"
+KINDS = {"T": "time", "C": "channel", "Z": "space"}
+RGB = (("red", "FF0000"), ("green", "00FF00"), ("blue", "0000FF"))
+PALETTE = ("0000FF", "00FF00", "FF0000", "FF00FF", "00FFFF", "FFFF00", "FFFFFF")  # as DAPI, FITC, TRITC are shown
+
+
+def lengths(facts: SlideFacts) -> tuple[int, int, int]:
+    """Of the axes t, c and z of the arrays; colours count as channels."""
+    known = dict(zip(facts.axes, facts.sizes, strict=True))
+    return known.get("T", 1), known.get("C", 1) * facts.samples, known.get("Z", 1)
+
+
+def chunk_key(facts: SlideFacts, grid: Grid, number: int) -> str:
+    """Where the chunk of a tile stands in its array: t/c/z/row/column; the colours of a pixel are in one chunk."""
+    plane, row, column = grid.place(number)
+    index = dict.fromkeys(AXES, 0)
+    for axis, size in reversed(list(zip(facts.axes, facts.sizes, strict=True))):
+        plane, index[axis] = divmod(plane, size)
+    return "/".join(str(at) for at in (*(index[axis] for axis in AXES), row, column))
+
+
+def array_document(facts: SlideFacts, grid: Grid, compression: SlideCompression, ngff: Ngff) -> Json:
+    """`.zarray`, or the `zarr.json` of an array."""
+    shape = [*lengths(facts), *grid.shape]
+    chunks = [1, facts.samples, 1, TILE, TILE]
+    fill = float(facts.fill) if facts.dtype.kind == "f" else int(facts.fill)
+    if ngff == "0.4":
+        codecs = {"deflate": {"id": "zlib", "level": DEFLATE_LEVEL}, "zstd": {"id": "zstd", "level": ZSTD_LEVEL}}
+        return {
+            "zarr_format": 2,
+            "shape": shape,
+            "chunks": chunks,
+            "dtype": facts.dtype.newbyteorder("<").str,
+            "compressor": codecs.get(compression),
+            "fill_value": fill,
+            "filters": None,
+            "order": "C",
+            "dimension_separator": "/",
+        }
+    squeezers = {
+        "deflate": [{"name": "gzip", "configuration": {"level": DEFLATE_LEVEL}}],
+        "zstd": [{"name": "zstd", "configuration": {"level": ZSTD_LEVEL, "checksum": False}}],
+    }
+    return {
+        "zarr_format": 3,
+        "node_type": "array",
+        "shape": shape,
+        "data_type": facts.dtype.name,
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": chunks}},
+        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+        "codecs": [{"name": "bytes", "configuration": {"endian": "little"}}, *squeezers.get(compression, [])],
+        "fill_value": fill,
+        "dimension_names": ["t", "c", "z", "y", "x"],
+        "attributes": {},
+    }
+
+
+def group_attributes(
+    facts: SlideFacts, levels: int, name: str, ngff: Ngff, provenance: Mapping[str, str] | None
+) -> Json:
+    """The attributes of the group: multiscales and omero (0.5: under "ome"), and `dgno`."""
+    image: Json = {
+        "name": name,
+        "axes": _axes(facts),
+        "datasets": [_dataset(facts, level) for level in range(levels)],
+        "type": "mean",
+        "metadata": {"method": "dgno.io.pyramid.halved", "version": software()},
+    }
+    omero: Json = {
+        "name": name,
+        "channels": _channels(facts),
+        "rdefs": {"model": "color" if lengths(facts)[1] > 1 else "greyscale", "defaultT": 0, "defaultZ": 0},
+    }
+    if ngff == "0.4":
+        outer: Json = {"multiscales": [{"version": ngff} | image], "omero": {"version": ngff} | omero}
+    else:
+        outer = {"ome": {"version": ngff, "multiscales": [image], "omero": omero}}
+    return outer | {"dgno": _own(facts, provenance)}
+
+
+def _axes(facts: SlideFacts) -> list[dict[str, str]]:
+    """A unit for y and x where the pixel size is known; the step of z and t is not."""
+    unit = {"unit": "micrometer"} if facts.pixel_size else {}
+    axes = [{"name": axis.lower(), "type": KINDS[axis]} for axis in AXES]
+    return [*axes, *({"name": axis, "type": "space"} | unit for axis in "yx")]
+
+
+def _dataset(facts: SlideFacts, level: int) -> Json:
+    rows, columns = facts.pixel_size or (1.0, 1.0)
+    scale = [1.0, 1.0, 1.0, rows * 2**level, columns * 2**level]
+    return {"path": str(level), "coordinateTransformations": [{"type": "scale", "scale": scale}]}
+
+
+def _channels(facts: SlideFacts) -> list[Json]:
+    low, high = facts.value_range
+    if facts.samples == 3:
+        looks = list(RGB)
+    else:
+        names = facts.channel_names or tuple(f"channel {number}" for number in range(facts.channels))
+        colours = PALETTE if facts.channels > 1 else PALETTE[-1:]
+        looks = [(name, colours[number % len(colours)]) for number, name in enumerate(names)]
+    window = {"min": low, "max": high, "start": low, "end": high}
+    return [{"label": label, "color": colour, "active": True, "window": window} for label, colour in looks]
+
+
+def _own(facts: SlideFacts, provenance: Mapping[str, str] | None) -> Json:
+    own: Json = {"software": software(), "samples": facts.samples, "value_range": list(facts.value_range)}
+    if facts.magnification is not None:
+        own["magnification"] = facts.magnification
+    if facts.icc_profile:
+        own["icc_profile"] = base64.b64encode(facts.icc_profile).decode()
+    if facts.samples == 3 and facts.channel_names:
+        own["channel_names"] = list(facts.channel_names)
+    return own | ({"provenance": dict(sorted(provenance.items()))} if provenance else {})
