@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dgno.errors import ConfigError, EmptyInput, MissingInput, OutputCollision, OutputFormat
-from dgno.restoration.batch import Job, Outcome, plan_jobs, run_jobs, write_report
+from dgno.restoration.batch import Job, Outcome, is_single, plan_jobs, run_jobs, write_report
 
 
 def make(root: Path, *names: str) -> list[Path]:
@@ -39,6 +39,17 @@ def test_a_folder_is_mirrored_without_junk(tmp_path: Path) -> None:
     make(tmp_path / "in", "out/old.tif", ".git/e.png")
     jobs = plan_jobs([tmp_path / "in"], tmp_path / "in" / "out")
     assert targets(jobs, tmp_path / "in" / "out") == ["a.tif", "sub/b.PNG", "sub/deep/c.jpg"]
+
+
+def test_slides_are_found_and_what_belongs_to_them_is_not(tmp_path: Path) -> None:
+    """An OME-Zarr is one input, whatever lies in it; the folder beside a .mrxs is no input."""
+    make(tmp_path / "in", "a.SVS", "b.ndpi", "c.mrxs", "c/Data0001.dat", "c/preview.jpg", "d.dcm")
+    make(tmp_path / "in", "sub/e.ome.zarr/0/0.0", "sub/e.ome.zarr/thumb.png", ".f.zarr/thumb.png")
+    out = tmp_path / "out"
+    assert targets(plan_jobs([tmp_path / "in"], out), out) == ["a.SVS", "b.ndpi", "c.mrxs", "sub/e.ome.zarr"]
+    alone = tmp_path / "in" / "sub" / "e.ome.zarr"
+    assert targets(plan_jobs([alone], out), out) == ["e.ome.zarr"]
+    assert is_single([alone])
 
 
 def test_files_of_several_folders_keep_their_folders(tmp_path: Path) -> None:

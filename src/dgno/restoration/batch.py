@@ -22,6 +22,8 @@ ENDINGS = {  # of the names that `--format` gives
     "ome-zarr": ".ome.zarr",
     "png": ".png",
 }
+SLIDES = (".svs", ".ndpi", ".mrxs", ".scn", ".bif", ".svslide", ".vms", ".vmu")  # endings of scanners' files
+FOLDER_SLIDE = ".zarr"  # ending of folders that are one input
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,13 @@ class Outcome:
 
 
 def is_single(inputs: Sequence[Path]) -> bool:
-    """Is one file asked for? Its error is then the command's; several, or a folder, get a report."""
-    return len(inputs) == 1 and not inputs[0].is_dir()
+    """Is one file, or one slide, asked for? Its error is then the command's; several, or a folder, get a report."""
+    return len(inputs) == 1 and not _is_tree(inputs[0])
+
+
+def _is_tree(path: Path) -> bool:
+    """Is it a folder of inputs, rather than one?"""
+    return path.is_dir() and not path.name.lower().endswith(FOLDER_SLIDE)
 
 
 def plan_jobs(inputs: Sequence[Path], out: Path, *, output_format: str = "same") -> list[Job]:
@@ -135,7 +142,7 @@ def list_files(inputs: Sequence[Path], out: Path | None) -> list[tuple[Path, Pat
     _refuse_missing(inputs)
     found = [pair for given in inputs for pair in _files_of(given, out)]
     if not found:
-        hint = f"wanted files that end in {', '.join(FORMATS)}"
+        hint = f"wanted files that end in {', '.join((*FORMATS, *SLIDES))}, or folders in {FOLDER_SLIDE}"
         raise ConfigError("no images", path=inputs[0], why="there is none below it", hint=hint)
     return found
 
@@ -147,17 +154,19 @@ def _refuse_missing(inputs: Sequence[Path]) -> None:
 
 
 def _files_of(given: Path, out: Path | None) -> Iterator[tuple[Path, Path]]:
-    """The image files of one input, each with the folder that its output tree starts at. Hidden files, links to folders
-    and what lies in `out` are passed over."""
-    if not given.is_dir():
+    """The image files and slides of one input, each with the folder that its output tree starts at. Hidden files, links
+    to folders, the folders that belong to slides, and what lies in `out` are passed over."""
+    if not _is_tree(given):
         yield given, given.parent
         return
     for folder, below, names in os.walk(given):
         below[:] = sorted(d for d in below if not d.startswith(".") and not _same(Path(folder) / d, out))
-        for name in sorted(names):
-            path = Path(folder) / name
-            if path.suffix.lower() in FORMATS and not name.startswith("."):
-                yield path, given
+        slides = [d for d in below if not _is_tree(Path(folder) / d) and not (Path(folder) / d).is_symlink()]
+        below[:] = [d for d in below if _is_tree(Path(folder) / d) and f"{d}.mrxs" not in names]
+        for name in sorted([*names, *slides]):
+            is_input = name in slides or Path(name).suffix.lower() in (*FORMATS, *SLIDES)
+            if is_input and not name.startswith("."):
+                yield Path(folder) / name, given
 
 
 def _same(a: Path, b: Path | None) -> bool:

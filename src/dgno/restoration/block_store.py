@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,11 +35,17 @@ PIECE = 2**22  # bytes
 Records = Shaped[np.ndarray, "rows columns"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class BlockStore:
-    """Blocks of records in one file, one after the other. Read from several threads, written by one."""
+    """Blocks of records in one file, one after the other. Read from several threads, written by one.
+
+    The file is closed when nothing refers to the store any more.
+    """
 
     file: BinaryIO
+
+    def __post_init__(self) -> None:
+        weakref.finalize(self, self.file.close)
 
     @classmethod
     def scratch(cls, folder: Path | None = None) -> BlockStore:

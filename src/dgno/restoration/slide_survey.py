@@ -116,6 +116,10 @@ class SlideSurvey:
         """The map of a channel's values to [0, 1], the same for all of the slide."""
         return (normalize or self.usual)(self.samples[channel], 0)
 
+    def types(self, plane: int, rows: Span, columns: Span) -> UInt8[np.ndarray, "rows columns"]:
+        """Numbers of types in a window of squares of a plane; BACKGROUND where there is no tissue."""
+        return self.planes[plane].types_in((rows.start, rows.stop), (columns.start, columns.stop))
+
     def save(self, folder: Path) -> None:
         """Write the survey as files into a folder; a missing last folder is made. The same survey gives the same bytes.
 
