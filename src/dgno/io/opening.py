@@ -79,7 +79,7 @@ class Opened:
 def open_input(path: str | os.PathLike[str]) -> Iterator[Opened]:
     """The file at `path`, open for reading; whatever goes wrong inside is raised as an error of ours that names it."""
     path = Path(path)
-    with naming(path) as messages, _open_regular(path) as file:
+    with naming(path) as messages, open_regular(path) as file:
         before = os.fstat(file.fileno())
         yield Opened(file, path, before.st_size, sniff(file, before.st_size), messages)
         after = os.fstat(file.fileno())
@@ -128,7 +128,7 @@ def shortened(error: BaseException) -> str:
     return (text or type(error).__name__)[:200]
 
 
-def _open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> BinaryIO:
     """O_NONBLOCK: opening a named pipe must not wait for a writer."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -1,0 +1,171 @@
+"""The metadata of an OME-Zarr: NGFF 0.4 (zarr 2: .zattrs) and 0.5 (zarr 3: zarr.json), read with suspicion.
+
+Specification: ngff.openmicroscopy.org, "multiscales", "omero". dgno's own attribute `{"dgno": {"samples": 3}}` says
+that the axis c is the colours of a pixel. Its `complete.json`, written last, has the CRC-32 of every chunk file by key
+as eight hexadecimal digits, and null for chunks that were left out because all of them is the fill value:
+
+    {"chunks": {"0/c/0/0/0": "9ae0daaf", "0/c/0/0/1": null}}
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from dgno.errors import InputTooLarge, UnknownFormat, UnreadableInput, UnsupportedInput
+from dgno.io import pixel_size
+from dgno.io.limits import Limits
+from dgno.io.opening import open_regular
+
+Json = Mapping[str, Any]  # Any: whatever JSON holds
+AXES = {"t": "T", "c": "C", "z": "Z", "y": "Y", "x": "X"}
+UNITS = {**pixel_size.MICROMETRES, "micrometre": 1.0, "nanometer": 1e-3, "nanometre": 1e-3, "angstrom": 1e-4,
+         "picometer": 1e-6, "picometre": 1e-6, "millimeter": 1e3, "millimetre": 1e3, "centimeter": 1e4,
+         "centimetre": 1e4, "meter": 1e6, "metre": 1e6}  # fmt: skip
+COMPLETE = "complete.json"
+MANY_CHUNKS = 2**31  # bytes of complete.json
+
+
+@dataclass(frozen=True)
+class Multiscale:
+    """What a group says of its image.
+
+    version : of NGFF
+    axes : letters of all axes, the first slowest
+    paths : of the arrays of the levels
+    pixel_size : (row, column) of level 0 in um, checked
+    samples : 3 if the axis C is the colours of a pixel, else 1
+    chunks : checksum of every chunk by its key, None where it was left out; empty without `complete.json`
+    """
+
+    version: str
+    axes: str
+    paths: tuple[str, ...]
+    pixel_size: tuple[float, float] | None
+    channel_names: tuple[str, ...]
+    samples: int
+    attributes: Json
+    chunks: Mapping[str, str | None]
+    notes: tuple[str, ...]
+
+
+def is_zarr(folder: Path) -> bool:
+    """Has the folder the metadata of a zarr group or array?"""
+    return any((folder / name).is_file() for name in (".zgroup", ".zattrs", "zarr.json", ".zarray"))
+
+
+def read_multiscale(folder: Path, limits: Limits) -> Multiscale:
+    """The first multiscale image of a group; UnreadableInput or UnknownFormat if there is none that makes sense."""
+    attributes = _attributes(folder, limits)
+    inner = attributes.get("ome", attributes)
+    images = inner.get("multiscales") if isinstance(inner, Mapping) else None
+    if not isinstance(images, list) or not images:
+        hint = "give the folder of one image: inside a plate or a collection they are folders of their own"
+        raise UnknownFormat("a zarr without the multiscales of an OME-Zarr", hint=hint)
+    try:
+        return _multiscale(images[0], inner, attributes, _chunks(folder), len(images))
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        why = f"{type(error).__name__}: {error}"
+        raise UnreadableInput("the multiscales of the OME-Zarr make no sense", why=why) from error
+
+
+def read_json(path: Path, limit: int) -> Json:
+    """An object of a JSON file of up to `limit` bytes."""
+    with open_regular(path) as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise InputTooLarge(f"{path.name} has more than {limit:,} bytes")
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise UnreadableInput(f"{path.name} is no JSON", why=str(error)[:200]) from error
+    if not isinstance(value, dict):
+        raise UnreadableInput(f"{path.name} holds no JSON object")
+    return value
+
+
+def _attributes(folder: Path, limits: Limits) -> Json:
+    if (folder / "zarr.json").is_file():
+        document = read_json(folder / "zarr.json", limits.metadata_bytes)
+        if document.get("node_type") != "group":
+            raise UnknownFormat("a zarr array, and no group", hint="give the folder of the OME-Zarr above it")
+        attributes = document.get("attributes", {})
+    elif (folder / ".zattrs").is_file():
+        attributes = read_json(folder / ".zattrs", limits.metadata_bytes)
+    else:
+        raise UnknownFormat("a zarr without metadata of an image", why=".zattrs or zarr.json is missing")
+    if not isinstance(attributes, dict):
+        raise UnreadableInput("the attributes of the zarr are no JSON object")
+    return attributes
+
+
+def _multiscale(
+    image: Json, inner: Json, attributes: Json, chunks: Mapping[str, str | None], images: int
+) -> Multiscale:
+    axes, units = _axes(image)
+    datasets: Sequence[Json] = image["datasets"]
+    paths = tuple(_inside(str(dataset["path"])) for dataset in datasets)
+    if not paths:
+        raise ValueError("no datasets")
+    own = attributes.get("dgno", {})
+    samples = int(own.get("samples", 1)) if isinstance(own, Mapping) else 1
+    if samples not in (1, 3):
+        raise ValueError(f"samples {samples}")
+    size, notes = _pixel_size(axes, units, [datasets[0], image])
+    more = (f"the first of the {images} images of the group",) if images > 1 else ()
+    version = str(inner.get("version") or image.get("version") or "")
+    names = _channel_names(inner.get("omero"))
+    return Multiscale(version, axes, paths, size, names, samples, attributes, chunks, (*more, *notes))
+
+
+def _axes(image: Json) -> tuple[str, list[str]]:
+    """Letters and units of the axes; before 0.3 there were always five."""
+    axes = [{"name": a} if isinstance(a, str) else a for a in image.get("axes", list("tczyx"))]
+    names = [str(axis["name"]).lower() for axis in axes]
+    if len(set(names)) != len(names) or names[-2:] != ["y", "x"] or not set(names) <= set(AXES):
+        hint = "dgno reads the axes t, c and z before y and x"
+        raise UnsupportedInput(f"an OME-Zarr with axes {', '.join(names)}", hint=hint)
+    return "".join(AXES[name] for name in names), [str(axis.get("unit", "")).lower() for axis in axes]
+
+
+def _inside(path: str) -> str:
+    """A path that does not leave the group."""
+    parts = PurePosixPath(path).parts
+    if not parts or path.startswith("/") or ".." in parts or "\0" in path:
+        raise ValueError(f"path {path!r}")
+    return path
+
+
+def _pixel_size(axes: str, units: list[str], parts: list[Json]) -> tuple[pixel_size.PixelSize | None, tuple[str, ...]]:
+    """The product of all scales, in um; None without a unit of length."""
+    scale = [1.0] * len(axes)
+    found = False
+    for transform in (t for part in parts for t in part.get("coordinateTransformations", ())):
+        if transform.get("type") == "scale":
+            scale = [a * float(b) for a, b in zip(scale, transform["scale"], strict=True)]
+            found = True
+    rows, columns = (UNITS.get(unit) for unit in units[-2:])
+    if not found or rows is None or columns is None:
+        return None, ()
+    return pixel_size.checked(scale[-2] * rows, scale[-1] * columns, source="OME-Zarr")
+
+
+def _channel_names(omero: Any) -> tuple[str, ...]:  # Any: JSON
+    if not isinstance(omero, Mapping):
+        return ()
+    names = tuple(str(channel.get("label", "")) for channel in omero.get("channels", ()))
+    return names if any(names) else ()
+
+
+def _chunks(folder: Path) -> Mapping[str, str | None]:
+    path = folder / COMPLETE
+    if not os.path.lexists(path):
+        return {}
+    chunks = read_json(path, MANY_CHUNKS).get("chunks", {})
+    if not isinstance(chunks, dict):
+        raise UnreadableInput(f"{COMPLETE} does not list chunks")
+    return chunks
