@@ -111,17 +111,30 @@ HARMLESS = {
 ONLY_ONE = {"method"}  # has one value for networks
 TOLD = {"psf", "num_iter", "balance"}  # of classical methods
 ROUTED = {"reader", "min_confidence"}  # of routes: the first is told by its hash
+SLIDES = {"compression": "zstd", "quality": 80, "on_bad_tile": "mask"}
+DERIVED = {"slide_route"}
 
 
 def test_every_option_decides_the_output_or_is_harmless() -> None:
     """An output is complete for --resume if all that decides it is the same; weights are told by their hash."""
-    assert {f.name for f in fields(RestoreOptions)} == OTHERS.keys() | HARMLESS.keys() | ONLY_ONE | TOLD | ROUTED
+    known = OTHERS.keys() | HARMLESS.keys() | ONLY_ONE | TOLD | ROUTED | SLIDES.keys() | DERIVED
+    assert {f.name for f in fields(RestoreOptions)} == known
     usual = RestoreOptions().decisive()
     assert usual.keys() == OTHERS.keys() | ONLY_ONE
     for name, value in OTHERS.items():
         assert RestoreOptions(**{name: value}).decisive() != usual
     for name, value in HARMLESS.items():
         assert RestoreOptions(**{name: value}).decisive() == usual
+    for name, value in SLIDES.items():
+        assert RestoreOptions(**{name: value}).decisive() == usual
+        assert RestoreOptions(**{name: value}).decisive_for_slides() != RestoreOptions().decisive_for_slides()
+
+
+def test_of_slides_only_what_is_blurred_is_restored_unless_the_user_wants_all() -> None:
+    assert RestoreOptions().slide_route == "auto"
+    assert RestoreOptions(method="dbmid").slide_route == "auto"
+    assert RestoreOptions(route="off").slide_route == "off"
+    assert RestoreOptions().route == "off"
 
 
 def test_what_classical_methods_are_told_decides_the_output(blurred: Path) -> None:

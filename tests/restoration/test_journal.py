@@ -142,6 +142,31 @@ def test_no_record_is_on_the_disk_before_its_data(tmp_path: Path, monkeypatch: p
     assert len(states) > 6
 
 
+def test_a_sync_that_was_interrupted_is_done_again_over_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C between two bytes of the journal: what is written when the run ends is whole."""
+    for after in range(1, 700, 60):
+        folder = tmp_path / str(after)
+        journal = Journal(folder, IDENTITY)
+        for number, result in results().items():
+            journal.put(number, result)
+        log = journal._log
+
+        def write(file: object, data: bytes, real=module._write, log=log, after=after) -> None:
+            if file is log:
+                real(log, data[:after])
+                raise KeyboardInterrupt
+            real(file, data)
+
+        monkeypatch.setattr(module, "_write", write)
+        with pytest.raises(KeyboardInterrupt):
+            journal.sync()
+        monkeypatch.undo()
+        journal.close()
+        with Journal(folder, IDENTITY) as again:
+            assert set(again.entries) == set(results())
+        assert (folder / JOURNAL).read_bytes().count(b'"block"') == len(results())
+
+
 def test_a_full_disk_is_said_and_what_was_synced_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(tmp_path / "work")
     journal = Journal(tmp_path / "work", IDENTITY)

@@ -138,6 +138,9 @@ def _restore(inputs: list[Path], out: Path, options: RestoreOptions, *, json: bo
     if failed := [o for o in outcomes if o.status == "failed"]:
         hint = f"see {out / REPORT}"
         raise BatchFailed(f"{len(failed)} of {len(outcomes)} images failed", hint=hint, results=results)
+    if parts := [o for o in outcomes if o.status == "incomplete"]:
+        hint = f"they are the empty slide in {parts[0].output}, and listed in its report"
+        raise BatchFailed(f"parts of {len(parts)} slides could not be read", hint=hint, results=results)
     if json:
         print_json({"results": results})
     say(RESEARCH_USE, quiet=quiet or json)

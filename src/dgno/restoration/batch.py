@@ -78,7 +78,7 @@ def plan_jobs(inputs: Sequence[Path], out: Path, *, output_format: str = "same")
     Raises MissingInput, ConfigError (no images, or `out` is not named as `output_format` wants), OutputFormat (`out` is
     named like a format that is not written), OutputCollision (two inputs would share an output).
     """
-    if is_single(inputs) and not out.is_dir() and _is_image_name(out):
+    if is_single(inputs) and not _is_tree(out) and _is_image_name(out):
         _refuse_missing(inputs)
         wanted = ENDINGS[output_format]
         if not out.name.lower().endswith(wanted):
@@ -96,10 +96,10 @@ def _absolute(path: Path) -> Path:
 def _is_image_name(out: Path) -> bool:
     """Is `out` named like a file? What looks like the suffix of a format that is not written is refused."""
     suffix = out.suffix.lower()
-    if suffix in FORMATS:
+    if suffix in (*FORMATS, FOLDER_SLIDE):
         return True
     if suffix[1:].isalpha() and len(suffix) <= len(".tiff"):
-        hint = f"wanted {', '.join(FORMATS)}, or the name of a folder"
+        hint = f"wanted {', '.join((*FORMATS, FOLDER_SLIDE))}, or the name of a folder"
         raise OutputFormat(f"{suffix} is no format that dgno writes", path=out, hint=hint)
     return False
 
@@ -174,7 +174,10 @@ def _same(a: Path, b: Path | None) -> bool:
 
 
 def _renamed(path: Path, output_format: str) -> Path:
+    """With the ending of the format; what scanners write becomes OME-TIFF, if nothing else is wanted."""
     suffix = ENDINGS[output_format]
+    if not suffix and path.suffix.lower() in SLIDES:
+        suffix = ENDINGS["ome-tiff"]
     return path if not suffix else path.with_name(path.name.removesuffix(path.suffix).removesuffix(".ome") + suffix)
 
 

@@ -60,7 +60,8 @@ class Journal:
         self.folder, self.identity = folder, dict(identity)
         self.entries: dict[int, Entry] = {}
         self.notes: list[dict[str, Any]] = []
-        self._pending: list[tuple[int | None, dict[str, Any], Entry | None]] = []
+        self._pending: list[dict[str, Any]] = []
+        self._end = 0  # of the records in the file
         self._pending_bytes, self._synced = 0, time.monotonic()
         self._files: list[FileIO] = []
         try:
@@ -96,7 +97,8 @@ class Journal:
             raise output_error(error, self.folder) from error
         entry = Entry(offset, data.nbytes, zlib.crc32(data.data), data.dtype.str, data.shape, facts)
         record = {"block": block, "offset": offset, "bytes": entry.nbytes, "crc": entry.crc, "dtype": entry.dtype}
-        self._keep(block, record | {"shape": list(entry.shape), "facts": facts}, entry)
+        self._pending.append(record | {"shape": list(entry.shape), "facts": facts})
+        self.entries[block] = entry
         self._pending_bytes += entry.nbytes
         if time.monotonic() - self._synced > SYNC_SECONDS or self._pending_bytes > SYNC_BYTES:
             self.sync()
@@ -104,7 +106,7 @@ class Journal:
     def note(self, **facts: Any) -> None:
         """Keep a remark of the run itself, such as a smaller tile."""
         self.notes.append(facts)
-        self._keep(None, {"note": facts}, None)
+        self._pending.append({"note": facts})
 
     def get(self, block: int) -> np.ndarray:
         """The result of a block. Raises OutputError if the disk has not kept it."""
@@ -125,11 +127,13 @@ class Journal:
             return
         try:
             os.fsync(self._data.fileno())
-            for _, record, _ in self._pending:
-                _write(self._log, _packed(record))
+            records = b"".join(map(_packed, self._pending))
+            self._log.seek(self._end)  # where an interrupted sync began: its records are written over by the same
+            _write(self._log, records)
             os.fsync(self._log.fileno())
         except OSError as error:
             raise output_error(error, self.folder) from error
+        self._end += len(records)
         self._pending.clear()
         self._pending_bytes = 0
 
@@ -157,11 +161,6 @@ class Journal:
         if not self._log.closed:
             self.close()
 
-    def _keep(self, block: int | None, record: dict[str, Any], entry: Entry | None) -> None:
-        self._pending.append((block, record, entry))
-        if block is not None and entry is not None:
-            self.entries[block] = entry
-
     def _recover(self) -> None:
         """Read what is there; cut off a torn end. A new journal gets its identity."""
         records, whole = _records(self._log)
@@ -170,12 +169,14 @@ class Journal:
             for file in self._files:
                 file.truncate(0)
                 file.seek(0)
-            _write(self._log, _packed({"identity": self.identity}))
+            first = _packed({"identity": self.identity})
+            _write(self._log, first)
+            self._end = len(first)
             os.fsync(self._log.fileno())
             sync_folder(self.folder)
             return
         self._log.truncate(whole)
-        self._log.seek(whole)
+        self._end = whole
         self._refuse_another(records[0])
         end = 0
         for record in records[1:]:
