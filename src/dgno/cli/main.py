@@ -15,7 +15,7 @@ from types import FrameType
 import typer
 
 from dgno import __version__
-from dgno.cli import assess, bench, check_data, doctor, evaluate, import_weights, models, restore, simulate, train
+from dgno.cli import assess, bench, check_data, doctor, evaluate, import_weights, info, models, restore, simulate, train
 from dgno.cli.console import print_json, remarks_told
 from dgno.errors import DgnoError
 
@@ -35,6 +35,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "check-data": check_data.check_data,
     "evaluate": evaluate.evaluate,
     "bench": bench.bench,
+    "info": info.info,
     "models": models.models,
     "import-weights": import_weights.import_weights,
     "doctor": doctor.doctor,

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any  # of the options that all readers share
 
-from dgno.errors import InputError, UnknownFormat, UnsupportedCodec, UnsupportedInput
+from dgno.errors import InputError, UnknownFormat, UnreadableInput, UnsupportedCodec, UnsupportedInput
 from dgno.io.block_slide import CACHE_BYTES
 from dgno.io.limits import DEFAULT_LIMITS, Limits
 from dgno.io.opening import naming, open_input, open_regular
@@ -55,7 +55,7 @@ def open_slide(
         return _open_tiff(path, options)
     except (UnknownFormat, UnsupportedInput, UnsupportedCodec) as error:
         if error.hint != NO_ALPHA and vendor_of(path) is not None:  # OpenSlide would drop the transparency
-            return OpenSlideReader(path, **options)
+            return _with_openslide(path, options, error)
         if is_foreign(path) and importlib.util.find_spec("openslide") is None:
             raise UnsupportedCodec("this slide needs OpenSlide", path=path, hint=EXTRA) from error
         raise
@@ -104,6 +104,16 @@ def _open_tiff(path: Path, options: Mapping[str, Any]) -> Slide:  # Any: the opt
             undo.callback(slide.close)  # the file may turn out to have changed meanwhile
         undo.pop_all()
     return slide
+
+
+def _with_openslide(path: Path, options: Mapping[str, Any], refused: InputError) -> Slide:
+    """What tifffile refused. Where OpenSlide has to refuse a codec as well, the first error says it better."""
+    try:
+        return OpenSlideReader(path, **options)
+    except UnreadableInput:
+        if isinstance(refused, UnsupportedCodec):
+            raise refused from None
+        raise
 
 
 def _is_odd(structure: Structure) -> bool:

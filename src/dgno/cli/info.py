@@ -1,0 +1,118 @@
+"""`dgno info`: what images and slides say of themselves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dgno.cli.console import print_json, print_table, say
+from dgno.cli.options import Debug, Json, MaxPixels, Overwrite, Quiet
+from dgno.errors import BatchFailed, ConfigError, DgnoError, printable
+from dgno.io.limits import DEFAULT_LIMITS, Limits
+
+if TYPE_CHECKING:
+    from dgno.io.describe import Described
+
+Inputs = Annotated[list[Path], typer.Argument(help="Images, slides, or folders of OME-Zarr.", show_default=False)]
+Associated = Annotated[
+    str | None, typer.Option(help="Save the label, macro, thumbnail, ... of that name.", show_default=False)
+]
+Output = Annotated[Path | None, typer.Option("--out", "-o", help="File for --associated.", show_default=False)]
+LEVELS = ("level", "width", "height", "downsample", "tile", "compression")
+
+
+def info(
+    inputs: Inputs,
+    associated: Associated = None,
+    out: Output = None,
+    max_pixels: MaxPixels = DEFAULT_LIMITS.pixels,
+    overwrite: Overwrite = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Show levels, sizes, channels, pixel size, range, compression and provenance of images and slides.
+
+    Example: dgno info slide.svs --associated label -o label.png
+    """
+    limits = Limits(pixels=max_pixels)
+    if (associated is None) != (out is None):
+        raise ConfigError("--associated and -o belong together", hint="name the picture, and the file for it")
+    if associated is not None and out is not None:
+        _save(inputs, associated, out, limits=limits, overwrite=overwrite)
+        say(f"{out}: saved", quiet=quiet or json)
+        if json:
+            print_json({"output": printable(out), "associated": associated})
+        return
+    results, failures = _described(inputs, limits, json=json)
+    if failures:
+        what = f"{failures} of {len(inputs)} inputs cannot be read"
+        raise BatchFailed(what, hint="the others are described", results=results)
+    if json:
+        print_json({"results": results})
+
+
+def _described(inputs: list[Path], limits: Limits, *, json: bool) -> tuple[list[dict[str, object]], int]:
+    """What every input says of itself, printed as it is found out; a single one's failure is the command's."""
+    from dgno.io.describe import describe
+
+    results: list[dict[str, object]] = []
+    failures = 0
+    for path in inputs:
+        try:
+            images = describe(path, limits=limits)
+        except DgnoError as error:
+            if len(inputs) == 1:
+                raise
+            failures += 1
+            results.append({"input": printable(path), "error": error.as_json()})
+            say(f"{printable(path)}: failed, {error.code}: {error}", quiet=json)
+            continue
+        results.append({"input": printable(path), "images": [image.as_json() for image in images]})
+        if not json:
+            for number, image in enumerate(images):
+                _print(f"{printable(path)}" + (f", image {number}" if len(images) > 1 else ""), image)
+    return results, failures
+
+
+def _print(title: str, image: Described) -> None:
+    height, width = image.shape
+    size = image.pixel_size
+    rows: list[tuple[str, object]] = [
+        ("format", f"{image.format} ({image.kind}, read by {image.reader})"),
+        ("size", f"{width} x {height} px" + "".join(f", {axis} {length}" for axis, length in image.axes.items())),
+        ("pixels", f"{image.dtype}, " + ("gray" if image.samples == 1 else f"{image.samples} colours")),
+        ("range", "{:g} to {:g}".format(*image.value_range)),
+        ("channels", ", ".join(image.channel_names) or image.axes.get("C", 1)),
+        ("pixel size", f"{size[1]:.5g} x {size[0]:.5g} um" if size else "unknown"),
+        ("magnification", f"{image.magnification:g}x" if image.magnification else "unknown"),
+        ("ICC profile", f"yes, {image.icc_profile:,} bytes" if image.icc_profile else "no"),
+        ("associated", ", ".join(f"{name} {w} x {h}" for name, (h, w) in image.associated.items()) or "none"),
+    ]
+    rows += [("made by", f"{key}: {value}") for key, value in (image.provenance or {}).items()]
+    rows += [("note", note) for note in image.notes]
+    print_table(("", ""), [(name, _one_line(str(value))) for name, value in rows], title=_one_line(title))
+    print_table(LEVELS, [_level_row(number, level) for number, level in enumerate(image.levels)])
+    print()
+
+
+def _level_row(number: int, level: object) -> tuple[object, ...]:
+    assert isinstance(level, dict)
+    (height, width), (tall, wide) = level["shape"], level["block"]
+    return number, width, height, round(level["downsample"], 3), f"{wide} x {tall}", level["compression"]
+
+
+def _one_line(text: str) -> str:
+    """What files say may hold control characters, which a terminal would obey."""
+    return printable(" ".join(text.split()))
+
+
+def _save(inputs: list[Path], name: str, out: Path, *, limits: Limits, overwrite: bool) -> None:
+    from dgno.io.describe import associated_image
+    from dgno.io.image import write_image
+
+    if len(inputs) != 1:
+        raise ConfigError(f"--associated takes one slide, and {len(inputs)} were given")
+    write_image(out, associated_image(inputs[0], name, limits=limits), inputs=inputs, overwrite=overwrite)
