@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from dgno.errors import DgnoError
+from dgno.errors import DgnoError, OutputNotWritable
 from dgno.io.atomic import write_atomically
 from dgno.io.output import StrPath, check_place
 from dgno.io.pyramid import Blank, Pyramid, Source
@@ -66,6 +66,8 @@ def write_slide(  # noqa: PLR0913  # as the command has options
         raise
     check_place(path, inputs=inputs, overwrite=overwrite, store=kind == "ome-zarr")
     folder = Path(scratch) if scratch is not None else path.resolve().parent
+    if scratch is not None and not folder.is_dir():
+        raise OutputNotWritable("the folder for scratch files is missing", path=folder, hint="create it first")
     with Pyramid(facts, source, blank=blank, folder=folder) as pyramid:
         done = _Progress(pyramid.tile_count, progress)
         if kind == "ome-zarr":
