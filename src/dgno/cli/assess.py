@@ -29,11 +29,13 @@ Aperture = Annotated[
 ]
 Index = Annotated[float, typer.Option("--refractive-index", help="Between specimen and objective: 1.33, 1.52.")]
 PixelSize = Annotated[float | None, typer.Option(help="In um. By default the file's.", show_default=False)]
-Tile = Annotated[int, typer.Option(help="Side of the tiles in px; 0 takes whole images.", min=0)]
+Tile = Annotated[int, typer.Option(help="Side of the tiles in px, twice that on slides; 0 takes whole images.", min=0)]
 Channels = Annotated[str, typer.Option(help="all, or a list like 0,2.")]
 Pages = Annotated[str, typer.Option(help="all, or a list like 0,4-7: the planes of a file to assess.")]
 NonFinite = Annotated[str, typer.Option(help="What to do with NaN pixels: refuse or inpaint.")]
 AllowLabels = Annotated[bool, typer.Option("--allow-labels", help="Assess images that look like labels.")]
+RescanAbove = Annotated[float, typer.Option(help="rescan.csv lists slides with more than this share blurred.")]
+RescanStrength = Annotated[str, typer.Option(help="There, blur counts from this strength on: 2px, or 0.5um.")]
 FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop at the first image that fails.")]
 
 
@@ -53,15 +55,18 @@ def assess(
     pages: Pages = "all",
     nonfinite: NonFinite = "refuse",
     allow_labels: AllowLabels = False,
+    rescan_above: RescanAbove = 0.2,
+    rescan_strength: RescanStrength = "0",
     overwrite: Overwrite = False,
     fail_fast: FailFast = False,
     json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Tell where and how images are blurred: in focus, defocus, motion or mixed, and how strongly.
+    """Tell where and how images and slides are blurred: in focus, defocus, motion or mixed, and how strongly.
 
-    With -o also as assessment.csv, regions.csv and, for each image, a picture, maps as TIFF and GeoJSON for QuPath.
+    With -o also as assessment.csv, regions.csv and, for each image, a picture, maps as TIFF and GeoJSON for QuPath; of
+    slides, rescan.csv lists those that should be scanned again, worst first.
 
     Example: dgno assess slides/ -o report
     """
@@ -72,7 +77,7 @@ def assess(
         reader=reader, min_confidence=min_confidence, numerical_aperture=numerical_aperture,
         refractive_index=refractive_index, pixel_size=pixel_size, tile_size=tile, device=device, threads=threads,
         max_pixels=max_pixels, channels=channels, pages=pages, nonfinite=nonfinite, allow_labels=allow_labels,
-        overwrite=overwrite, fail_fast=fail_fast,
+        rescan_above=rescan_above, rescan_strength=rescan_strength, overwrite=overwrite, fail_fast=fail_fast,
     )  # fmt: skip
 
     def tell(outcome: Outcome) -> None:

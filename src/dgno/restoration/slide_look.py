@@ -50,6 +50,7 @@ def survey_slide(
     tile_size: int = SLIDE_TILE,
     scratch: Path | None = None,
     facts: Mapping[str, str] | None = None,
+    check: Callable[[Image], None] = lambda image: None,
     progress: Progress = lambda share: None,
 ) -> SlideSurvey:
     """How every plane of a slide is blurred, by its number, and what scales its channels have.
@@ -62,6 +63,7 @@ def survey_slide(
     tile_size : side of the tiles in px, context included
     scratch : folder on a disk that has 11 bytes for every 64 px of tissue; the system's folder for such files if None
     facts : what the survey is to say of how it was made
+    check : refuses, by raising, what the sample of a channel shows not to be light
 
     An interruption leaves nothing behind. Raises NonFiniteInput, ChannelMismatch, ConfigError, OutOfMemory, OutputError
     (scratch), and what reading the slide raises.
@@ -71,6 +73,8 @@ def survey_slide(
     wanted = list(range(slide.facts.plane_count)) if planes is None else sorted(planes)
     cuts = Cuts.of(reader, tile_size)
     near, samples, windows, is_bright = _sampled(slide, wanted)
+    for sample in samples.values():
+        check(sample)
     survey = SlideSurvey({}, samples, is_bright, dict(facts or {}))
     looks = []
     for i in wanted:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -10,15 +11,18 @@ from pathlib import Path
 import torch
 
 from dgno.errors import ConfigError, InputChanged, about, printable
-from dgno.evaluation.assessing.findings import Finding, csv_lines, find, region_lines
+from dgno.evaluation.assessing.findings import Finding, csv_lines, region_lines
 from dgno.evaluation.assessing.options import AssessOptions
 from dgno.evaluation.assessing.outputs import check_outputs, write_outputs
-from dgno.evaluation.assessing.regions import Region, regions_of
+from dgno.evaluation.assessing.regions import Region
+from dgno.evaluation.assessing.rescan import Checked, is_wanted, rescan_lines
 from dgno.evaluation.assessing.scenes import Scene, Viewer, scenes_of
+from dgno.evaluation.assessing.slides import assess_slide
 from dgno.evaluation.saving import make_folder, save_csv
 from dgno.io.checksum import file_sha256
 from dgno.io.image import read_images
 from dgno.io.limits import Limits
+from dgno.io.open_slide import is_slide
 from dgno.io.output import check_place
 from dgno.io.provenance import software
 from dgno.restoration.batch import Job, Outcome, is_single, mirrored, run_jobs
@@ -27,7 +31,7 @@ from dgno.restoration.from_weights import make_reader
 from dgno.restoration.image import Progress
 from dgno.weights.store import find_weights
 
-TABLES = ("assessment.csv", "regions.csv")
+TABLES = ("assessment.csv", "regions.csv", "rescan.csv")
 
 
 def assess_files(
@@ -80,9 +84,15 @@ def _stem(path: Path) -> Path:
 
 
 def _write_tables(out: Path, desk: Desk, outcomes: Sequence[Outcome]) -> None:
-    failed = {one.input: str(one.error["code"]) for one in outcomes if one.error}
-    save_csv(out / TABLES[0], csv_lines(desk.findings, failed))
+    failed = {one.input: one.error for one in outcomes if one.error}
+    codes = {name: str(error["code"]) for name, error in failed.items()}
+    save_csv(out / TABLES[0], csv_lines(desk.findings, codes))
     save_csv(out / TABLES[1], region_lines(desk.regions))
+    if is_wanted(desk.checked, failed):
+        options = desk.options
+        save_csv(
+            out / TABLES[2], rescan_lines(desk.checked, failed, above=options.rescan_above, strength=options.strength)
+        )
 
 
 class Desk:
@@ -95,42 +105,66 @@ class Desk:
     def __init__(self, options: AssessOptions, jobs: Sequence[Job], is_writing: bool) -> None:
         self.options, self.inputs, self.is_writing = options, [job.source for job in jobs], is_writing
         self.viewer = Viewer(make_reader(options.reader, options.device), options)
+        self.limits = Limits(pixels=options.max_pixels)
         self.findings: list[Finding] = []
+        self.checked: list[Checked] = []
         self.regions: list[tuple[str, str, Region]] = []
 
     def assess(self, job: Job, *, progress: Progress) -> Outcome:
         """Read and assess one file, and write its pictures, maps and polygons."""
-        started, options = time.monotonic(), self.options
+        started, name = time.monotonic(), printable(job.source)
+        look = self._look_at_slide if is_slide(job.source, limits=self.limits) else self._look_at_images
+        found, pixels = look(job, progress)
+        for i, (stem, scenes) in enumerate(found):
+            if self.is_writing and scenes:
+                make_folder(stem.parent)
+                facts = self.provenance(job.source)
+                write_outputs(stem, scenes, facts, inputs=self.inputs, overwrite=self.options.overwrite)
+            self._keep(name, f"image {i} " if len(found) > 1 else "", scenes)
+        return Outcome(name, printable(job.target), "assessed", time.monotonic() - started, pixels / 1e6)
+
+    def _look_at_images(self, job: Job, progress: Progress) -> tuple[list[tuple[Path, Sequence[Scene]]], int]:
+        """The scenes of every image of a file, each with what the names of its outputs begin with; and its pixels."""
         before = fingerprint(job.source)
-        images = read_images(job.source, limits=Limits(pixels=options.max_pixels))
-        wanted = options.selection.of(images)
+        images = read_images(job.source, limits=self.limits)
+        wanted = self.options.selection.of(images)
         stems = [
             job.target.with_name(job.target.name + (f".{i}" if len(images) > 1 else "")) for i in range(len(images))
         ]
         for stem, image, planes in zip(stems, images, wanted, strict=True):
-            if self.is_writing and planes:
-                check_outputs(stem, len(scenes_of(image, planes)), inputs=self.inputs, overwrite=options.overwrite)
+            self._check(stem, len(scenes_of(image, planes)))
         found = [
             self.viewer.scenes(image, planes, progress=lambda share, i=i: progress((i + share) / len(images)))  # type: ignore[misc]
             for i, (image, planes) in enumerate(zip(images, wanted, strict=True))
         ]
         if fingerprint(job.source) != before:
             raise InputChanged("the input changed while it was assessed", path=job.source, hint="assess it again")
+        return list(zip(stems, found, strict=True)), sum(map(pixels_of, images, wanted))
+
+    def _look_at_slide(self, job: Job, progress: Progress) -> tuple[list[tuple[Path, Sequence[Scene]]], int]:
+        """The same of a slide."""
+        scenes, pixels = assess_slide(
+            job.source,
+            self.viewer.reader,
+            self.options,
+            check=lambda count: self._check(job.target, count),
+            with_pictures=self.is_writing,
+            progress=progress,
+        )
         name = printable(job.source)
-        for i, (stem, scenes) in enumerate(zip(stems, found, strict=True)):
-            if self.is_writing and scenes:
-                make_folder(stem.parent)
-                facts = self.provenance(job.source)
-                write_outputs(stem, scenes, facts, inputs=self.inputs, overwrite=options.overwrite)
-            self._keep(name, f"image {i} " if len(images) > 1 else "", scenes)
-        size = sum(map(pixels_of, images, wanted)) / 1e6
-        return Outcome(name, printable(job.target), "assessed", time.monotonic() - started, size)
+        self.checked += [one.checked(one.finding(name, one.label), self.options.strength) for one in scenes]
+        return [(job.target, scenes)], pixels
+
+    def _check(self, stem: Path, scenes: int) -> None:
+        """Refuse outputs that could not be written, before anything is computed."""
+        if self.is_writing and scenes:
+            check_outputs(stem, scenes, inputs=self.inputs, overwrite=self.options.overwrite)
 
     def _keep(self, name: str, which: str, scenes: Sequence[Scene]) -> None:
         for scene in scenes:
             label = (which + scene.label).strip()
-            self.findings.append(find(name, label, scene.assessment, scene.defocus))
-            self.regions += [(name, label, region) for region in regions_of(scene.assessment, scene.defocus)]
+            self.findings.append(scene.finding(name, label))
+            self.regions += [(name, label, region) for region in scene.regions]
 
     def provenance(self, source: Path) -> dict[str, str]:
         """What the outputs say of how they were made. No paths, no times: the same run writes the same bytes."""
@@ -138,8 +172,17 @@ class Desk:
             "software": software(),
             "operation": "assess",
             "input": source.name.encode("utf-8", "backslashreplace").decode(),
-            "input sha256": file_sha256(source),
+            "input sha256": input_sha256(source),
             "reader sha256": file_sha256(find_weights(self.options.reader)),
             "options": json.dumps(self.options.decisive(), sort_keys=True),
             "use": RESEARCH_USE,
         }
+
+
+def input_sha256(path: Path) -> str:
+    """Of a file; of the folder of a slide, of the names and hashes of its files."""
+    if not path.is_dir():
+        return file_sha256(path)
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    lines = [f"{file.relative_to(path).as_posix()} {file_sha256(file)}" for file in files]
+    return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()

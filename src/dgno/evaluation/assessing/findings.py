@@ -21,6 +21,7 @@ class Finding:
     blurred, unsure : shares of the tissue that are of a type of blur, and that were too unsure to be
     in_focus_share, defocus_share, motion_share, mixed_share : of the tissue
     strength : px, median over the blurred squares; 0 without any
+    strength_um : the same in um; None if the pixel size is unknown
     defocus : um from focus, median over the squares out of focus; None if optics are unknown
     """
 
@@ -37,11 +38,18 @@ class Finding:
     motion_share: float
     mixed_share: float
     strength: float
+    strength_um: float | None
     defocus: float | None
 
 
-def find(name: str, scene: str, assessment: Assessment, defocus: np.ndarray | None) -> Finding:
-    """The line of one scene."""
+def find(
+    name: str, scene: str, assessment: Assessment, *, defocus: np.ndarray | None, pixel_size: float | None
+) -> Finding:
+    """The line of one scene.
+
+    defocus : um, (rows, columns)
+    pixel_size : um
+    """
     tissue, shares = int(assessment.tissue.sum()), list(assessment.shares.values())
     deep = None if defocus is None else defocus[assessment.sigma > 0]
     return Finding(
@@ -58,11 +66,12 @@ def find(name: str, scene: str, assessment: Assessment, defocus: np.ndarray | No
         motion_share=shares[2],
         mixed_share=shares[3],
         strength=assessment.median_strength,
+        strength_um=None if pixel_size is None else assessment.median_strength * pixel_size,
         defocus=None if deep is None else (float(np.median(deep)) if deep.size else 0.0),
     )
 
 
-TABLE = ("image", "type", "confidence", "tissue", "blurred", "strength px", "defocus um")
+TABLE = ("image", "type", "confidence", "tissue", "blurred", "strength px", "strength um", "defocus um")
 REGIONS = ("input", "scene", "type", "left", "top", "right", "bottom", "area", "strength", "defocus", "confidence")
 
 
@@ -76,6 +85,7 @@ def table(findings: Sequence[Finding]) -> list[list[object]]:
             f"{100 * found.tissue:.0f}%",
             f"{100 * found.blurred:.0f}%",
             round(found.strength, 2) if found.blurred else None,
+            round(found.strength_um, 2) if found.blurred and found.strength_um is not None else None,
             None if found.defocus is None else round(found.defocus, 2),
         ]
         for found in findings
@@ -88,7 +98,7 @@ def csv_lines(findings: Iterable[Finding], failed: Mapping[str, str]) -> list[li
     failed : the codes of errors by input
     """
     names = [field.name for field in fields(Finding)]
-    lines = [[*(_plain(getattr(found, name)) for name in names), ""] for found in findings]
+    lines = [[*(plain(getattr(found, name)) for name in names), ""] for found in findings]
     lines += [[name, *[""] * (len(names) - 1), code] for name, code in failed.items()]
     return [[*names, "error"], *lines]
 
@@ -100,10 +110,10 @@ def region_lines(regions: Iterable[tuple[str, str, Region]]) -> list[list[object
         x, y = zip(*region.rings[0], strict=True)
         box = [min(x), min(y), max(x), max(y)]
         values = [region.area, region.strength, region.defocus, region.confidence]
-        lines.append([name, scene, region.type, *box, *map(_plain, values)])
+        lines.append([name, scene, region.type, *box, *map(plain, values)])
     return lines
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
     """Numbers with as many digits as mean anything; nothing for None."""
     return "" if value is None else (f"{value:.6g}" if isinstance(value, float) else value)

@@ -10,7 +10,6 @@ import numpy as np
 from dgno.arrays import Image
 from dgno.evaluation.assessing.geojson import as_geojson
 from dgno.evaluation.assessing.overlay import draw_overlay
-from dgno.evaluation.assessing.regions import regions_of
 from dgno.evaluation.assessing.scenes import Scene
 from dgno.evaluation.saving import save_text
 from dgno.io.atomic import write_bytes
@@ -43,11 +42,11 @@ def write_outputs(
 ) -> None:
     """Write STEM.overlay.png, STEM.types.tif, STEM.strength.tif, STEM.geojson and, with optics, STEM.defocus.tif.
 
-    The maps have one value for each square of CELL px; types are numbered as in BLUR_TYPES, 255 is background. Raises
-    OutputError.
+    The maps have one value for each square of CELL px, on slides for several together; types are numbered as in
+    BLUR_TYPES, 255 is background. Raises OutputError.
     """
     for path, scene in zip(overlay_names(stem, len(scenes)), scenes, strict=True):
-        write_bytes(path, draw_overlay(scene.image, scene.planes, scene.assessment, facts))
+        write_bytes(path, draw_overlay(scene, facts))
     maps = {
         "types": [scene.assessment.types for scene in scenes],
         "strength": [scene.assessment.strength.astype(np.float32) for scene in scenes],
@@ -58,11 +57,7 @@ def write_outputs(
             image = _stack(values, scenes)
             write_image(_named(stem, MAPS[name]), image, overwrite=overwrite, inputs=inputs, provenance=facts)
     places = [{axis: n for axis, n in scene.place.items() if axis in "zt"} for scene in scenes]
-    regions = [
-        (region, place)
-        for scene, place in zip(scenes, places, strict=True)
-        for region in regions_of(scene.assessment, scene.defocus)
-    ]
+    regions = [(region, place) for scene, place in zip(scenes, places, strict=True) for region in scene.regions]
     save_text(_named(stem, POLYGONS), as_geojson(regions, facts))
 
 

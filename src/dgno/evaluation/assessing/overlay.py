@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float
+from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.patheffects import Normal, Stroke
 
 from dgno.arrays import Affine, Image, Plane
 from dgno.evaluation.assessing.geojson import COLOURS, Colour
+from dgno.evaluation.assessing.scenes import Scene
 from dgno.optics.blur_types import BLUR_TYPES, CELL
 from dgno.restoration.assessment import Assessment, Numbers
 from dgno.restoration.image import by_percentiles, by_range
@@ -28,9 +32,10 @@ LEGEND = 0.55  # inches below the picture
 WIDE = 8  # inches that hold the legend in one line
 
 
-def draw_overlay(image: Image, planes: Sequence[int], assessment: Assessment, facts: Mapping[str, str]) -> bytes:
-    """A PNG of these planes, the channels of one scene, with what was found. `facts` go into its text."""
-    picture = _picture(image, planes)
+def draw_overlay(scene: Scene, facts: Mapping[str, str]) -> bytes:
+    """A PNG of the planes of a scene with what was found. `facts` go into its text."""
+    image, assessment = scene.image, scene.assessment
+    picture = _picture(image, scene.planes)
     height, width = assessment.shape
     across = min(LARGEST, max(width, 640)) / DPI
     tall = min(max(across * height / width, 1.0), 4 * across)
@@ -46,9 +51,11 @@ def draw_overlay(image: Image, planes: Sequence[int], assessment: Assessment, fa
     axes.set_xlim(0, width)
     axes.set_ylim(height, 0)
     axes.set_axis_off()
+    if image.pixel_size is not None:
+        _draw_scale(axes, image.pixel_size[1], width)
     columns = 6 if across > WIDE else 3
     figure.legend(
-        handles=_legend(assessment), loc="lower center", ncols=columns, frameon=False, fontsize=7, handlelength=1.2
+        handles=_legend(scene.shares), loc="lower center", ncols=columns, frameon=False, fontsize=7, handlelength=1.2
     )
     png = io.BytesIO()
     figure.savefig(png, format="png", metadata={"Software": None, **facts})
@@ -99,8 +106,26 @@ def _outline(tissue: Bool[np.ndarray, "rows columns"], colour: str) -> LineColle
     return LineCollection(lines, colors=colour, linewidths=0.8)
 
 
-def _legend(assessment: Assessment) -> list[Patch | Line2D]:
-    shares = assessment.shares
+def _draw_scale(axes: Axes, um: float, width: int) -> None:
+    """A bar of 1, 2 or 5 times a power of ten, about a sixth of the picture long, at the lower left.
+
+    um : of one px of the assessment, of which the picture is `width` wide
+    """
+    aim = um * width / 6
+    power = 10 ** math.floor(math.log10(aim))
+    length = max(step * power for step in (1, 2, 5) if step * power <= aim)
+    left, y = 0.03, 0.04
+    right = left + length / um / width
+    halo = [Stroke(linewidth=6, foreground="white"), Normal()]
+    axes.plot([left, right], [y, y], color="black", linewidth=3, transform=axes.transAxes, path_effects=halo)
+    words = f"{length / 1000:g} mm" if length >= 1000 else f"{length:g} µm"
+    halo = [Stroke(linewidth=2.5, foreground="white"), Normal()]
+    axes.text(
+        (left + right) / 2, y + 0.012, words, transform=axes.transAxes, ha="center", fontsize=8, path_effects=halo
+    )
+
+
+def _legend(shares: Mapping[str, float]) -> list[Patch | Line2D]:
     handles: list[Patch | Line2D] = [
         Patch(color=_hex(colour), alpha=OPACITY[1], label=f"{name}, {100 * shares[name]:.3g} % of tissue")
         for name, colour in COLOURS.items()

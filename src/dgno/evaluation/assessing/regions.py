@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool
@@ -34,6 +34,12 @@ class Region:
     strength: float
     confidence: float
     defocus: float | None = None
+
+    def enlarged(self, times: int, limits: tuple[int, int]) -> Region:
+        """The same in an image that is so many times larger, of (h, w) px at most."""
+        height, width = limits
+        rings = [[(min(x * times, width), min(y * times, height)) for x, y in ring] for ring in self.rings]
+        return replace(self, rings=rings, area=sum(map(signed_area, rings)))
 
 
 def regions_of(assessment: Assessment, defocus: np.ndarray | None = None) -> list[Region]:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from dgno.arrays import Image
 from dgno.errors import ConfigError
+from dgno.evaluation.assessing.findings import Finding, find
 from dgno.evaluation.assessing.options import AssessOptions
+from dgno.evaluation.assessing.regions import Region, regions_of
 from dgno.restorable import check_restorable
 from dgno.restoration.assessment import Assessment, assess_image, worst_of
 from dgno.restoration.blur_maps import Reader
 from dgno.restoration.image import Progress
 from dgno.restoration.nonfinite import fill
+
+Place = tuple[tuple[str, int], ...]  # axes and numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +29,8 @@ class Scene:
     planes : their numbers in the image
     assessment : of the planes together
     defocus : um from focus, (rows, columns), where optics are known
+    times : how many px of the file one px of the assessment is wide
+    limits : (h, w) of the plane of the file, px
     """
 
     image: Image
@@ -32,18 +38,42 @@ class Scene:
     planes: tuple[int, ...]
     assessment: Assessment
     defocus: np.ndarray | None
+    times: int
+    limits: tuple[int, int]
 
     @property
     def label(self) -> str:
         """The place in words."""
         return " ".join(f"{axis} {number}" for axis, number in self.place.items())
 
+    @property
+    def shares(self) -> Mapping[str, float]:
+        """Of the tissue, the part of each type."""
+        return self.assessment.shares
 
-def scenes_of(image: Image, planes: frozenset[int]) -> dict[tuple[tuple[str, int], ...], list[int]]:
-    """The wanted planes by the place that they share, whatever their channel; axes of length 1 say nothing."""
+    @property
+    def regions(self) -> list[Region]:
+        """The blurred regions, in px of the file."""
+        found = regions_of(self.assessment, self.defocus)
+        return found if self.times == 1 else [region.enlarged(self.times, self.limits) for region in found]
+
+    def finding(self, name: str, label: str) -> Finding:
+        """The line of the scene."""
+        size = self.image.pixel_size
+        um = None if size is None else float(np.mean(size))
+        return find(name, label, self.assessment, defocus=self.defocus, pixel_size=um)
+
+
+def scenes_of(image: Image, planes: Collection[int]) -> dict[Place, list[int]]:
+    """The wanted planes of an image by the place that they share."""
     shape = image.shape_without_samples[:-2]
-    axes = image.axes[: len(shape)].lower()
-    found: dict[tuple[tuple[str, int], ...], list[int]] = {}
+    return places_of(image.axes[: len(shape)], shape, planes)
+
+
+def places_of(axes: str, shape: Sequence[int], planes: Collection[int]) -> dict[Place, list[int]]:
+    """The wanted planes by the place that they share, whatever their channel; axes of length 1 say nothing."""
+    axes = axes.lower()
+    found: dict[Place, list[int]] = {}
     for number in sorted(planes):
         index = np.unravel_index(number, shape) if shape else ()
         place = tuple((a, int(i)) for a, i, n in zip(axes, index, shape, strict=True) if a != "c" and n > 1)
@@ -79,7 +109,8 @@ class Viewer:
         scenes = []
         for place, numbers in scenes_of(image, planes).items():
             together = worst_of([found[number] for number in numbers])
-            scenes.append(Scene(filled, dict(place), tuple(numbers), together, self._defocus(image, together)))
+            defocus = self._defocus(image, together)
+            scenes.append(Scene(filled, dict(place), tuple(numbers), together, defocus, 1, together.shape))
         return scenes
 
     def _defocus(self, image: Image, assessment: Assessment) -> np.ndarray | None:
