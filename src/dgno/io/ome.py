@@ -18,6 +18,7 @@ from dgno.io.pixel_size import MICROMETRES
 
 DEEPEST = 64
 MOST_ELEMENTS = 1_000_000
+MOST_PAGES = 2**31
 
 
 class BadMetadataError(ValueError):
@@ -80,6 +81,31 @@ def parse_ome(data: bytes, pages: int, limits: Limits) -> tuple[OmeImage, ...]:
     if not images or sum(image.planes for image in images) > pages:
         raise BadMetadataError(f"it does not describe the {pages} pages of this file")
     return images
+
+
+def parse_file_set(data: bytes, limits: Limits) -> tuple[OmeImage, tuple[str, ...]]:
+    """The first image that OME-XML describes over several files, and of each of its blocks the file's name.
+
+    The name is empty for the file that the document is in. BadMetadataError if it makes no sense.
+    """
+    root = parse_xml(data, limits)
+    own = root.get("UUID", "")
+    element = next((child for child in root if local(child) == "Image"), None)
+    if element is None:
+        raise BadMetadataError("it describes no image")
+    image = _image(element, 0, MOST_PAGES)
+    names = []
+    for block in (child for child in element.iter() if local(child) == "TiffData"):
+        uuid = next((child for child in block if local(child) == "UUID"), None)
+        name = "" if uuid is None or (own and uuid.text == own) else uuid.get("FileName", "")
+        if uuid is not None and name == "" and uuid.text != own:
+            raise BadMetadataError("it does not name all its files")
+        if name in (".", "..") or any(sign in name for sign in "/\\\0"):
+            raise BadMetadataError(f"it names {name[:80]!r}, which is outside its folder")
+        names.append(name)
+    if not names:
+        raise BadMetadataError("it describes no planes")
+    return image, tuple(names)
 
 
 def rewritten(images: tuple[OmeImage, ...]) -> str:

@@ -16,7 +16,6 @@ from dgno.io.opening import naming, open_input, open_regular
 from dgno.io.slide import OnBadTile, Slide
 from dgno.io.slide_openslide import EXTRA, OpenSlideReader, vendor_of
 from dgno.io.slide_tiff import TiffSlide
-from dgno.io.tiff_levels import NO_ALPHA
 from dgno.io.tiff_structure import NDPI, SUB_DIRECTORIES, TILES, Directory, Structure
 from dgno.io.zarr import ZarrSlide
 from dgno.io.zarr_metadata import is_zarr
@@ -27,6 +26,7 @@ LARGE = 2**26  # px of a plane above which an image is read as a slide
 ODD_TIFF = (b"<iScan", b"leica-microsystems.com/scn", b"DPUfsImport")  # Ventana, Leica, Philips: tiles that overlap,
 # several areas, or levels that are padded: OpenSlide knows how they lie
 FOREIGN = {128: (b"DICM",), 0: (b"ZISRAWFILE", b"[Virtual Microscope Specimen]")}
+GENERIC = "generic-tiff"  # what OpenSlide calls tiled TIFF: it reads one plane of it, without its transparency
 AS_IMAGE = "read it as an image"
 
 
@@ -54,7 +54,8 @@ def open_slide(
     try:
         return _open_tiff(path, options)
     except (UnknownFormat, UnsupportedInput, UnsupportedCodec) as error:
-        if error.hint != NO_ALPHA and vendor_of(path) is not None:  # OpenSlide would drop the transparency
+        is_other = error.path is not None and Path(error.path) != path  # a file of the same set
+        if not is_other and vendor_of(path) not in (None, GENERIC):
             return _with_openslide(path, options, error)
         if is_foreign(path) and importlib.util.find_spec("openslide") is None:
             raise UnsupportedCodec("this slide needs OpenSlide", path=path, hint=EXTRA) from error

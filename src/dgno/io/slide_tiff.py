@@ -10,6 +10,7 @@ tiles; OpenSlide 4.0.1 refuses the cut one, and fills the removed one as well). 
 from __future__ import annotations
 
 import math
+from contextlib import ExitStack
 
 import numpy as np
 from jaxtyping import Shaped
@@ -19,6 +20,8 @@ from dgno.arrays import Plane
 from dgno.errors import ConfigError, InputError
 from dgno.io.block_slide import CACHE_BYTES, Block, BlockSlide
 from dgno.io.limits import DEFAULT_LIMITS, Limits
+from dgno.io.ome import OmeImage
+from dgno.io.ome_files import described_set, open_set
 from dgno.io.opening import Opened, extension_note, naming
 from dgno.io.slide import OnBadTile
 from dgno.io.slide_tiff_facts import facts_of
@@ -32,7 +35,7 @@ SAMPLED_BLOCKS = 12  # of a level, from which a range that the file does not dec
 
 
 class TiffSlide(BlockSlide):
-    """A slide in one TIFF file."""
+    """A slide in a TIFF file, or in the several of one OME-TIFF."""
 
     reader = "tifffile"
 
@@ -46,7 +49,7 @@ class TiffSlide(BlockSlide):
     ) -> None:
         super().__init__(on_bad_tile=on_bad_tile, cache_bytes=cache_bytes)
         self.path = opened.path
-        self._source = Source(opened)
+        self._sources = [Source(opened)]
         try:
             self._open(opened, limits)
         except BaseException:
@@ -71,25 +74,33 @@ class TiffSlide(BlockSlide):
             return whole(self._pictures[name])
 
     def fingerprint(self) -> tuple[int, ...]:
-        return self._source.fingerprint()
+        return tuple(number for source in self._sources for number in source.fingerprint())
 
     def close(self) -> None:
         super().close()
-        self._source.close()
+        for source in self._sources:
+            source.close()
 
     def _open(self, opened: Opened, limits: Limits) -> None:
         structure = Structure(opened.file, opened.size, limits)
-        flags, ome, notes = interpretation(structure, limits)
-        opened.file.seek(0)
-        with TiffFile(opened.file, name=opened.path.name, _multifile=False, **flags) as tiff:
-            described_by = assigned(tiff.series, ome)
+        document = structure.description()
+        file_set = described_set(document, limits)
+        with ExitStack() as files:
+            if file_set is not None:
+                ome: OmeImage | None = file_set.ome
+                pyramid, notes = open_set(file_set, opened, self._sources, files, limits), list[str]()
+            else:
+                flags, images, notes = interpretation(structure, limits)
+                opened.file.seek(0)
+                tiff = files.enter_context(TiffFile(opened.file, name=opened.path.name, _multifile=False, **flags))
+                described_by = assigned(tiff.series, images)
+                check_messages(opened.messages)
+                pyramid = find_pyramid(tiff, self._sources[0], limits)
+                ome = described_by.get(pyramid.keyframe.index)
             check_messages(opened.messages)
-            pyramid = find_pyramid(tiff, self._source, limits)
-            check_messages(opened.messages)
-            self.format = FORMATS.get(pyramid.main.kind, "tiff")
+            self.format = FORMATS.get(pyramid.kind, "tiff")
             self.levels, self._planes, self._pictures = pyramid.levels, pyramid.planes, pyramid.pictures
-            description = described_by.get(pyramid.main.keyframe.index)
-            self.facts, told = facts_of(pyramid, description, structure.description(), self._sampled, limits)
+            self.facts, told = facts_of(pyramid, ome, document, self._sampled, limits)
         self.associated = {name: blocks.shape for name, blocks in self._pictures.items()}
         self.notes = (*extension_note(opened.path, "tiff"), *notes, *pyramid.notes, *told, *self._blank_note())
 

@@ -39,7 +39,7 @@ def facts_of(
     pyramid: Pyramid, ome: OmeImage | None, document: bytes, sample: Sample, limits: Limits
 ) -> tuple[SlideFacts, tuple[str, ...]]:
     """The facts, and notes on what was guessed. `sample` gives some pixels, for ranges that are not declared."""
-    page, kind = pyramid.main.keyframe, pyramid.main.kind
+    page, kind = pyramid.keyframe, pyramid.kind
     notes: list[str] = []
     assert page.dtype is not None
     turned, is_inverted = expanded(np.zeros(1, page.dtype), page, notes)

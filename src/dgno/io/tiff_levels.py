@@ -41,13 +41,14 @@ class PlaneBlocks:
 class Pyramid:
     """What a TIFF file holds.
 
-    main : the series of the slide
+    keyframe, kind : the first page of the slide, and what tifffile takes its series for
     axes, sizes, samples : as in SlideFacts
     planes : of every level, the blocks of every plane
     pictures : label, macro, thumbnail, ... and other images
     """
 
-    main: TiffPageSeries
+    keyframe: TiffPage
+    kind: str
     axes: str
     sizes: tuple[int, ...]
     samples: int
@@ -68,7 +69,7 @@ def find_pyramid(tiff: TiffFile, source: Source, limits: Limits) -> Pyramid:
     levels, planes, used = list[Level](), list[tuple[PlaneBlocks, ...]](), set[int]()
     for series in _level_series(main, tiff.series):
         parts = _planes(series, math.prod(sizes) // max(1, channels), channels, source, limits)
-        level = _level(series, parts[0].blocks, levels)
+        level = level_of(series.keyframe, parts[0].blocks, levels)
         if level is None:
             notes.append(f"page {series.keyframe.index} looks like a level of the slide, but is none, and was left out")
             continue
@@ -76,7 +77,7 @@ def find_pyramid(tiff: TiffFile, source: Source, limits: Limits) -> Pyramid:
         levels.append(level)
         planes.append(parts)
     pictures = _pictures(tiff.series, used, source, limits, notes)
-    return Pyramid(main, axes, sizes, samples, tuple(levels), tuple(planes), pictures, tuple(notes))
+    return Pyramid(page, main.kind, axes, sizes, samples, tuple(levels), tuple(planes), pictures, tuple(notes))
 
 
 def _main(series: list[TiffPageSeries]) -> TiffPageSeries:
@@ -100,8 +101,8 @@ def _axes(series: TiffPageSeries, notes: list[str]) -> tuple[str, tuple[int, ...
     if named != axes:
         notes.append(f"the file does not say what its axes {''.join(axes)} are; they are taken as {''.join(named)}")
     samples = int(page.samplesperpixel)
-    _check_colours(page, samples)
-    if samples == 1 or _is_rgb(page):
+    check_colours(page, samples)
+    if samples == 1 or is_rgb(page):
         return "".join(named), tuple(sizes), samples, 0
     if "C" in named:
         raise UnsupportedInput(f"a TIFF image of {samples} samples a pixel", hint="save its channels as planes")
@@ -116,7 +117,7 @@ def _plane_axes(axes: list[str]) -> list[str]:
     return [axis if axis in PLANE_AXES else free.pop(0) for axis in axes]
 
 
-def _check_colours(page: TiffPage, samples: int) -> None:
+def check_colours(page: TiffPage, samples: int) -> None:
     extra = [int(kind) for kind in page.extrasamples]
     is_rgb = int(page.photometric) in (RGB, YCBCR)
     if (is_rgb and samples == 4) or (samples == 2 and extra[-1:] and extra[-1] in ALPHA):
@@ -127,7 +128,7 @@ def _check_colours(page: TiffPage, samples: int) -> None:
         raise UnsupportedInput("a slide of palette colours", hint="convert it to RGB first (vips, ImageMagick)")
 
 
-def _is_rgb(page: TiffPage) -> bool:
+def is_rgb(page: TiffPage) -> bool:
     return int(page.photometric) in (RGB, YCBCR) and int(page.samplesperpixel) == 3
 
 
@@ -159,15 +160,15 @@ def _is_like(series: TiffPageSeries, main: TiffPageSeries) -> bool:
     return len(series) == len(main) and min(down, across) > 1 and near and one.photometric == other.photometric
 
 
-def _level(series: TiffPageSeries, blocks: Blocks, levels: Sequence[Level]) -> Level | None:
-    """What the series is as a level; None if it is none."""
+def level_of(page: TiffPage, blocks: Blocks, levels: Sequence[Level]) -> Level | None:
+    """What a page is as the next level; None if it is none."""
     height, width = blocks.shape
     down, across = (levels[0].shape[0] / height, levels[0].shape[1] / width) if levels else (1.0, 1.0)
     factor = (down + across) / 2
     is_skewed = max(down, across) > SKEW * min(down, across) and min(height, width) > TINY
     if levels and (factor <= levels[-1].downsample or is_skewed):
         return None
-    code = int(series.keyframe.compression)
+    code = int(page.compression)
     return Level((height, width), factor, blocks.block, COMPRESSIONS.get(code) or codec_name(code).lower())
 
 
