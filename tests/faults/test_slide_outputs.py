@@ -139,7 +139,7 @@ def test_c04_a_limit_on_file_size_leaves_nothing_behind(tmp_path, kind, limit):
     assert printed(FULL, tmp_path / "out", kind, limit) == "E-OUT-NOSPACE [] True"
 
 
-@pytest.mark.parametrize("size", ["64k", "1m", "4m"])
+@pytest.mark.parametrize("size", ["64k", "2m", "4m"])
 def test_c04_a_disk_that_is_full_leaves_nothing_behind(tmp_path, kind, size):
     disk = tmp_path / "disk"
     disk.mkdir()
@@ -150,6 +150,20 @@ def test_c04_a_disk_that_is_full_leaves_nothing_behind(tmp_path, kind, size):
         assert printed(FULL, disk / "out", kind, 0) == "E-OUT-NOSPACE [] True"
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_full_disk_is_seen_before_pixels_are_read(tmp_path, monkeypatch, kind):
+    full = os.statvfs(tmp_path)
+    monkeypatch.setattr(os, "statvfs", lambda path: os.statvfs_result([*full[:4], 0, *full[5:]]))
+
+    def source(rows, columns, plane):
+        raise AssertionError("not to be asked")
+
+    with pytest.raises(NoSpace, match=r"0\.2 MB are needed.*0\.0 MB are free"):
+        write_slide(tmp_path / "new" / "out", FACTS, source, kind=kind)
+    with pytest.raises(NoSpace, match=r"1\.1 MB are needed"):
+        write_slide(tmp_path / "out", FACTS, source, kind=kind, compression="none")
+    assert names(tmp_path) == []
 
 
 class Failing:

@@ -19,6 +19,7 @@ from ome_zarr_models import open_ome_zarr
 from slide_cases import Source, all_levels, pixels_of
 
 from dgno.errors import OutputError, OutputFormat
+from dgno.io.provenance import read_provenance
 from dgno.io.slide import SlideFacts
 from dgno.io.slide_write import write_slide
 
@@ -87,6 +88,7 @@ def test_the_metadata_are_valid_and_complete(tmp_path, facts, ngff):
     assert own["provenance"] == {"run": "é"} and own["samples"] == facts.samples
     assert own["value_range"] == list(facts.value_range) and own.get("magnification") == facts.magnification
     assert base64.b64decode(own.get("icc_profile", "")) == (facts.icc_profile or b"")
+    assert read_provenance(path) == {"run": "é"}
     names = ["red", "green", "blue"] if facts.samples == 3 else list(facts.channel_names) or ["channel 0"]
     assert [channel["label"] for channel in omero["channels"]] == names
     assert omero["channels"][0]["window"]["end"] == facts.value_range[1]

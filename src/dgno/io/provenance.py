@@ -1,7 +1,7 @@
 """What an output says of how it was made: text by key, stored where the format has a place for it.
 
 TIFF: the JSON of the description, under "dgno"; OME-TIFF: a map annotation; ImageJ: a line of the Info text; PNG: text
-under the keyword "dgno"; JPEG: a comment. BMP has no place.
+under the keyword "dgno"; JPEG: a comment; OME-Zarr: the attribute "dgno" of the group. BMP has no place.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ import os
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import version
+from pathlib import Path
 
 import tifffile
 
 from dgno.io.jpeg import read_header
 from dgno.io.limits import DEFAULT_LIMITS, Limits, check_file
 from dgno.io.ome import BadMetadataError, is_ome, local, parse_xml
-from dgno.io.opening import Opened, open_input
+from dgno.io.opening import Opened, naming, open_input
 from dgno.io.png import text_of
 from dgno.io.tiff_structure import Structure
 
@@ -38,6 +39,8 @@ def encoded(provenance: Mapping[str, str] | None) -> bytes:
 
 def read_provenance(path: str | os.PathLike[str], *, limits: Limits = DEFAULT_LIMITS) -> dict[str, str] | None:
     """What `write_images` was told of the file at `path`; None if it was not written by dgno, or says nothing."""
+    if Path(path).is_dir():
+        return _of_zarr(Path(path), limits)
     with open_input(path) as opened:
         if opened.format != "tiff":
             check_file(limits, opened.size)
@@ -70,6 +73,19 @@ def _of_ome(description: bytes, limits: Limits) -> dict[str, str] | None:
     ours = (e for e in root.iter() if local(e) == "MapAnnotation" and e.get("Namespace") == NAMESPACE)
     pairs = {e.get("K", ""): e.text or "" for annotation in ours for e in annotation.iter() if local(e) == "M"}
     return pairs or None
+
+
+def _of_zarr(folder: Path, limits: Limits) -> dict[str, str] | None:
+    """Of a group of Zarr 2 or 3; None for any other folder."""
+    for name in (".zattrs", "zarr.json"):
+        if not (folder / name).is_file():
+            continue
+        with naming(folder), (folder / name).open("rb") as file:
+            document = _json(file.read(limits.metadata_bytes))
+        inner = document.get("attributes", {}) if name == "zarr.json" else document
+        own = inner.get("dgno") if isinstance(inner, dict) else None
+        return _texts(own.get("provenance")) if isinstance(own, dict) else None
+    return None
 
 
 def _decoded(text: bytes | None) -> dict[str, str] | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Literal
 
-from dgno.errors import ConfigError, OutputFormat
+from dgno.errors import ConfigError, NoSpace, OutputFormat, printable
 from dgno.io.ome_write import TYPES
 from dgno.io.output import StrPath
 from dgno.io.slide import SlideFacts
@@ -55,6 +56,23 @@ def check_slide(facts: SlideFacts, kind: SlideKind, compression: SlideCompressio
         raise OutputFormat(f"JPEG holds 8 bits, not {facts.dtype}", hint="choose deflate or zstd")
     if not 1 <= quality <= 100:
         raise ConfigError(f"a JPEG quality of {quality}", hint="choose 1 to 100")
+
+
+def check_room(
+    facts: SlideFacts, compression: SlideCompression, *, output: Path, scratch: Path, is_sparse: bool
+) -> None:
+    """Refuse what cannot fit (NoSpace): the scratch files, and an output that is not compressed.
+
+    output, scratch : folders that are there
+    is_sparse : parts of the slide may be blank, which takes little room
+    """
+    needs = {scratch: 0 if is_sparse else facts.nbytes * 5 // 16}  # levels 1 and 2 lie there at the same time
+    needs[output] = needs.get(output, 0) + (facts.nbytes * 4 // 3 if compression == "none" and not is_sparse else 0)
+    for folder, needed in needs.items():
+        disk = os.statvfs(folder)
+        if (free := disk.f_bavail * disk.f_frsize) < needed:
+            why = f"about {needed / 1e6:,.1f} MB are needed in {printable(folder)}, {free / 1e6:,.1f} MB are free"
+            raise NoSpace("no space for the slide", why=why, hint="free some, or use another disk")
 
 
 def slide_losses(facts: SlideFacts, kind: SlideKind, compression: SlideCompression, quality: int) -> tuple[str, ...]:

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from dgno.errors import DgnoError, OutputNotWritable
+from dgno.errors import OutputNotWritable, about
 from dgno.io.atomic import write_atomically
 from dgno.io.output import StrPath, check_place
 from dgno.io.pyramid import Blank, Pyramid, Source
 from dgno.io.slide import SlideFacts
-from dgno.io.slide_output import SlideKind, check_slide, slide_losses
+from dgno.io.slide_output import SlideKind, check_room, check_slide, slide_losses
 from dgno.io.tiff_pyramid import TiffPyramid
 from dgno.io.tile_codecs import SlideCompression
 from dgno.io.zarr_documents import Ngff
@@ -58,16 +58,18 @@ def write_slide(  # noqa: PLR0913  # as the command has options
     Returns notes on what the format does not keep. Every failure is an OutputError, OutOfMemory or what `source`
     raised; then nothing has changed on the disk. Equal arguments give equal bytes.
     """
-    path, inputs = Path(path), tuple(inputs)
-    try:
+    path = Path(path)
+    with about(path):
         check_slide(facts, kind, compression, quality)
-    except DgnoError as error:
-        error.path = path
-        raise
-    check_place(path, inputs=inputs, overwrite=overwrite, store=kind == "ome-zarr")
-    folder = Path(scratch) if scratch is not None else path.resolve().parent
-    if scratch is not None and not folder.is_dir():
-        raise OutputNotWritable("the folder for scratch files is missing", path=folder, hint="create it first")
+    check_place(path, inputs=tuple(inputs), overwrite=overwrite, store=kind == "ome-zarr")
+    parent = path.resolve().parent
+    here = parent if parent.exists() else parent.parent  # the last folder is created when it is needed
+    if scratch is not None and not Path(scratch).is_dir():
+        raise OutputNotWritable("the folder for scratch files is missing", path=scratch, hint="create it first")
+    folder = parent if scratch is None else Path(scratch)
+    with about(path):
+        room = here if scratch is None else folder
+        check_room(facts, compression, output=here, scratch=room, is_sparse=blank is not None)
     with Pyramid(facts, source, blank=blank, folder=folder) as pyramid:
         done = _Progress(pyramid.tile_count, progress)
         if kind == "ome-zarr":
