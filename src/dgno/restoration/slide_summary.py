@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
+from scipy.ndimage import generate_binary_structure, label
 
 from dgno.optics.blur_types import BLUR_TYPES, IN_FOCUS
 from dgno.restoration.assessment import BACKGROUND, Assessment, worst_of
@@ -14,6 +15,8 @@ from dgno.restoration.slide_survey import PlaneSurvey
 
 LEAST_TIMES, MOST = 4, 1024  # squares that one of the map is wide, at least; squares across the map, at most
 FLOATS = 2**16  # values of float16
+SPECK = 256  # squares: smaller pieces of what seems to be tissue are dirt on the glass, if there is little of them
+LITTLE = 0.1  # of all tissue
 
 Counts = Int[np.ndarray, " 4"]
 
@@ -73,13 +76,19 @@ class Summary:
             return float(self.strengths[values >= least].sum()) / max(self.tissue, 1)
 
 
-def summarise(planes: Sequence[PlaneSurvey]) -> Summary:
-    """Of the channels of one scene; a block at a time."""
+def summarise(planes: Sequence[PlaneSurvey], *, is_bright: bool) -> Summary:
+    """Of the channels of one scene; a block at a time.
+
+    is_bright : bright field, where dirt on the cover glass is left out: it is out of focus when the tissue is in focus
+    """
     shape, squares = planes[0].shape, planes[0].squares
     times = max(LEAST_TIMES, -(-max(squares) // MOST))
     sums = _Sums((-(-squares[0] // times), -(-squares[1] // times)), times)
-    for rows, columns in sorted({window for plane in planes for window in plane.windows()}):
-        sums.add(worst_of([plane.assessment(rows, columns) for plane in planes]), rows[0], columns[0])
+    windows = sorted({window for plane in planes for window in plane.windows()})
+    specks = _specks(planes[0], times) if is_bright and len(planes) == 1 else None
+    for rows, columns in windows:
+        found = worst_of([plane.assessment(rows, columns) for plane in planes])
+        sums.add(found if specks is None else _without(found, specks, rows, columns, times), rows[0], columns[0])
     tissue = int(sums.counts.sum())
     return Summary(
         squares=squares[0] * squares[1],
@@ -91,6 +100,41 @@ def summarise(planes: Sequence[PlaneSurvey]) -> Summary:
         sigmas=sums.sigmas,
         map=sums.map(squares, shape, planes[0].min_confidence),
         times=times,
+    )
+
+
+def _specks(plane: PlaneSurvey, times: int) -> Bool[np.ndarray, "down along"]:
+    """The squares of the map that hold small pieces alone; none where these are most of what there is, as of cells."""
+    tissue = np.zeros([-(-n // times) for n in plane.squares], np.int64)
+    for rows, columns in plane.windows():
+        down, along = np.nonzero(plane.tissue_in(rows, columns))
+        np.add.at(tissue, ((down + rows[0]) // times, (along + columns[0]) // times), 1)
+    pieces, count = label(tissue > 0, generate_binary_structure(2, 2))
+    sizes = np.bincount(pieces.ravel(), tissue.ravel(), count + 1)
+    small = sizes < SPECK
+    small[0] = False
+    found: np.ndarray = small[pieces]
+    return found if sizes[small].sum() <= LITTLE * sizes.sum() else np.zeros_like(found)
+
+
+def _without(
+    found: Assessment,
+    specks: Bool[np.ndarray, "down along"],
+    rows: tuple[int, int],
+    columns: tuple[int, int],
+    times: int,
+) -> Assessment:
+    """A window of squares, those of specks as background."""
+    places = (np.arange(*window) // times for window in (rows, columns))
+    kept = ~specks[np.ix_(*places)]
+    return replace(
+        found,
+        likelihoods=found.likelihoods * kept,
+        types=np.where(kept, found.types, BACKGROUND).astype(np.uint8),
+        sigma=found.sigma * kept,
+        length=found.length * kept,
+        angle=found.angle * kept,
+        abstained=found.abstained & kept,
     )
 
 

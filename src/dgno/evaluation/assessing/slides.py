@@ -106,7 +106,7 @@ def assess_slide(
         )
         scenes = []
         for place, numbers in places.items():
-            summary = summarise([survey.planes[number] for number in numbers])
+            summary = summarise([survey.planes[number] for number in numbers], is_bright=survey.is_bright)
             picture = _picture(slide, numbers, with_pictures)
             scenes.append(_scene(picture, place, summary, options, facts))
         slide.check_unchanged(before)
