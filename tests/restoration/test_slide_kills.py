@@ -70,6 +70,7 @@ def digest(path: Path) -> str:
 def whole(request: pytest.FixtureRequest, place: Path) -> tuple[Path, float]:
     """The output of a run that nobody disturbed, and how long it took."""
     out = place / f"whole.{request.param}"
+    finished(place, place / f"first.{request.param}")  # imports
     started = time.monotonic()
     finished(place, out)
     return out, time.monotonic() - started
@@ -124,10 +125,13 @@ def test_what_is_done_is_not_computed_again(place: Path, whole: tuple[Path, floa
 
 
 def test_a_request_to_end_is_heeded_at_once_and_nothing_is_lost(place: Path, whole: tuple[Path, float]) -> None:
-    expected, seconds = whole
+    expected, _ = whole
     out = place / f"ended.{expected.name.removeprefix('whole.')}"
     child = start(place, out)
-    time.sleep(0.5 * seconds)
+    while not (place / f".{out.name}.dgno-work" / "journal").exists():
+        assert child.exitcode is None, out.with_suffix(".log").read_text()
+        time.sleep(0.001)
+    time.sleep(random.Random(out.name).uniform(0, 0.3))
     started = time.monotonic()
     child.terminate()
     child.join(20)

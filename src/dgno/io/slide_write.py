@@ -73,9 +73,8 @@ def write_slide(  # noqa: PLR0913  # as the command has options
     with Pyramid(facts, source, blank=blank, folder=folder) as pyramid:
         done = _Progress(pyramid.tile_count, progress)
         if kind == "ome-zarr":
-            name = path.name.removesuffix(".zarr").removesuffix(".ome")
             store = ZarrPyramid(
-                pyramid, name, ngff, compression=compression, provenance=provenance, workers=workers, done=done
+                pyramid, ngff, compression=compression, provenance=provenance, workers=workers, done=done
             )
             write_store(path, store.write, store.check)
         else:

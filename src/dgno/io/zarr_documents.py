@@ -76,19 +76,16 @@ def array_document(facts: SlideFacts, grid: Grid, compression: SlideCompression,
     }
 
 
-def group_attributes(
-    facts: SlideFacts, levels: int, name: str, ngff: Ngff, provenance: Mapping[str, str] | None
-) -> Json:
-    """The attributes of the group: multiscales and omero (0.5: under "ome"), and `dgno`."""
+def group_attributes(facts: SlideFacts, levels: int, ngff: Ngff, provenance: Mapping[str, str] | None) -> Json:
+    """The attributes of the group: multiscales and omero (0.5: under "ome"), and `dgno`. No names, which are optional:
+    an output is the same whatever it is called."""
     image: Json = {
-        "name": name,
         "axes": _axes(facts),
         "datasets": [_dataset(facts, level) for level in range(levels)],
         "type": "mean",
         "metadata": {"method": "dgno.io.pyramid.halved", "version": software()},
     }
     omero: Json = {
-        "name": name,
         "channels": _channels(facts),
         "rdefs": {"model": "color" if lengths(facts)[1] > 1 else "greyscale", "defaultT": 0, "defaultZ": 0},
     }

@@ -29,7 +29,6 @@ from dgno.io.zarr_store import COMPLETE
 class ZarrPyramid:
     """Writes a pyramid to a folder, and reads some of it back.
 
-    name : of the image
     compression : "deflate" (Zarr 2: zlib, Zarr 3: gzip), "zstd" or "none"
     The others as in TiffPyramid.
     """
@@ -37,7 +36,6 @@ class ZarrPyramid:
     def __init__(
         self,
         pyramid: Pyramid,
-        name: str,
         ngff: Ngff,
         *,
         compression: SlideCompression,
@@ -45,7 +43,7 @@ class ZarrPyramid:
         workers: int,
         done: Callable[[], None],
     ) -> None:
-        self.pyramid, self.name, self.ngff, self.compression = pyramid, name, ngff, compression
+        self.pyramid, self.ngff, self.compression = pyramid, ngff, compression
         self.provenance, self.workers, self.done = provenance, workers, done
         self._sums: list[Any] = []  # of each level: the CRC-32 of each chunk file, -1 where there is none
         self._hashes: dict[tuple[int, int], str] = {}
@@ -60,7 +58,7 @@ class ZarrPyramid:
             if pool is not None:
                 pool.shutdown(cancel_futures=True)
         grids, facts = self.pyramid.grids, self.pyramid.facts
-        attributes = group_attributes(facts, len(grids), self.name, self.ngff, self.provenance)
+        attributes = group_attributes(facts, len(grids), self.ngff, self.provenance)
         if self.ngff == "0.4":
             _write_json(folder / ".zgroup", {"zarr_format": 2})
             _write_json(folder / ".zattrs", attributes)
