@@ -35,7 +35,9 @@
     ├── ResumeError                 E-RES-MISMATCH    5   what was begun does not fit what is asked now
     ├── ResourceError                                 6   the machine does not suffice
     │   ├── OutOfMemory             E-RS-OOM              an image or a tile does not fit
-    │   └── DeviceUnavailable       E-RS-DEVICE           the device that was asked for is not there
+    │   ├── DeviceUnavailable       E-RS-DEVICE           the device that was asked for is not there
+    │   ├── SchedulerUnavailable    E-RS-SCHEDULER        no cluster answers
+    │   └── WorkerDied              E-RS-WORKER           processes died of one task, again and again
     ├── BatchFailed                 E-BATCH           7   some of several items failed; the others are done
     └── TrainingDiverged            E-TR-DIVERGED     8   the loss is not finite any more
 
@@ -232,6 +234,14 @@ class OutOfMemory(ResourceError):
 
 class DeviceUnavailable(ResourceError):
     code = "E-RS-DEVICE"
+
+
+class SchedulerUnavailable(ResourceError):
+    code = "E-RS-SCHEDULER"
+
+
+class WorkerDied(ResourceError):
+    code = "E-RS-WORKER"
 
 
 class BatchFailed(DgnoError):

@@ -67,6 +67,10 @@ Quality = Annotated[int, typer.Option(help="Of --compression jpeg, 1 to 100.")]
 OnBadTile = Annotated[
     str, typer.Option(help="Of slides: fail, or mask: broken tiles become the empty slide and are listed.")
 ]
+Scheduler = Annotated[
+    str | None, typer.Option(help="Address of a Dask scheduler that has the work done: tcp://host:8786.")
+]
+Workers = Annotated[int | None, typer.Option(help="Have this many processes do the work, through Dask.", min=1)]
 
 
 def restore(
@@ -101,6 +105,8 @@ def restore(
     compression: Compression = "deflate",
     quality: Quality = 90,
     on_bad_tile: OnBadTile = "fail",
+    scheduler: Scheduler = None,
+    workers: Workers = None,
     json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -122,10 +128,18 @@ def restore(
         seed=seed, reader=reader, min_confidence=min_confidence, compression=compression,  # type: ignore[arg-type]
         quality=quality, on_bad_tile=on_bad_tile,  # type: ignore[arg-type]
     )  # fmt: skip
-    _restore(inputs, out, options, json=json, quiet=quiet)
+    _restore(inputs, out, options, where=(scheduler, workers), json=json, quiet=quiet)
 
 
-def _restore(inputs: list[Path], out: Path, options: RestoreOptions, *, json: bool, quiet: bool) -> None:
+def _restore(
+    inputs: list[Path],
+    out: Path,
+    options: RestoreOptions,
+    *,
+    where: tuple[str | None, int | None],
+    json: bool,
+    quiet: bool,
+) -> None:
     from dgno.restoration.batch import REPORT, Outcome
     from dgno.restoration.files import restore_files
 
@@ -133,7 +147,10 @@ def _restore(inputs: list[Path], out: Path, options: RestoreOptions, *, json: bo
         say(outcome.as_line(), quiet=json or (quiet and outcome.status != "failed"))
 
     with progress_bar("restoring", quiet=quiet or json) as progress:
-        outcomes = restore_files(inputs, out, options, progress=progress, report=tell)
+        scheduler, workers = where
+        outcomes = restore_files(
+            inputs, out, options, scheduler=scheduler, workers=workers, progress=progress, report=tell
+        )
     results = [asdict(o) for o in outcomes]
     if failed := [o for o in outcomes if o.status == "failed"]:
         hint = f"see {out / REPORT}"

@@ -17,7 +17,6 @@ from dgno.arrays import Image
 from dgno.errors import InputChanged, OutOfMemory, ResumeError, about, printable
 from dgno.io.checksum import file_sha256, slide_digest
 from dgno.io.image import check_output, read_images, write_images
-from dgno.io.limits import Limits
 from dgno.io.opening import os_error
 from dgno.io.provenance import read_provenance, software
 from dgno.optics.blur_types import DEFOCUS
@@ -47,6 +46,8 @@ def restore_files(
     out: Path,
     options: RestoreOptions,
     *,
+    scheduler: str | None = None,
+    workers: int | None = None,
     progress: Progress = lambda share: None,
     report: Callable[[Outcome], None] = lambda outcome: None,
 ) -> list[Outcome]:
@@ -54,10 +55,15 @@ def restore_files(
 
     One file that fails raises its error; of several, or in a folder, the failed ones are among the outcomes and in
     `out`/report.json.
+
+    scheduler, workers : the address of a Dask scheduler, or how many worker processes to start on this machine; if
+        neither is given, all is done in this process
     """
     if options.threads:
         torch.set_num_threads(options.threads)
     jobs = plan_jobs(inputs, out, output_format=options.output_format)
+    if scheduler or workers:
+        return _on_cluster(jobs, inputs, out, options, (scheduler, workers), progress, report)
     bench = Workbench(options, inputs=[job.source for job in jobs])
     position = {job: i for i, job in enumerate(jobs)}
     outcomes: list[Outcome] = []
@@ -81,6 +87,33 @@ def restore_files(
     return outcomes
 
 
+def _on_cluster(
+    jobs: Sequence[Job],
+    inputs: Sequence[Path],
+    out: Path,
+    options: RestoreOptions,
+    where: tuple[str | None, int | None],
+    progress: Progress,
+    report: Callable[[Outcome], None],
+) -> list[Outcome]:
+    """`restore_files` on the workers of a cluster."""
+    from dgno.restoration.cluster import ClusterRun, connected  # it imports this module
+
+    single = is_single(inputs)
+    if not single:
+        prepare_folders(out, jobs)
+    with connected(*where) as client:
+        run = ClusterRun(jobs, options, client, progress=progress, report=report)
+        try:
+            run.run()
+        finally:
+            if not single:
+                write_report(out, run.outcomes)
+    if single and run.errors:
+        raise run.errors[0]
+    return run.outcomes
+
+
 class Workbench:
     """Restores one file after the other; keeps what several of them need, the loaded weights above all.
 
@@ -89,7 +122,7 @@ class Workbench:
 
     def __init__(self, options: RestoreOptions, inputs: Sequence[Path]) -> None:
         self.options, self.inputs = options, inputs
-        self.limits = Limits(pixels=options.max_pixels)
+        self.limits = options.limits
         self.max_bytes = math.inf if options.max_memory is None else options.max_memory * 2**30
         how = {"device": options.device, "precision": options.precision, "method": options.method}
         self.remedies = LoadedWeights(normalize=options.normalize, **how)

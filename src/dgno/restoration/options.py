@@ -7,7 +7,7 @@ from typing import get_args
 
 from dgno.checks import refuse_number
 from dgno.errors import ConfigError
-from dgno.io.limits import DEFAULT_LIMITS
+from dgno.io.limits import DEFAULT_LIMITS, Limits
 from dgno.io.slide import OnBadTile
 from dgno.io.tile_codecs import SlideCompression
 from dgno.restoration import READER, TILE_SIZE
@@ -127,6 +127,11 @@ class RestoreOptions:
         if self.pages != "all":
             pages = parse_numbers(self.pages, "pages", words=("all",))
         return Selection(channels, pages)
+
+    @property
+    def limits(self) -> Limits:
+        """How large an input may be."""
+        return Limits(pixels=self.max_pixels)
 
     @property
     def is_tile_fixed(self) -> bool:

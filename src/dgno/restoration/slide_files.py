@@ -6,27 +6,28 @@ import contextlib
 import json
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dgno.errors import OutputExists, ResumeError, printable
+from dgno.errors import OutputExists, ResumeError, about, printable
 from dgno.io.atomic import output_error, write_bytes
 from dgno.io.limits import Limits
 from dgno.io.lock import LOCK, sole_writer
 from dgno.io.open_slide import is_slide
 from dgno.io.output import check_place
 from dgno.io.provenance import read_provenance
-from dgno.io.slide_output import check_slide, slide_kind
+from dgno.io.slide_output import check_room, check_slide, slide_kind
 from dgno.io.slide_write import write_slide
 from dgno.restoration.batch import Job, Outcome
 from dgno.restoration.image import Progress
 from dgno.restoration.journal import Journal, discard
+from dgno.restoration.options import RestoreOptions
 from dgno.restoration.slide import RestoredSlide
 from dgno.restoration.slide_report import in_words, report_of
-from dgno.restoration.slide_run import JOURNAL, SURVEY, SlideRun
+from dgno.restoration.slide_run import JOURNAL, SURVEY, SlideRun, work_folder
 
 if TYPE_CHECKING:
     from dgno.restoration.files import Workbench
@@ -44,42 +45,57 @@ def restore_slide(job: Job, bench: Workbench, *, progress: Progress = lambda sha
     """Restore one slide. Raises what its steps raise; then what is done is kept for `--resume`."""
     started = time.monotonic()
     options = bench.options
-    kind = slide_kind(job.target)
-    if kind != "ome-zarr":
-        check_place(job.target, inputs=bench.inputs, overwrite=options.overwrite or options.resume)
-    with SlideRun(job, bench) as run:
-        check_slide(run.facts, kind, options.compression, options.quality)
-        with work_of(run):
-            run.look(lambda share: progress(LOOKING * share))
-            if is_complete(run):
-                return Outcome(printable(job.source), printable(job.target), "complete")
+    check_target(job, options, bench.inputs)
+    with hold_work(job, options), SlideRun(job, bench) as run:
+        check_fit(run)
+        run.look(lambda share: progress(LOOKING * share))
+        if is_complete(run):
+            outcome = Outcome(printable(job.source), printable(job.target), "complete")
+        else:
             with Journal(run.folder / JOURNAL, run.identity) as journal:
                 restore_blocks(run, journal, lambda share: progress(LOOKING + (1 - LOOKING - WRITING) * share))
                 journal.sync()
                 outcome = finish(run, journal, lambda share: progress(1 - WRITING * (1 - share)), started=started)
-        clear_away(run.folder)
+    clear_away(work_folder(job.target))
     return outcome
 
 
+def check_target(job: Job, options: RestoreOptions, inputs: Iterable[Path]) -> None:
+    """Refuse an output that could not be written, as far as its name tells. Raises OutputError."""
+    is_store = slide_kind(job.target) == "ome-zarr"
+    check_place(job.target, inputs=inputs, overwrite=options.overwrite or options.resume, store=is_store)
+
+
+def check_fit(run: SlideRun) -> None:
+    """Refuse a slide that the format cannot hold, or the disk. Raises OutputError."""
+    options, target = run.options, run.job.target
+    with about(target):
+        check_slide(run.facts, slide_kind(target), options.compression, options.quality)
+        check_room(run.facts, options.compression, output=target.parent, scratch=run.folder, is_sparse=True)
+
+
 @contextmanager
-def work_of(run: SlideRun) -> Iterator[None]:
+def hold_work(job: Job, options: RestoreOptions) -> Iterator[None]:
     """Hold the folder of a run. What another run left is gone on with, or begun anew, as the options say."""
-    folder = run.folder
+    folder = work_folder(job.target)
     try:
-        folder.mkdir(exist_ok=True, parents=False)
-    except FileNotFoundError:
-        folder.parent.mkdir()
-        folder.mkdir()
+        folder.parent.mkdir(exist_ok=True)
+        folder.mkdir(exist_ok=True)
     except OSError as error:
-        raise output_error(error, run.job.target) from error
+        raise output_error(error, job.target) from error
     with sole_writer(folder):
         left = [path for path in folder.iterdir() if path.name != LOCK]
-        if left and run.options.overwrite and not run.options.resume:
+        if left and options.overwrite and not options.resume:
             empty(folder)
-        elif left and not run.options.resume:
+        elif left and not options.resume:
             hint = "say --resume to go on with it, or --overwrite to begin anew"
             raise OutputExists("an unfinished run for this output is there", path=folder, hint=hint)
-        yield
+        try:
+            yield
+        except BaseException:
+            if [path.name for path in folder.iterdir()] == [LOCK]:  # nothing was done that could be gone on with
+                clear_away(folder)
+            raise
 
 
 def is_complete(run: SlideRun) -> bool:
@@ -92,7 +108,6 @@ def is_complete(run: SlideRun) -> bool:
         why = f"it differs in {', '.join(differing)}" if found else "it was not written by dgno"
         hint = "say --overwrite instead of --resume, or choose another output"
         raise ResumeError("the output that exists is not of this run", path=run.job.target, why=why, hint=hint)
-    clear_away(run.folder)
     return True
 
 
@@ -117,6 +132,12 @@ def finish(run: SlideRun, journal: Journal, progress: Progress, *, started: floa
     """Write the pyramid of restored and untouched pixels, and the report beside it."""
     options, target = run.options, run.job.target
     result = RestoredSlide(run.slide, run.work, journal)
+
+    def tell(share: float) -> None:
+        if share >= 1:  # all is read, and nothing has its name yet
+            run.slide.check_unchanged(run.before)
+        progress(share)
+
     lost = write_slide(
         target,
         run.facts,
@@ -128,7 +149,7 @@ def finish(run: SlideRun, journal: Journal, progress: Progress, *, started: floa
         overwrite=options.overwrite,
         inputs=run.bench.inputs,
         blank=result.is_blank,
-        progress=progress,
+        progress=tell,
         scratch=run.folder,
         workers=run.threads,
     )
