@@ -106,7 +106,7 @@ class TiffSlide(BlockSlide):
 
     def _blank_note(self) -> tuple[str, ...]:
         places = [place.blocks for place in self._planes[0]]
-        blank = sum(not blocks.is_stored(row, column) for blocks in places for row, column in np.ndindex(*blocks.grid))
+        blank = sum(blocks.blank for blocks in places)
         every = sum(math.prod(blocks.grid) for blocks in places)
         return (f"{blank} of {every} tiles of level 0 were never stored, and are blank",) if blank else ()
 

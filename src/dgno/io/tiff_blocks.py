@@ -75,6 +75,15 @@ class Blocks:
         assert self.keyframe.dtype is not None
         return expanded(np.zeros(1, self.keyframe.dtype), self.keyframe, [])[0].dtype
 
+    @property
+    def blank(self) -> int:
+        """How many blocks were never stored."""
+        if self.row_bytes:
+            return 0
+        number = math.prod(self.grid)
+        stored = self.counts[: number * self.separate].reshape(self.separate, number).any(axis=0)
+        return number - int(stored.sum())
+
     def is_stored(self, row: int, column: int) -> bool:
         """Sparse files have blocks of no bytes."""
         if self.row_bytes:
