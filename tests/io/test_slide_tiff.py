@@ -58,7 +58,7 @@ def test_every_level_is_what_tifffile_reads(tmp_path: Path, kind: str) -> None:
             assert slide.facts.pixel_size == (0.25, 0.5) and slide.format == "ome-tiff"
 
 
-@pytest.mark.parametrize("dtype", ["uint16", "int16", "float32", "uint8"])
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", "int16", "uint32", "float32", "float64"])
 def test_gray_of_every_dtype_in_channels(tmp_path: Path, dtype: str) -> None:
     stack = np.stack([tissue(300, 200, samples=1, dtype=dtype) // (n + 1) for n in range(3)]).astype(dtype)
     with tifffile.TiffWriter(tmp_path / "x.ome.tif", ome=True) as writer:

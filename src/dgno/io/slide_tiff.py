@@ -3,8 +3,8 @@
 tifffile tells pages, levels and series; tiles and strips are read and decoded one by one (tiff_blocks.py). tiffslide
 stands on tifffile and its zarr store, in which a tile without bytes comes back black, and one whose JPEG data were cut
 inside comes back gray where they are missing, both without a word: tried with tiffslide 3.0.1 and tifffile 2026.3.3 on
-copies of a slide of JPEG tiles. (OpenSlide 4.0.1 refuses the second, and gives the first as transparent.) Here the first
-is known as blank (`is_blank`) and takes `fill`, and the second is an error that names its place.
+copies of a slide of JPEG tiles. (OpenSlide 4.0.1 refuses the second, and gives the first as transparent.) Here the
+first is known as blank (`is_blank`) and takes `fill`, and the second is an error that names its place.
 """
 
 from __future__ import annotations
