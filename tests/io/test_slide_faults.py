@@ -48,6 +48,13 @@ def other_size(data: bytearray, place: int, length: int) -> None:
 
 
 JPEG_DAMAGE = [cut, dry, erased, marker, other_size]
+SAYS = {
+    "cut": "its JPEG data have no end marker",
+    "dry": "its JPEG data end before its pixels",
+    "erased": "its JPEG data have no end marker",
+    "marker": "the marker ffe1 stands inside its JPEG data",
+    "other_size": "it holds 40000 x 40000 px where 64 x 64 were wanted",  # found before anything is decoded
+}
 Damage = Callable[[bytearray, int, int], None]
 
 
@@ -66,6 +73,7 @@ def test_one_broken_jpeg_tile_is_named(tmp_path: Path, damage: Damage) -> None:
         assert caught.value.path == path and "rows 128 to 191 and columns 448 to 511 of level 0" in caught.value.why
         np.testing.assert_array_equal(slide.read((0, 128), (0, 900)), good[:128])
         assert slide.bad_tiles == []
+        assert SAYS[damage.__name__] in caught.value.why
     with open_slide(path, on_bad_tile="mask") as slide:
         found = slide.read((0, 700), (0, 900))
         good[128:192, 448:512] = 255

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from dgno.errors import ConfigError, UnknownFormat, UnreadableInput
+from dgno.errors import ConfigError, UnknownFormat, UnreadableInput, UnsupportedCodec
 from dgno.io.open_slide import is_slide, open_slide
 from dgno.io.slide import Slide
 from dgno.io.slide_openslide import OpenSlideReader
@@ -97,3 +98,23 @@ def test_what_openslide_does_not_know_is_refused(tmp_path: Path) -> None:
         open_slide(tmp_path / "x.mrxs")
     with pytest.raises(UnknownFormat):
         OpenSlideReader(tmp_path / "x.mrxs")
+
+
+def test_without_the_packages_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "x.dcm").write_bytes(bytes(128) + b"DICM" + bytes(200))
+    (tmp_path / "x.mrxs").write_bytes(b"\xff\xd8\xff\xe0 a picture")
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "Slidedat.ini").write_text("[GENERAL]")
+    zarr = pytest.importorskip("zarr")
+    group = zarr.open_group(str(tmp_path / "x.zarr"), mode="w")
+    group.create_array("0", shape=(9, 8), dtype="uint8")
+    axes = [{"name": "y"}, {"name": "x"}]
+    group.attrs["ome"] = {"multiscales": [{"axes": axes, "datasets": [{"path": "0"}]}]}
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    for package in ("openslide", "zarr"):
+        monkeypatch.setitem(sys.modules, package, None)
+    for name in ("x.dcm", "x.mrxs", "x.zarr"):
+        assert is_slide(tmp_path / name)
+        with pytest.raises(UnsupportedCodec, match=r"pip install 'dgno\[slides\]'") as caught:
+            open_slide(tmp_path / name)
+        assert caught.value.path == tmp_path / name

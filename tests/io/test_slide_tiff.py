@@ -58,7 +58,7 @@ def test_every_level_is_what_tifffile_reads(tmp_path: Path, kind: str) -> None:
             assert slide.facts.pixel_size == (0.25, 0.5) and slide.format == "ome-tiff"
 
 
-@pytest.mark.parametrize("dtype", ["uint16", "int16", "float32", "uint8"])
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", "int16", "uint32", "float32", "float64"])
 def test_gray_of_every_dtype_in_channels(tmp_path: Path, dtype: str) -> None:
     stack = np.stack([tissue(300, 200, samples=1, dtype=dtype) // (n + 1) for n in range(3)]).astype(dtype)
     with tifffile.TiffWriter(tmp_path / "x.ome.tif", ome=True) as writer:
@@ -206,3 +206,20 @@ def test_a_description_of_aperio_is_no_slide_of_other_pixels(tmp_path: Path) -> 
     write_pyramid(tmp_path / "x.tif", tissue(), description=APERIO, subifds=False, levels=1)
     with open_slide(tmp_path / "x.tif") as slide:
         assert slide.format == "svs" and slide.associated == {}
+
+
+def test_a_slide_of_10_gigapixels_opens_at_once(tmp_path: Path) -> None:
+    """100,000 x 100,000 px, of which two tiles were stored; the file is small, and so is what is read of it."""
+    side, tile, path = 100_000, 512, tmp_path / "x.tif"
+    tiles = (-(-side // tile)) ** 2
+    pixels = tissue(tile, tile, samples=1)
+    pieces = iter([pixels if number in (0, 777) else None for number in range(tiles)])
+    tifffile.imwrite(path, pieces, shape=(side, side), dtype="uint8", tile=(tile, tile), photometric="minisblack",
+                     metadata=None, compression="zlib", maxworkers=1)  # fmt: skip
+    assert is_slide(path)
+    with open_slide(path) as slide:
+        row, column = divmod(777, -(-side // tile))
+        rows, columns = (row * tile, (row + 1) * tile), (column * tile, (column + 1) * tile)
+        np.testing.assert_array_equal(slide.read(rows, columns)[..., 0], pixels)
+        assert not slide.is_blank(rows, columns) and slide.is_blank((side - 9, side), (side - 9, side))
+        assert (slide.read((side - 9, side), (side - 9, side)) == 0).all()

@@ -1,10 +1,10 @@
 """Slides in TIFF files: Aperio SVS, Hamamatsu NDPI, tiled and striped TIFF, BigTIFF, OME-TIFF with SubIFDs.
 
 tifffile tells pages, levels and series; tiles and strips are read and decoded one by one (tiff_blocks.py). tiffslide
-stands on tifffile and its zarr store, in which a tile that was removed comes back black, and one whose JPEG data were
-cut inside comes back gray where they are missing, both without a word (tried with tiffslide 3.0.1 on a slide of JPEG
-tiles; OpenSlide 4.0.1 refuses the cut one, and fills the removed one as well). Here the first is known as blank
-(`is_blank`) and gets `fill`, and the second is an error that names its place.
+stands on tifffile and its zarr store, in which a tile without bytes comes back black, and one whose JPEG data were cut
+inside comes back gray where they are missing, both without a word: tried with tiffslide 3.0.1 and tifffile 2026.3.3 on
+copies of a slide of JPEG tiles. (OpenSlide 4.0.1 refuses the second, and gives the first as transparent.) Here the
+first is known as blank (`is_blank`) and takes `fill`, and the second is an error that names its place.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class TiffSlide(BlockSlide):
 
     def _blank_note(self) -> tuple[str, ...]:
         places = [place.blocks for place in self._planes[0]]
-        blank = sum(not blocks.is_stored(row, column) for blocks in places for row, column in np.ndindex(*blocks.grid))
+        blank = sum(blocks.blank for blocks in places)
         every = sum(math.prod(blocks.grid) for blocks in places)
         return (f"{blank} of {every} tiles of level 0 were never stored, and are blank",) if blank else ()
 

@@ -26,6 +26,7 @@ from dgno.io.source import Source
 from dgno.io.tiff_read import JPEG_END, NEW_JPEG, check_kind, codec_name, expanded
 
 JPEG_2000 = (33003, 33004, 33005, 34712)
+JP2_BOX = b"jP  "  # a file in the block, in which more may follow the coded pixels
 READ_AT_ONCE = 2**20  # bytes of an uncompressed strip that are read together
 BASELINE, SCAN = (0xC0, 0xC1), 0xDA
 FRAMES = (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0))
@@ -74,6 +75,15 @@ class Blocks:
         """Of what `read` gives."""
         assert self.keyframe.dtype is not None
         return expanded(np.zeros(1, self.keyframe.dtype), self.keyframe, [])[0].dtype
+
+    @property
+    def blank(self) -> int:
+        """How many blocks were never stored."""
+        if self.row_bytes:
+            return 0
+        number = math.prod(self.grid)
+        stored = self.counts[: number * self.separate].reshape(self.separate, number).any(axis=0)
+        return number - int(stored.sum())
 
     def is_stored(self, row: int, column: int) -> bool:
         """Sparse files have blocks of no bytes."""
@@ -183,7 +193,7 @@ def check_coded(data: bytes, blocks: Blocks) -> None:
     """Refuse a JPEG or JPEG 2000 block that is not complete, or of another size than the page says."""
     compression = int(blocks.keyframe.compression)
     if compression in JPEG_2000:
-        if not data.rstrip(b"\0").endswith(JPEG_END) and not data[:12].endswith(b"ftyp"):
+        if not data.rstrip(b"\0").endswith(JPEG_END) and data[4:8] != JP2_BOX:
             raise TruncatedInput("its JPEG 2000 data have no end marker")
         if data[:4] == b"\xff\x4f\xff\x51":
             _check_extent(blocks, *(int.from_bytes(data[at : at + 4], "big") for at in (12, 8)))
