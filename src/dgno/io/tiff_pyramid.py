@@ -171,9 +171,14 @@ class TiffPyramid:
             rows, columns = (size * 2**level for size in facts.pixel_size)
             arguments |= {"resolution": (1e4 / columns, 1e4 / rows), "resolutionunit": "CENTIMETER"}
         if level == 0:
-            text = ome_document([facts], self.provenance) if self.kind == "ome-tiff" else self._text()
+            text = self._document() if self.kind == "ome-tiff" else self._text()
             arguments |= {"description": text or None, "iccprofile": facts.icc_profile}
         return arguments
+
+    def _document(self) -> bytes:
+        """OME-XML, which has no place for the quality of JPEG but the annotation of dgno."""
+        lossy = {"compression": f"JPEG of quality {self.quality}"} if self.compression == "jpeg" else {}
+        return ome_document([self.pyramid.facts], dict(self.provenance or {}) | lossy)
 
     def _text(self) -> str:
         """The description of a file of pages: its own text, or JSON where more is to be said.
