@@ -126,10 +126,11 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("ngff", VERSIONS)
 def test_the_same_bytes_with_any_number_of_threads_and_a_list_of_all_chunks(tmp_path, ngff):
-    pixels = pixels_of(STACK)
+    facts = replace(STACK, sizes=(1, 2, 1))
+    pixels = pixels_of(facts)
     for number, workers in enumerate((1, 1, 3)):
         folder = tmp_path / str(number) / "out.zarr"
-        write_slide(folder, STACK, Source(pixels), kind="ome-zarr", ngff=ngff, workers=workers)
+        write_slide(folder, facts, Source(pixels), kind="ome-zarr", ngff=ngff, workers=workers)
     first, *others = (contents(tmp_path / str(number) / "out.zarr") for number in range(3))
     assert others == [first, first]
     chunks = json.loads(first["complete.json"])["chunks"]
@@ -154,6 +155,14 @@ def test_blank_chunks_are_left_out_and_read_as_fill(tmp_path, ngff):
         and sum(crc is not None for crc in chunks.values()) == 4
         and len(chunks) == 24 + 6 + 2 + 1
     )
+
+
+@pytest.mark.parametrize("ngff", VERSIONS)
+@pytest.mark.parametrize("fill", [np.nan, np.inf, -1.5])
+def test_any_fill_of_floats(tmp_path, ngff, fill):
+    facts, path = SlideFacts((20, 30), np.dtype("float32"), fill=fill), tmp_path / "out.zarr"
+    write_slide(path, facts, Source(np.zeros(0)), kind="ome-zarr", ngff=ngff, blank=lambda *window: True)
+    np.testing.assert_array_equal(levels_of(path, facts)[0], np.full((1, 20, 30, 1), fill, np.float32))
 
 
 def test_what_ome_zarr_cannot_hold_is_refused(tmp_path):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from dgno.errors import OutputNotWritable, about
+from dgno.errors import OutputNotWritable, about, printable
 from dgno.io.atomic import write_atomically
 from dgno.io.output import StrPath, check_place
 from dgno.io.pyramid import Blank, Pyramid, Source
@@ -73,7 +73,7 @@ def write_slide(  # noqa: PLR0913  # as the command has options
     with Pyramid(facts, source, blank=blank, folder=folder) as pyramid:
         done = _Progress(pyramid.tile_count, progress)
         if kind == "ome-zarr":
-            name = path.name.removesuffix(".zarr").removesuffix(".ome")
+            name = printable(path.name.removesuffix(".zarr").removesuffix(".ome"))
             store = ZarrPyramid(
                 pyramid, name, ngff, compression=compression, provenance=provenance, workers=workers, done=done
             )
