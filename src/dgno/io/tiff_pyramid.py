@@ -6,14 +6,14 @@ Byte for byte the same for the same pixels and facts.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 import imagecodecs
 import numpy as np
-from tifffile import FileHandle, TiffFile, TiffPageSeries, TiffWriter
+from tifffile import FileHandle, TiffFile, TiffWriter
 
 from dgno.arrays import Plane
 from dgno.errors import DgnoError, OutputError
@@ -100,12 +100,13 @@ class TiffPyramid:
             raise OutputError("what was written cannot be read back", why=shortened(error), hint=FAULT) from error
 
     def _check(self, tiff: TiffFile) -> None:
-        series = tiff.series[0] if tiff.series else None
         grids, facts = self.pyramid.grids, self.pyramid.facts
-        if series is None or [_plane_shape(level) for level in series.levels] != [grid.shape for grid in grids]:
-            raise OutputError("what was written does not have the levels it should", hint=FAULT)
-        for number, level in enumerate(series.levels):
-            if level.dtype != facts.dtype or len(level.pages) != facts.plane_count:
+        levels = _levels(tiff, self.kind)
+        shapes = [(level[0].keyframe.imagelength, level[0].keyframe.imagewidth) for level in levels]
+        if shapes != [grid.shape for grid in grids]:
+            raise OutputError("what was written does not have the levels it should", why=str(shapes), hint=FAULT)
+        for number, level in enumerate(levels):
+            if level[0].keyframe.dtype != facts.dtype or len(level) != facts.plane_count:
                 raise OutputError(f"level {number} does not read back as it was written", hint=FAULT)
             for tile in checked_tiles(grids[number]):
                 if hash_of(self._decoded(level, grids[number], tile)) != self._hashes[number, tile]:
@@ -142,14 +143,14 @@ class TiffPyramid:
         decoded = imagecodecs.jpeg8_decode(data).reshape(TILE, TILE, -1)
         return hash_of(decoded[: tile.shape[0], : tile.shape[1]])
 
-    def _decoded(self, series: TiffPageSeries, grid: Grid, number: int) -> Plane:
+    def _decoded(self, pages: Sequence[Any], grid: Grid, number: int) -> Plane:
+        """The pixels of a tile; pages are those of tifffile, one a plane."""
         plane, row, column = grid.place(number)
-        page = series.pages[plane]
-        assert page is not None and page.keyframe is not None
+        page = pages[plane]
         index = row * grid.columns + column
         decode, file = page.keyframe.decode, page.parent.filehandle  # the first moves the place in the second
         file.seek(page.dataoffsets[index])
-        segment: Any = decode(file.read(page.databytecounts[index]), index)[0]
+        segment = decode(file.read(page.databytecounts[index]), index)[0]
         rows, columns = grid.windows(row, column)
         pixels: Plane = segment.reshape(*segment.shape[-3:])[: rows[1] - rows[0], : columns[1] - columns[0]]
         return pixels
@@ -171,9 +172,14 @@ class TiffPyramid:
             rows, columns = (size * 2**level for size in facts.pixel_size)
             arguments |= {"resolution": (1e4 / columns, 1e4 / rows), "resolutionunit": "CENTIMETER"}
         if level == 0:
-            text = ome_document([facts], self.provenance) if self.kind == "ome-tiff" else self._text()
+            text = self._document() if self.kind == "ome-tiff" else self._text()
             arguments |= {"description": text or None, "iccprofile": facts.icc_profile}
         return arguments
+
+    def _document(self) -> bytes:
+        """OME-XML, which has no place for the quality of JPEG but the annotation of dgno."""
+        lossy = {"compression": f"JPEG of quality {self.quality}"} if self.compression == "jpeg" else {}
+        return ome_document([self.pyramid.facts], dict(self.provenance or {}) | lossy)
 
     def _text(self) -> str:
         """The description of a file of pages: its own text, or JSON where more is to be said.
@@ -191,9 +197,11 @@ class TiffPyramid:
         return json.dumps(({"description": facts.stored.description} if facts.stored.description else {}) | more)
 
 
-def _plane_shape(level: TiffPageSeries) -> tuple[int, int]:
-    page = level.keyframe
-    return page.imagelength, page.imagewidth
+def _levels(tiff: TiffFile, kind: TiffKind) -> list[list[Any]]:  # Any: pages of tifffile
+    """The pages of every level, one a plane. (Pages with a side of 1 px are no levels to tifffile.)"""
+    if kind == "tiff-pyramid":
+        return [[page] for page in tiff.pages]
+    return [list(level.pages) for level in tiff.series[0].levels]
 
 
 def _is_worth_saying(value_range: tuple[float, float], dtype: np.dtype[Any]) -> bool:

@@ -7,6 +7,7 @@ Arrays have all five axes t, c, z, y, x, as bioformats2raw writes them. Colours 
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -44,7 +45,9 @@ def array_document(facts: SlideFacts, grid: Grid, compression: SlideCompression,
     """`.zarray`, or the `zarr.json` of an array."""
     shape = [*lengths(facts), *grid.shape]
     chunks = [1, facts.samples, 1, TILE, TILE]
-    fill = float(facts.fill) if facts.dtype.kind == "f" else int(facts.fill)
+    fill: float | str = float(facts.fill) if facts.dtype.kind == "f" else int(facts.fill)
+    if not math.isfinite(facts.fill):
+        fill = "NaN" if math.isnan(facts.fill) else ("Infinity" if facts.fill > 0 else "-Infinity")
     if ngff == "0.4":
         codecs = {"deflate": {"id": "zlib", "level": DEFLATE_LEVEL}, "zstd": {"id": "zstd", "level": ZSTD_LEVEL}}
         return {
