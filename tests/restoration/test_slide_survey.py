@@ -12,10 +12,14 @@ from array_slide import ArraySlide
 from blur_readers import LevelReader, SharpnessReader, coded, types_in_blocks
 from dgno.arrays import Image
 from dgno.errors import ConfigError, InputError, NonFiniteInput, ResumeError, UnreadableInput
+from dgno.io.open_slide import open_slide
+from dgno.restoration import READER
 from dgno.restoration.assessment import BACKGROUND, Assessment, assess_image
 from dgno.restoration.feather import feather, touches
+from dgno.restoration.from_weights import make_reader
 from dgno.restoration.image import by_extremes, by_percentiles, by_range
 from dgno.restoration.slide_look import survey_slide
+from dgno.restoration.slide_overview import overview
 from dgno.restoration.slide_survey import SlideSurvey
 from dgno.restoration.tiling import Span
 
@@ -173,3 +177,34 @@ def test_progress_and_interruption() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         survey_slide(ArraySlide(patches((600, 600))), SharpnessReader(), tile_size=256, progress=stop)
+
+
+@pytest.mark.parametrize("levels", [1, 3, 6])
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_the_overview_is_the_mean_of_the_plane(levels: int, dtype: str) -> None:
+    """Whether the pyramid has it, or something finer, or nothing; the last pixels may be means of fewer."""
+    y, x = np.mgrid[:2600, :2111]
+    pixels = (100 + 50 * np.sin(x / 300) + 40 * np.cos(y / 200)).astype(dtype)
+    found = overview(ArraySlide(pixels, levels=levels), 0)
+    down, along = found.scale
+    assert 10 < down < 25
+    assert 10 < along < 25
+    rows, columns = ((np.arange(n) + 0.5) * step for n, step in zip(found.pixels.shape, (down, along), strict=False))
+    expected = pixels[rows.astype(int)[:, None], columns.astype(int)]
+    inner = np.s_[:-1, :-1]
+    assert np.abs(found.pixels[inner][..., 0].astype(float) - expected[inner]).max() < 5
+    assert found.pixels.dtype == pixels.dtype
+    assert overview(ArraySlide(pixels, levels=levels), 0, times=1.0, most=10**4).pixels.size <= 10**4
+
+
+def test_a_real_crop_is_read_as_the_image_is(shared_data: Path) -> None:
+    """Stained tissue and glass, with the reader of the package, in tiles and at once."""
+    with open_slide(shared_data / "slides" / "CMU-1-Small-Region.svs") as slide:
+        pixels = slide.read((260, 1000), (900, 1640))
+    reader = make_reader(READER, "cpu")
+    image = assess_image(Image(pixels, "YXS", (0, 255)), reader, tile_size=0)[0]
+    found = whole(survey_slide(ArraySlide(pixels), reader, tile_size=768))
+    assert 0.4 < image.tissue.mean() < 0.95
+    assert (found.types == image.types).mean() > 0.99
+    same = found.types == image.types
+    np.testing.assert_allclose(found.strength[same], image.strength[same], rtol=0.01, atol=0.02)

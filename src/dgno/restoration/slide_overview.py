@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Shaped
 
 from dgno.arrays import Plane
 from dgno.io.slide import Slide
@@ -65,7 +65,7 @@ def _reduced(slide: Slide, plane: int, level: int, factor: int) -> Plane:
     return small
 
 
-def _means(window: Plane, factor: int) -> Plane | Float[np.ndarray, "h w c"]:
+def _means(window: Plane, factor: int) -> Shaped[np.ndarray, "rows columns c"]:
     """Over squares of `factor` px; those at the end have fewer."""
     if factor == 1:
         return window
