@@ -113,7 +113,7 @@ class ClusterRun:
         self.held: dict[Recipe, contextlib.ExitStack] = {}
         self.slides: dict[Recipe, _Slide] = {}
         self.tasks: dict[Future[Any], tuple[str, Recipe]] = {}
-        self.done: Any = as_completed()  # Any: an iterator that takes more while it gives
+        self.done: Any = as_completed(loop=client.loop)  # Any: an iterator that takes more while it gives
         self.outcomes: list[Outcome] = []
         self.errors: list[DgnoError] = []
 
