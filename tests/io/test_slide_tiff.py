@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from slide_files import APERIO, forget_block, tissue, write_pyramid, write_svs
+from made_slides import APERIO, forget_block, tissue, write_pyramid, write_svs
 
 from dgno.errors import ConfigError, UnsupportedInput
 from dgno.io.open_slide import is_slide, open_slide
