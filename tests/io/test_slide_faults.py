@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from made_slides import APERIO, block_place, change, forget_block, tissue, write_pyramid, write_svs
 
 from dgno.errors import DgnoError, InputChanged, InputError, TruncatedInput, UnreadableInput, UnsupportedCodec
 from dgno.io.limits import Limits
 from dgno.io.open_slide import is_slide, open_slide
 from dgno.io.slide import Slide
-from slide_files import APERIO, block_place, change, forget_block, tissue, write_pyramid, write_svs
 
 
 def read_all(slide: Slide) -> None:

@@ -8,10 +8,10 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 import pytest
 import tifffile
+from made_slides import tissue
 
 from dgno.errors import InputError, MissingInput, UnreadableInput
 from dgno.io.open_slide import open_slide
-from slide_files import tissue
 
 PLANES = np.stack([tissue(150, 130, samples=1, dtype="uint16") // (n + 1) for n in range(6)]).reshape(2, 3, 150, 130)
 

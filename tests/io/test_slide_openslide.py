@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_slides import block_place, change, write_svs
 
 from dgno.errors import ConfigError, UnknownFormat, UnreadableInput, UnsupportedCodec
 from dgno.io.open_slide import is_slide, open_slide
 from dgno.io.slide import Slide
 from dgno.io.slide_openslide import OpenSlideReader
-from slide_files import block_place, change, write_svs
 
 openslide = pytest.importorskip("openslide")
 

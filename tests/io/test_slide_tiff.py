@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from made_slides import APERIO, forget_block, tissue, write_pyramid, write_svs
 
 from dgno.errors import ConfigError, UnsupportedInput
 from dgno.io.open_slide import is_slide, open_slide
 from dgno.io.slide import Slide
-from slide_files import APERIO, forget_block, tissue, write_pyramid, write_svs
 
 
 def whole(slide: Slide, *, level: int = 0, plane: int = 0) -> np.ndarray:

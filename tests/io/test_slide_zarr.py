@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from made_slides import tissue
 
 from dgno.errors import InputChanged, InputError, UnreadableInput
 from dgno.io.open_slide import is_slide, open_slide
 from dgno.io.slide import Slide
-from slide_files import tissue
 
 zarr = pytest.importorskip("zarr")
 
