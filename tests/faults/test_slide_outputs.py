@@ -20,7 +20,7 @@ from dgno.io.slide import SlideFacts
 from dgno.io.slide_output import ENDINGS
 from dgno.io.slide_write import write_slide
 
-FACTS = SlideFacts((600, 1100), np.dtype("uint8"))
+FACTS = SlideFacts((520, 530), np.dtype("uint8"))
 KINDS = list(ENDINGS)
 
 
@@ -139,7 +139,7 @@ def test_c04_a_limit_on_file_size_leaves_nothing_behind(tmp_path, kind, limit):
     assert printed(FULL, tmp_path / "out", kind, limit) == "E-OUT-NOSPACE [] True"
 
 
-@pytest.mark.parametrize("size", ["64k", "2m", "4m"])
+@pytest.mark.parametrize("size", ["64k", "2m"])
 def test_c04_a_disk_that_is_full_leaves_nothing_behind(tmp_path, kind, size):
     disk = tmp_path / "disk"
     disk.mkdir()
@@ -159,9 +159,9 @@ def test_a_full_disk_is_seen_before_pixels_are_read(tmp_path, monkeypatch, kind)
     def source(rows, columns, plane):
         raise AssertionError("not to be asked")
 
-    with pytest.raises(NoSpace, match=r"0\.2 MB are needed.*0\.0 MB are free"):
+    with pytest.raises(NoSpace, match=r"0\.1 MB are needed.*0\.0 MB are free"):
         write_slide(tmp_path / "new" / "out", FACTS, source, kind=kind)
-    with pytest.raises(NoSpace, match=r"1\.1 MB are needed"):
+    with pytest.raises(NoSpace, match=r"0\.5 MB are needed"):
         write_slide(tmp_path / "out", FACTS, source, kind=kind, compression="none")
     assert names(tmp_path) == []
 
@@ -220,8 +220,8 @@ def test_c04_c05_the_nth_failure_leaves_the_old_output_and_nothing_else(tmp_path
         number += 1
     assert contents(path) == new and names(tmp_path) == ["out"]
     is_file = kind == "ome-tiff"  # of a Zarr all files and folders are synced, and it is renamed
-    least = {"fsync": 2 if is_file else 30, "replace": int(is_file), "open": 1 + is_file, "pwrite": 8, "rename": 2}
-    assert number >= (least | {"mkdir": 12})[call]
+    least = {"fsync": 2 if is_file else 15, "replace": int(is_file), "open": 1 + is_file, "pwrite": 4, "rename": 2}
+    assert number >= (least | {"mkdir": 10})[call]
 
 
 def test_c04_the_nth_chunk_that_cannot_be_written(tmp_path, monkeypatch):
@@ -236,7 +236,7 @@ def test_c04_the_nth_chunk_that_cannot_be_written(tmp_path, monkeypatch):
             except NoSpace:
                 assert names(tmp_path) == []
         number += 1
-    assert number > 8
+    assert number > 5
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -274,11 +274,12 @@ while True: write_slide(path, facts, lambda r, c, p: pixels[slice(*r), slice(*c)
 )
 
 
+@pytest.mark.parametrize("kind", ["ome-tiff", "ome-zarr"])
 def test_a_kill_leaves_one_complete_output(tmp_path, kind):
     path, seen = tmp_path / "out", set()
     printed(FULL, path, kind, 10_000_000)
     whole = contents(path)
-    for number in range(4):
+    for number in range(3):
         command = [sys.executable, "-c", KILLED, str(path), kind, "10000000"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
             assert child.stdout.readline() == "ready\n"

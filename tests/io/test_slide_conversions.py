@@ -14,6 +14,7 @@ from slide_cases import all_levels
 from dgno.io.image import read_image
 from dgno.io.ome_write import facts_of
 from dgno.io.open_slide import open_slide
+from dgno.io.slide import SlideFacts
 from dgno.io.slide_output import ENDINGS
 from dgno.io.slide_write import write_slide
 
@@ -49,13 +50,38 @@ def test_slide_libraries_read_pages(converted, library):
 
 def test_dgno_reads_what_it_wrote(converted):
     folder, pixels = converted
-    for name, magnification in (("out.tif", None), ("out.ome.tif", 20.0)):
-        with open_slide(folder / name) as slide:
-            assert slide.facts.pixel_size == pytest.approx((0.499, 0.499))
-            assert magnification is None or slide.facts.magnification == magnification
+    for ending in ENDINGS.values():
+        with open_slide(folder / f"out{ending}") as slide:
+            assert slide.facts.pixel_size == pytest.approx((0.499, 0.499)) and slide.facts.samples == 3
+            assert ending != ".ome.tif" or slide.facts.magnification == 20.0
             for number, wanted in enumerate(all_levels(pixels)):
                 height, width = wanted.shape[:2]
                 np.testing.assert_array_equal(slide.read((0, height), (0, width), level=number), wanted)
+
+
+@pytest.mark.parametrize("kind", list(ENDINGS))
+@pytest.mark.parametrize("ngff", ["0.4", "0.5"])
+def test_dgno_reads_blank_parts(tmp_path, kind, ngff):
+    facts, path = SlideFacts((1500, 1100), np.dtype("uint8"), 3, fill=250.0), tmp_path / f"out{ENDINGS[kind]}"
+    pixels = np.full((1500, 1100, 3), 250, np.uint8)
+    pixels[600:700, 30:90] = 9
+
+    def blank(rows, columns, plane):
+        return bool((pixels[slice(*rows), slice(*columns)] == 250).all())
+
+    write_slide(
+        path,
+        facts,
+        lambda rows, columns, plane: pixels[slice(*rows), slice(*columns)],
+        kind=kind,
+        blank=blank,
+        ngff=ngff,
+    )
+    with open_slide(path) as slide:
+        for number, wanted in enumerate(all_levels(pixels)):
+            height, width = wanted.shape[:2]
+            np.testing.assert_array_equal(slide.read((0, height), (0, width), level=number), wanted)
+        assert slide.is_blank((0, 512), (0, 512)) == (kind == "ome-zarr")
 
 
 def test_zarr_reads_the_chunks(converted):

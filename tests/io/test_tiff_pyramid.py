@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from xml.etree import ElementTree
 
 import numpy as np
 import ome_types
@@ -18,6 +19,7 @@ from slide_cases import Source, all_levels, pixels_of
 from dgno.arrays import Stored
 from dgno.errors import ConfigError, InputError, OutputError, OutputFormat, TruncatedInput
 from dgno.io.image import read_image
+from dgno.io.ome import local
 from dgno.io.provenance import read_provenance
 from dgno.io.slide import SlideFacts
 from dgno.io.slide_output import ENDINGS, slide_kind
@@ -133,6 +135,11 @@ def test_the_ome_xml_is_valid_and_tells_what_is_known(tmp_path):
     assert ome.instruments[0].objectives[0].nominal_magnification == 10.5
     assert ome.images[0].objective_settings.id == ome.instruments[0].objectives[0].id
     assert read_provenance(path) == {"run": "é"}
+    root = ElementTree.fromstring(
+        tifffile.tiffcomment(path)
+    )  # the schema fixes the order, which ome-types does not mind
+    assert [local(child) for child in root] == ["Instrument", "Image", "StructuredAnnotations"]
+    assert [local(child) for child in root[1]] == ["InstrumentRef", "ObjectiveSettings", "Pixels"]
 
 
 def test_the_document_of_the_input_is_kept_with_its_objective(tmp_path):
