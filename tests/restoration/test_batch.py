@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dgno.errors import ConfigError, EmptyInput, MissingInput, OutputCollision, OutputFormat
-from dgno.restoration.batch import Job, Outcome, is_single, plan_jobs, run_jobs, write_report
+from dgno.restoration.batch import Job, Outcome, is_single, list_files, plan_jobs, run_jobs, write_report
 
 
 def make(root: Path, *names: str) -> list[Path]:
@@ -46,7 +46,10 @@ def test_slides_are_found_and_what_belongs_to_them_is_not(tmp_path: Path) -> Non
     make(tmp_path / "in", "a.SVS", "b.ndpi", "c.mrxs", "c/Data0001.dat", "c/preview.jpg", "d.dcm")
     make(tmp_path / "in", "sub/e.ome.zarr/0/0.0", "sub/e.ome.zarr/thumb.png", ".f.zarr/thumb.png")
     out = tmp_path / "out"
-    assert targets(plan_jobs([tmp_path / "in"], out), out) == ["a.SVS", "b.ndpi", "c.mrxs", "sub/e.ome.zarr"]
+    written = ["a.ome.tif", "b.ome.tif", "c.ome.tif", "sub/e.ome.zarr"]  # what scanners write becomes OME-TIFF
+    assert targets(plan_jobs([tmp_path / "in"], out), out) == written
+    found = [path.relative_to(tmp_path / "in").as_posix() for path, _ in list_files([tmp_path / "in"], out)]
+    assert found == ["a.SVS", "b.ndpi", "c.mrxs", "sub/e.ome.zarr"]
     alone = tmp_path / "in" / "sub" / "e.ome.zarr"
     assert targets(plan_jobs([alone], out), out) == ["e.ome.zarr"]
     assert is_single([alone])
