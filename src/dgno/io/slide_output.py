@@ -83,7 +83,7 @@ def slide_losses(facts: SlideFacts, kind: SlideKind, compression: SlideCompressi
     if kind == "tiff-pyramid" and facts.magnification is not None:
         notes.append("the magnification stands in the description, where other programs do not look for it")
     if kind == "tiff-pyramid" and facts.dtype.name != "uint8":
-        notes.append(f"OpenSlide reads {facts.dtype} as 8 bits or not at all; tiffslide and tifffile read it as it is")
+        notes.append(f"OpenSlide reads {facts.dtype} as 8 bits or not at all; tifffile reads it as it is")
     if facts.properties:
         notes.append(f"{len(facts.properties)} properties of the input in its maker's own terms are left out")
     return tuple(notes)

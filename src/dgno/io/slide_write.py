@@ -62,14 +62,8 @@ def write_slide(  # noqa: PLR0913  # as the command has options
     with about(path):
         check_slide(facts, kind, compression, quality)
     check_place(path, inputs=tuple(inputs), overwrite=overwrite, store=kind == "ome-zarr")
-    parent = path.resolve().parent
-    here = parent if parent.exists() else parent.parent  # the last folder is created when it is needed
-    if scratch is not None and not Path(scratch).is_dir():
-        raise OutputNotWritable("the folder for scratch files is missing", path=scratch, hint="create it first")
-    folder = parent if scratch is None else Path(scratch)
     with about(path):
-        room = here if scratch is None else folder
-        check_room(facts, compression, output=here, scratch=room, is_sparse=blank is not None)
+        folder = _scratch_folder(path, scratch, facts, compression, is_sparse=blank is not None)
     with Pyramid(facts, source, blank=blank, folder=folder) as pyramid:
         done = _Progress(pyramid.tile_count, progress)
         if kind == "ome-zarr":
@@ -89,6 +83,18 @@ def write_slide(  # noqa: PLR0913  # as the command has options
             )
             write_atomically(path, tiff.write, tiff.check)
     return slide_losses(facts, kind, compression, quality)
+
+
+def _scratch_folder(
+    path: Path, scratch: StrPath | None, facts: SlideFacts, compression: SlideCompression, *, is_sparse: bool
+) -> Path:
+    """Where scratch files go; refuses a folder that is missing, and a slide for which there is no room."""
+    if scratch is not None and not Path(scratch).is_dir():
+        raise OutputNotWritable("the folder for scratch files is missing", path=scratch, hint="create it first")
+    parent = path.resolve().parent
+    here = parent if parent.exists() else parent.parent  # the last folder is created when it is needed
+    check_room(facts, compression, output=here, scratch=Path(scratch or here), is_sparse=is_sparse)
+    return Path(scratch or parent)
 
 
 class _Progress:
