@@ -172,3 +172,12 @@ def test_half_of_real_tissue_blurred_by_a_known_gaussian_is_found(cli: Cli, tmp_
     assert found["motion_share"] + found["mixed_share"] < 0.05
     assert found["strength"] == pytest.approx(3.0, rel=0.25)  # the reader says a fifth less
     assert found["strength_um"] == pytest.approx(found["strength"] / 2)
+
+
+def test_the_folder_of_an_ome_zarr_is_one_slide(cli: Cli, levels: Path, shared_data: Path, tmp_path: Path) -> None:
+    slide = shared_data / "slides" / "image-02.ome.zarr"
+    (found,) = cli("assess", slide, "-o", tmp_path / "out", "--reader", levels, "--json").json["results"]
+    assert found["input"] == str(slide)
+    assert (tmp_path / "out" / "image-02.types.tif").exists()
+    assert len(read_provenance(tmp_path / "out" / "image-02.types.tif")["input sha256"]) == 64
+    assert cli("assess", tmp_path / "gone.zarr", "--reader", levels).status == 3

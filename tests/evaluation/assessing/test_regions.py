@@ -96,3 +96,13 @@ def test_geojson_is_as_qupath_reads_it() -> None:
     assert third["geometry"]["plane"] == {"c": -1, "z": 4, "t": 0}
     assert len({feature["id"] for feature in collection["features"]}) == 3
     assert collection["dgno"] == {"use": "research"}
+
+
+def test_regions_of_a_map_in_the_pixels_of_the_slide() -> None:
+    """Corners times as large, cut at the border of the slide; the area is that of what is left."""
+    (region,) = regions_of(assessment_of(np.ones((3, 4), int), (24, 32)))
+    large = region.enlarged(4, (90, 1000))
+    x, y = zip(*large.rings[0], strict=True)
+    assert (max(x), max(y)) == (4 * 32, 90)
+    assert large.area == 128 * 90
+    assert (large.type, large.strength) == (region.type, region.strength)

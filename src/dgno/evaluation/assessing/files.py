@@ -17,7 +17,7 @@ from dgno.evaluation.assessing.outputs import check_outputs, write_outputs
 from dgno.evaluation.assessing.regions import Region
 from dgno.evaluation.assessing.rescan import Checked, is_wanted, rescan_lines
 from dgno.evaluation.assessing.scenes import Scene, Viewer, scenes_of
-from dgno.evaluation.assessing.slides import assess_slide
+from dgno.evaluation.assessing.slides import SlideScene, assess_slide
 from dgno.evaluation.saving import make_folder, save_csv
 from dgno.io.checksum import file_sha256
 from dgno.io.image import read_images
@@ -151,8 +151,6 @@ class Desk:
             with_pictures=self.is_writing,
             progress=progress,
         )
-        name = printable(job.source)
-        self.checked += [one.checked(one.finding(name, one.label), self.options.strength) for one in scenes]
         return [(job.target, scenes)], pixels
 
     def _check(self, stem: Path, scenes: int) -> None:
@@ -164,6 +162,8 @@ class Desk:
         for scene in scenes:
             label = (which + scene.label).strip()
             self.findings.append(scene.finding(name, label))
+            if isinstance(scene, SlideScene):
+                self.checked.append(scene.checked(self.findings[-1], self.options.strength))
             self.regions += [(name, label, region) for region in scene.regions]
 
     def provenance(self, source: Path) -> dict[str, str]:
