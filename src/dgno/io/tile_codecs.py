@@ -63,7 +63,7 @@ def compressed(tile: np.ndarray, compression: SlideCompression) -> bytes:
     """The bytes of an array, as TIFF and Zarr have them in common."""
     data = tile.tobytes()
     if compression == "deflate":
-        return bytes(imagecodecs.zlib_encode(data, level=DEFLATE_LEVEL))
+        return bytes(imagecodecs.deflate_encode(data, level=DEFLATE_LEVEL))
     if compression == "zstd":
         return bytes(imagecodecs.zstd_encode(data, level=ZSTD_LEVEL))
     return bytes(imagecodecs.lzw_encode(data)) if compression == "lzw" else data
