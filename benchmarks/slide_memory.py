@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import resource
 import tempfile
 import time
 from collections.abc import Iterator
@@ -69,7 +68,8 @@ def restore(path: Path, out: Path) -> None:
     bench = Idle(RestoreOptions(route="off", output_format="tiff-pyramid"), inputs=[path])
     outcome = restore_slide(Job(path, out), bench)
     facts, seconds = outcome.facts, time.monotonic() - started
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    status = Path("/proc/self/status").read_text().splitlines()  # ru_maxrss would be inherited
+    peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024
     side = facts["shape"][0]  # type: ignore[index]
     same = _is_same(path, out)
     print(

@@ -19,7 +19,8 @@ from dgno.io.block_cache import BlockCache
 from dgno.io.opening import COPY_AGAIN, naming
 from dgno.io.slide import BadTile, OnBadTile, Slide, Window
 
-CACHE_BYTES = 2**26
+CACHE_BYTES = 2**24
+BAND, LARGEST_BAND = 1024, 2**28  # px, bytes: of files in strips so many rows are kept, for windows side by side
 MASK = "copy it again from its source, or have broken tiles masked (on_bad_tile)"
 
 
@@ -37,7 +38,7 @@ class BlockSlide(Slide):
     """A slide whose levels are grids of blocks. Who derives from it sets the facts, and gives single blocks."""
 
     def __init__(self, *, on_bad_tile: OnBadTile, cache_bytes: int) -> None:
-        """cache_bytes : of decoded blocks in memory. A file in strips needs the strips of a window at once."""
+        """cache_bytes : of decoded blocks in memory; of a file in strips more, see BAND"""
         self.on_bad_tile = on_bad_tile
         self.bad_tiles: list[BadTile] = []
         self.closed = False
@@ -56,6 +57,7 @@ class BlockSlide(Slide):
     def read(self, rows: Window, columns: Window, *, level: int = 0, plane: int = 0) -> Plane:
         self._check_window(rows, columns, level, plane)
         shape = (rows[1] - rows[0], columns[1] - columns[0], self.facts.samples)
+        self._cache.capacity = max(self._cache.capacity, self._band(level))
         window = np.full(shape, self.facts.fill, self.facts.dtype)
         for block in self.blocks(rows, columns, level):
             pixels = self._pixels(level, plane, block)
@@ -87,6 +89,14 @@ class BlockSlide(Slide):
     def close(self) -> None:
         self.closed = True
         self._cache.clear()
+
+    def _band(self, level: int) -> int:
+        """Bytes of the strips that windows in one row of tiles share; 0 for a level in tiles."""
+        (_, width), (tall, wide) = self.levels[level].shape, self.levels[level].block
+        if wide < width:
+            return 0
+        rows = tall * (-(-BAND // tall) + 1)
+        return min(rows * width * self.facts.samples * self.facts.dtype.itemsize, LARGEST_BAND)
 
     def _pixels(self, level: int, plane: int, block: Block) -> Plane | None:
         """The pixels of a block, from the cache or the file; None stands for `fill`."""
