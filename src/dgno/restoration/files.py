@@ -22,6 +22,7 @@ from dgno.io.provenance import read_provenance, software
 from dgno.optics.blur_types import DEFOCUS
 from dgno.restorable import check_restorable
 from dgno.restoration import TILE_SIZE
+from dgno.restoration.allocator import keep_freed_memory
 from dgno.restoration.assessment import BLURRED
 from dgno.restoration.batch import Job, Outcome, is_single, plan_jobs, prepare_folders, run_jobs, write_report
 from dgno.restoration.blur_maps import reading_context
@@ -121,6 +122,7 @@ class Workbench:
     """
 
     def __init__(self, options: RestoreOptions, inputs: Sequence[Path]) -> None:
+        keep_freed_memory()
         self.options, self.inputs = options, inputs
         self.limits = options.limits
         self.max_bytes = math.inf if options.max_memory is None else options.max_memory * 2**30
