@@ -23,6 +23,7 @@ ENDINGS = {  # of the names that `--format` gives
     "png": ".png",
 }
 SLIDES = (".svs", ".ndpi", ".mrxs", ".scn", ".bif", ".svslide", ".vms", ".vmu")  # endings of scanners' files
+NOT_BEGUN = "not begun"
 FOLDER_SLIDE = ".zarr"  # ending of folders that are one input
 
 
@@ -37,7 +38,7 @@ class Job:
 @dataclass(frozen=True)
 class Outcome:
     """What became of a job: "restored", "assessed", "complete" (was there already), "incomplete" (parts of the input
-    could not be read, see `facts`) or "failed" with its error.
+    could not be read, see `facts`), "failed" with its error, or "not begun" (see `--fail-fast`).
 
     facts : more for machines, such as what a slide was found to be and how its tiles fit
     """
@@ -57,6 +58,8 @@ class Outcome:
             return f"{self.input}: failed, {self.error['code']}: {self.error['message']}"
         if self.status == "complete":
             return f"{self.output}: already complete"
+        if self.status == NOT_BEGUN:
+            return f"{self.input}: {NOT_BEGUN}"
         speed = f"{self.megapixels:.2f} Mpx in {self.seconds:.1f} s"
         return f"{self.output}: {self.status}, {speed}" + "".join(f"; {note}" for note in self.notes)
 

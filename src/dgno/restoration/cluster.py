@@ -1,97 +1,81 @@
 """Restore many images and slides on a Dask cluster: slides and their blocks are spread over its workers.
 
-The process that asks owns the journals; workers get small tasks and keep nothing but caches. A worker that dies costs
-the tasks that it had: the scheduler gives them to others, and the result has the same bytes. All processes must see
+The process that asks owns the journals; workers get small tasks and keep nothing but caches. All processes must see
 inputs and outputs under the same names.
 
+    prepare  load weights: what is wrong with them ends the run      one task
     look     where a slide is blurred, and which blocks need work    one task a slide
     restore  some blocks of a slide                                  many tasks
     write    the pyramid, from the journal                           one task a slide
     image    an image that fits into memory                          one task
+
+A worker that dies or hangs costs the tasks that it had: others get them. A task that workers died of again and again
+is tried once more with nothing else on the cluster, since it may have died of its neighbours; then its job has failed.
+
+What is promised of bytes: workers with the same dgno, torch, kind of device and number of threads give those of a run
+in one process, whoever dies, and whatever is resumed where. Not so if memory ran out: then tiles shrink, and which
+blocks had the larger ones is chance. Such outputs differ by rounding, and their reports name the smaller tiles.
 """
 
 from __future__ import annotations
 
 import contextlib
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+import queue
+import sys
+import uuid
+from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
-from dgno.errors import ConfigError, DgnoError, SchedulerUnavailable, WorkerDied, printable
-from dgno.restoration.batch import Job, Outcome
+from dgno.errors import ConfigError, SchedulerUnavailable, WorkerDied, printable
+from dgno.restoration.batch import NOT_BEGUN, Job, Outcome
+from dgno.restoration.cluster_job import ClusterJob
 from dgno.restoration.cluster_tasks import (
     Failure,
     Looked,
     Recipe,
     RestoredBlocks,
+    changed,
     failure_of,
     look_at,
+    prepare,
     restore_some,
     restore_whole,
     write_out,
 )
+from dgno.restoration.cluster_watch import Patience, Watch
 from dgno.restoration.image import Progress
-from dgno.restoration.journal import Journal
 from dgno.restoration.options import RestoreOptions
-from dgno.restoration.slide_files import check_target, clear_away, hold_work, is_restored_as_slide
-from dgno.restoration.slide_run import JOURNAL, work_folder
 
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-TOGETHER = 2  # blocks of a task: the second is read while the first is restored
 AHEAD = 3  # tasks for each worker thread that the scheduler has at a time
-CONNECTING = 10  # seconds
-LOST = 3  # workers that may die of one task before it is given up
+HELD = 200  # slides that are begun at a time: each takes three open files
+PATIENCE = Patience()
 
 
-@contextlib.contextmanager
-def connected(scheduler: str | None, workers: int | None) -> Iterator[Client]:
-    """A client of the scheduler at this address, or of a cluster of so many workers on this machine.
+@dataclass(frozen=True, eq=False)
+class Task:
+    """What a worker is asked for. job : None if it is for all. is_alone : nothing else runs meanwhile"""
 
-    Workers of this machine share its cores, listen on the loopback alone and end with this process.
-    Raises ConfigError (no distributed), SchedulerUnavailable.
-    """
-    try:
-        import dask
-        from distributed import Client, LocalCluster
-    except ImportError as error:
-        hint = "install it: pip install 'dgno[cluster]'"
-        raise ConfigError("the package `distributed` is missing", why=str(error), hint=hint) from error
-    with dask.config.set({"distributed.scheduler.allowed-failures": LOST}):
-        if scheduler:
-            with _client_of(scheduler) as client:
-                yield client
-            return
-        options = {"processes": True, "dashboard_address": None, "host": "127.0.0.1", "silence_logs": 50}
-        with (
-            LocalCluster(n_workers=workers, threads_per_worker=1, **options) as cluster,
-            Client(cluster, set_as_default=False) as client,
-        ):
-            client.run(torch.set_num_threads, max(1, torch.get_num_threads() // (workers or 1)))
-            yield client
-
-
-def _client_of(scheduler: str) -> Client:
-    from distributed import Client
-
-    try:
-        return Client(scheduler, timeout=CONNECTING, set_as_default=False)
-    except (OSError, ValueError, TimeoutError) as error:
-        why, hint = str(error) or "it does not answer", "start one with `dask scheduler`, or correct its address"
-        raise SchedulerUnavailable(f"no scheduler at {scheduler}", why=why, hint=hint) from error
+    step: str
+    job: ClusterJob | None
+    work: Callable[..., object]
+    arguments: tuple[object, ...]
+    is_alone: bool = False
 
 
 class ClusterRun:
     """The run of all jobs: a task for each step that can be done, no more at a time than keeps the workers busy.
 
-    One job that fails never stops the others.
+    One job that fails never stops the others, unless the user wants that: then those that are begun are ended, and the
+    rest is not begun.
 
     outcomes : of the jobs that ended, as they came
-    errors : ours among those that ended jobs
+    failures : among them
     """
 
     def __init__(
@@ -103,147 +87,174 @@ class ClusterRun:
         progress: Progress = lambda share: None,
         report: Callable[[Outcome], None] = lambda outcome: None,
     ) -> None:
-        from distributed import as_completed
-
-        inputs = tuple(job.source for job in jobs)
         self.client, self.progress, self.report = client, progress, report
-        self.rest = [Recipe(job, options, inputs) for job in reversed(jobs)]
-        self.count = len(jobs)
-        self.started: dict[Recipe, float] = {}
-        self.held: dict[Recipe, contextlib.ExitStack] = {}
-        self.slides: dict[Recipe, _Slide] = {}
-        self.tasks: dict[Future[Any], tuple[str, Recipe]] = {}
-        self.done: Any = as_completed(loop=client.loop)  # Any: an iterator that takes more while it gives
+        self.options, self.name = _with_absolute_names(options), uuid.uuid4().hex
+        self.inputs = tuple(job.source for job in jobs)
+        self.rest, self.count = list(reversed(jobs)), len(jobs)
+        self.begun: list[ClusterJob] = []
+        self.tasks: dict[str, tuple[Task, Future[Any]]] = {}
+        self.suspects: list[Task] = []
+        self.ended: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
+        self.watch = Watch(client, PATIENCE)
         self.outcomes: list[Outcome] = []
-        self.errors: list[DgnoError] = []
+        self.failures: list[Failure] = []
 
     def run(self) -> list[Outcome]:
-        """Do all jobs; gives `outcomes`. An interruption leaves what is done in the journals."""
+        """Do all jobs; gives `outcomes`. An interruption leaves what is done in the journals.
+
+        Raises SchedulerUnavailable (it has gone), ConfigError (workers cannot run dgno), and what is wrong for all.
+        """
         try:
-            self._fill()
+            self._submit(Task("prepare", None, prepare, (self.options, self.name), is_alone=True))
             while self.tasks:
-                future = next(self.done)
-                step, recipe = self.tasks.pop(future)
-                result = self._result_of(future, step, recipe)
-                future.release()
-                try:
-                    self._take(recipe, result)
-                except Exception as error:  # such as a full disk; it is that job's
-                    self._end(recipe, failure_of(error))
+                self._take_next()
+                self._restart_what_hangs()
                 self._fill()
-                self.progress((len(self.outcomes) + sum(one.share for one in self.slides.values())) / self.count)
+                self.progress((len(self.outcomes) + sum(job.share for job in self.begun)) / self.count)
         finally:
-            self.client.cancel(list(self.tasks), force=True)
-            for stack in self.held.values():
-                stack.close()
+            self._leave(sys.exc_info()[1])
         return self.outcomes
 
+    def _leave(self, error: BaseException | None) -> None:
+        for job in self.begun:
+            job.let_go(error)
+        with contextlib.suppress(Exception):  # nobody may be there to be told
+            self.client.cancel([future for _, future in self.tasks.values()], force=True)
+
     def _fill(self) -> None:
-        """Give the scheduler tasks: blocks of the slides that are begun first, then new slides."""
-        threads = max(1, sum(self.client.nthreads().values()))
-        while len(self.tasks) < AHEAD * threads:
-            slide = next((one for one in self.slides.values() if one.waiting), None)
-            if slide is not None:
-                self._submit("restore", slide.recipe, restore_some, slide.taken(), slide.sides)
-            elif self.rest:
+        """Give the scheduler tasks: suspects alone; else blocks of slides that are begun, then new jobs."""
+        if self.suspects and not self.tasks:
+            self._submit(self.suspects.pop())
+        if self.suspects or any(task.is_alone for task, _ in self.tasks.values()):
+            return
+        while len(self.tasks) < AHEAD * self.watch.threads:
+            job = next((one for one in self.begun if one.waiting), None)
+            if job is not None:
+                numbers = job.taken()
+                self._submit(Task("restore", job, restore_some, (job.recipe, job.identity, numbers, job.sides)))
+            elif self.rest and len(self.begun) < HELD:
                 self._begin(self.rest.pop())
             else:
                 return
 
-    def _begin(self, recipe: Recipe) -> None:
-        """Hold the place of an output, and have its slide looked at; images are restored in one task."""
-        self.started[recipe] = time.monotonic()
+    def _begin(self, asked: Job) -> None:
+        job = ClusterJob(asked, self._recipe_of(asked))
+        self.begun.append(job)
         try:
-            if not is_restored_as_slide(recipe.job, limits=recipe.options.limits):
-                self._submit("image", recipe, restore_whole)
-                return
-            check_target(recipe.job, recipe.options, recipe.inputs)
-            with contextlib.ExitStack() as stack:
-                stack.enter_context(hold_work(recipe.job, recipe.options))
-                self.held[recipe] = stack.pop_all()
-            self._submit("look", recipe, look_at)
+            job.begin(self.inputs)
         except Exception as error:
-            self._end(recipe, failure_of(error))
+            self._end(job, failure_of(error))
+        else:
+            step, work = ("look", look_at) if job.is_slide else ("image", restore_whole)
+            self._submit(Task(step, job, work, (job.recipe,)))
 
-    def _submit(self, step: str, recipe: Recipe, work: Callable[..., Any], *more: object) -> None:
-        future = self.client.submit(work, recipe, *more, pure=False)
-        self.tasks[future] = (step, recipe)
-        self.done.add(future)
+    def _recipe_of(self, job: Job) -> Recipe:
+        return Recipe(Job(job.source.absolute(), job.target.absolute()), self.options, self.name)
 
-    def _result_of(self, future: Future[Any], step: str, recipe: Recipe) -> object:
+    def _submit(self, task: Task) -> None:
+        future = self.client.submit(task.work, *task.arguments, key=f"dgno-{task.step}-{uuid.uuid4().hex}", pure=False)
+        self.tasks[str(future.key)] = task, future
+        future.add_done_callback(self.ended.put)
+
+    def _take_next(self) -> None:
+        """Wait for a task to end, for a while, and go on with its job."""
+        try:
+            future = self.ended.get(timeout=self.watch.patience.poll)
+        except queue.Empty:
+            return
+        if str(future.key) not in self.tasks:  # nobody waits for it any more
+            return
+        task, _ = self.tasks.pop(str(future.key))
+        result = self._result_of(future, task)
+        future.release()
+        if result is None or task.job is None:
+            if isinstance(result, Failure):
+                raise result.as_error()
+            return
+        try:
+            self._take(task.job, result)
+        except Exception as error:  # such as a full disk; it is that job's
+            self._end(task.job, failure_of(error))
+
+    def _result_of(self, future: Future[Any], task: Task) -> object:
+        """What a task gave; None if it gave nothing, or will be tried once more."""
+        from distributed import KilledWorker
+
         try:
             return future.result()
-        except Exception as error:  # tasks catch their own: the scheduler has given this one up
-            hint = "see the logs of the workers: did memory run out?"
-            what = f"workers died that had to {step}"
-            return failure_of(WorkerDied(what, path=recipe.job.source, why=str(error), hint=hint))
+        except KilledWorker as error:
+            return self._suspect(task, str(error))
+        except CancelledError as error:
+            hint = "start it again, and this run with --resume"
+            raise SchedulerUnavailable("the scheduler has gone", why=str(error), hint=hint) from error
+        except Exception as error:  # tasks catch their own: it could not even be sent
+            hint = "scheduler and workers need the same Python packages as this process, dgno above all"
+            raise ConfigError("workers cannot run dgno", why=f"{type(error).__name__}: {error}", hint=hint) from error
 
-    def _take(self, recipe: Recipe, result: object) -> None:
+    def _suspect(self, task: Task, why: str) -> Failure | None:
+        """Have a task that workers died of tried alone; a second time it has failed."""
+        if not task.is_alone:
+            self.suspects.append(Task(task.step, task.job, task.work, task.arguments, is_alone=True))
+            return None
+        path = None if task.job is None else task.job.job.source
+        hint = "see the logs of the workers: did memory run out?"
+        return failure_of(WorkerDied(f"workers died that had to {task.step} it", path=path, why=why, hint=hint))
+
+    def _restart_what_hangs(self) -> None:
+        timed = [key for key, (task, _) in self.tasks.items() if task.step == "restore"]
+        for worker, keys in self.watch.look(timed).items():
+            for key in keys & self.tasks.keys():
+                task, future = self.tasks.pop(key)
+                future.cancel(force=True)
+                failure = self._suspect(task, f"no answer after {self.watch.limit_of(worker):.0f} s")
+                if failure is not None and task.job is not None:
+                    self._end(task.job, failure)
+            with contextlib.suppress(Exception):  # one that does not end in time is left out by the scheduler
+                self.client.restart_workers([worker], raise_for_error=False)
+
+    def _take(self, job: ClusterJob, result: object) -> None:
         """Go on with a job, by what a task of it gave."""
-        if isinstance(result, Failure | Outcome):
-            self._end(recipe, result)
-        elif isinstance(result, Looked) and result.is_complete:
-            self._end(recipe, Outcome(printable(recipe.job.source), printable(recipe.job.target), "complete"))
-        elif isinstance(result, Looked):
-            self.slides[recipe] = _Slide(recipe, result, self.held[recipe])
-            self._write_if_done(self.slides[recipe])
-        elif isinstance(result, RestoredBlocks) and recipe in self.slides:  # else the job has failed meanwhile
-            self.slides[recipe].keep(result)
-            self._write_if_done(self.slides[recipe])
-
-    def _write_if_done(self, slide: _Slide) -> None:
-        """Have the output written once all blocks are in the journal."""
-        if not slide.waiting and not slide.running:
-            slide.journal.close()
-            del self.slides[slide.recipe]
-            self._submit("write", slide.recipe, write_out)
-
-    def _end(self, recipe: Recipe, result: Outcome | Failure) -> None:
-        """A job is over; what comes of it later counts no more."""
-        if recipe not in self.started:
+        if isinstance(result, RestoredBlocks):
+            self.watch.told(result.worker, result.seconds)
+        if job.is_over:
             return
-        seconds = time.monotonic() - self.started.pop(recipe)
+        if isinstance(result, Failure | Outcome):
+            self._end(job, result)
+            return
+        if isinstance(result, Looked):
+            if result.is_complete:
+                self._end(job, Outcome(printable(job.job.source), printable(job.job.target), "complete"))
+                return
+            job.go_on_from(result)
+        elif isinstance(result, RestoredBlocks):
+            job.keep(result)
+        if job.is_restored():
+            self._submit(Task("write", job, write_out, (job.recipe, job.identity, tuple(job.steps), job.elapsed)))
+
+    def _end(self, job: ClusterJob, result: Outcome | Failure) -> None:
+        """A job is over; tasks of it that are under way count no more."""
+        if job.is_over:
+            return
+        self.begun.remove(job)
+        self.suspects = [task for task in self.suspects if task.job is not job]
+        late = [key for key, (task, _) in self.tasks.items() if task.job is job]
+        if late:
+            self.client.cancel([self.tasks.pop(key)[1] for key in late], force=True)
+        self._tell(job.end(result))
         if isinstance(result, Failure):
-            source, target = printable(recipe.job.source), printable(recipe.job.target)
-            self.errors += [result.error] if result.error else []
-            outcome = Outcome(source, target, "failed", seconds, error=result.facts)
-        else:
-            outcome = replace(result, seconds=seconds)
-        self.slides.pop(recipe, None)
-        if stack := self.held.pop(recipe, None):
-            stack.close()
-            if outcome.status != "failed":
-                clear_away(work_folder(recipe.job.target))
+            self.failures.append(result)
+            if self.options.fail_fast:
+                while self.rest:
+                    asked = self.rest.pop()
+                    self._tell(Outcome(printable(asked.source), printable(asked.target), NOT_BEGUN))
+
+    def _tell(self, outcome: Outcome) -> None:
         self.outcomes.append(outcome)
         self.report(outcome)
 
 
-class _Slide:
-    """A slide that was looked at: its journal, and which blocks are waiting, or with workers."""
-
-    def __init__(self, recipe: Recipe, looked: Looked, stack: contextlib.ExitStack) -> None:
-        self.recipe, self.sides, self.running = recipe, looked.sides, 0
-        self.journal = stack.enter_context(Journal(work_folder(recipe.job.target) / JOURNAL, looked.identity))
-        self.needed = len(looked.needed)
-        self.waiting = [number for number in looked.needed if number not in self.journal]
-        for note in self.journal.notes:
-            self.sides = dict(note.get("sides", self.sides))
-
-    @property
-    def share(self) -> float:
-        return len(self.journal.entries) / max(self.needed, 1)
-
-    def taken(self) -> tuple[int, ...]:
-        """The next blocks, for a task."""
-        numbers, self.waiting = tuple(self.waiting[:TOGETHER]), self.waiting[TOGETHER:]
-        self.running += 1
-        return numbers
-
-    def keep(self, result: RestoredBlocks) -> None:
-        """Put what a task restored into the journal."""
-        self.running -= 1
-        for number, pixels, saturated in result.blocks:
-            self.journal.put(number, pixels, saturated=saturated)
-        if result.sides != self.sides:  # memory ran out
-            self.sides = result.sides
-            self.journal.note(sides=self.sides)
+def _with_absolute_names(options: RestoreOptions) -> RestoreOptions:
+    """The options for processes in other folders."""
+    files = {name: getattr(options, name) for name in ("weights", "reader", "psf")}
+    found = {name: str(Path(given).absolute()) for name, given in files.items() if given and Path(given).is_file()}
+    return changed(options, **found)

@@ -98,7 +98,8 @@ def _on_cluster(
     report: Callable[[Outcome], None],
 ) -> list[Outcome]:
     """`restore_files` on the workers of a cluster."""
-    from dgno.restoration.cluster import ClusterRun, connected  # it imports this module
+    from dgno.restoration.cluster import ClusterRun  # it imports this module
+    from dgno.restoration.cluster_client import connected
 
     single = is_single(inputs)
     if not single:
@@ -110,8 +111,8 @@ def _on_cluster(
         finally:
             if not single:
                 write_report(out, run.outcomes)
-    if single and run.errors:
-        raise run.errors[0]
+    if run.failures and (single or options.fail_fast):
+        raise run.failures[0].as_error()
     return run.outcomes
 
 

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 WORK = ".dgno-work"
 SURVEY, JOURNAL = "survey", "journal"  # folders in it
+INPUT_STATE = "input state"  # key of an identity: inode, size and time of the input
 AHEAD = 2  # blocks that are read while one is restored
 
 
@@ -218,7 +219,7 @@ class SlideRun:
     def identity(self) -> Identity:
         """What must be the same for a run to go on with what another has done."""
         tiling = json.dumps(self.tiling, sort_keys=True)
-        return {**self.provenance, "tiling": tiling, "input state": json.dumps(self.before)}
+        return {**self.provenance, "tiling": tiling, INPUT_STATE: json.dumps(self.before)}
 
     @cached_property
     def facts(self) -> SlideFacts:

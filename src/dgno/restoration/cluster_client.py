@@ -1,0 +1,64 @@
+"""A cluster of Dask workers: one that runs somewhere, or one of processes of this machine."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import torch
+
+from dgno.errors import ConfigError, SchedulerUnavailable
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+CONNECTING = 10  # seconds
+LOST = 3  # workers that may die of one task before the scheduler gives it up
+
+
+@contextlib.contextmanager
+def connected(scheduler: str | None, workers: int | None) -> Iterator[Client]:
+    """A client of the scheduler at this address, or of a cluster of so many workers on this machine.
+
+    Workers of this machine share its cores, listen on the loopback alone and end with this process. They may take as
+    much memory as there is: the limits of Dask would make a worker wait for memory that nobody gives back.
+    Raises ConfigError (no distributed), SchedulerUnavailable.
+    """
+    try:
+        import dask
+        from distributed import Client, LocalCluster
+    except ImportError as error:
+        hint = "install it: pip install 'dgno[cluster]'"
+        raise ConfigError("the package `distributed` is missing", why=str(error), hint=hint) from error
+    if scheduler:
+        with _client_of(scheduler) as client:
+            yield client
+        return
+    threads = max(1, torch.get_num_threads() // (workers or 1))
+    settings = {"distributed.scheduler.allowed-failures": LOST, "distributed.scheduler.worker-saturation": 1.0}
+    with (
+        dask.config.set(settings),
+        LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            processes=True,
+            host="127.0.0.1",
+            dashboard_address=None,
+            memory_limit=0,
+            env={name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")},
+            silence_logs=50,
+        ) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        yield client
+
+
+def _client_of(scheduler: str) -> Client:
+    from distributed import Client
+
+    try:
+        return Client(scheduler, timeout=CONNECTING, set_as_default=False)
+    except (OSError, ValueError, TypeError, RuntimeError) as error:
+        why, hint = str(error) or "it does not answer", "start one with `dask scheduler`, or correct its address"
+        raise SchedulerUnavailable(f"no scheduler at {scheduler}", why=why, hint=hint) from error
