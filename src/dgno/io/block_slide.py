@@ -20,7 +20,7 @@ from dgno.io.opening import COPY_AGAIN, naming
 from dgno.io.slide import BadTile, OnBadTile, Slide, Window
 
 CACHE_BYTES = 2**26
-MASK = "copy it again from its source, or have broken tiles masked (on_bad_tile)"
+MASK = "copy it again from its source, or have broken tiles masked (--on-bad-tile mask)"
 
 
 @dataclass(frozen=True)
