@@ -26,9 +26,13 @@ def check_restorable(
     if not allow_nonfinite:
         check_finite(image)
     check_float32(image)
-    if not allow_labels and any(
-        is_label_plane(plane) for i, plane in enumerate(image.planes()) if planes is None or i in planes
-    ):
+    if not allow_labels:
+        check_light(image, planes)
+
+
+def check_light(image: Image, planes: Collection[int] | None = None) -> None:
+    """Refuse label images (UnsupportedInput). planes : numbers of those to look at; None: all"""
+    if any(is_label_plane(plane) for i, plane in enumerate(image.planes()) if planes is None or i in planes):
         hint = "restore the image that the labels were made from, or say --allow-labels (allow_labels=True)"
         raise UnsupportedInput("the values look like labels, not like light", hint=hint)
 

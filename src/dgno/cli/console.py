@@ -8,7 +8,7 @@ import math
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TextIO
 
 from dgno.errors import DgnoWarning
@@ -98,21 +98,41 @@ def remarks_told(*, quiet: bool = False) -> Iterator[None]:
         yield
 
 
+class Bar:
+    """What a verb tells of how far it is: called with the share done. Shows nothing by itself."""
+
+    def __call__(self, share: float) -> None:
+        pass
+
+    def size(self, megapixels: float) -> None:
+        """How many megapixels the whole is, as far as is known now: a speed is shown then."""
+
+
 @contextlib.contextmanager
-def progress_bar(label: str, *, quiet: bool = False) -> Iterator[Callable[[float], None]]:
-    """A bar with the time left, on stderr if that is a terminal; gives a function to call with the share done."""
+def progress_bar(label: str, *, quiet: bool = False) -> Iterator[Bar]:
+    """A bar with the time left, on stderr if that is a terminal; gives what is to be called with the share done."""
     if quiet or not sys.stderr.isatty():
-        yield lambda share: None
+        yield Bar()
         return
     from rich.console import Console
     from rich.progress import (
         BarColumn,
         Progress,
+        ProgressColumn,
+        Task,
         TaskProgressColumn,
         TextColumn,
         TimeElapsedColumn,
         TimeRemainingColumn,
     )
+    from rich.text import Text
+
+    class Speed(ProgressColumn):
+        """Megapixels a second, over the last half minute."""
+
+        def render(self, task: Task) -> Text:
+            megapixels = task.fields["megapixels"]
+            return Text(f"{task.speed * megapixels:.2f} Mpx/s" if task.speed and megapixels else "")
 
     columns = (
         TextColumn("{task.description}"),
@@ -120,7 +140,16 @@ def progress_bar(label: str, *, quiet: bool = False) -> Iterator[Callable[[float
         TaskProgressColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
+        Speed(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(label, total=1.0)
-        yield lambda share: bar.update(task, completed=share)
+    with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
+        task = shown.add_task(label, total=1.0, megapixels=0.0)
+
+        class Shown(Bar):
+            def __call__(self, share: float) -> None:
+                shown.update(task, completed=share)
+
+            def size(self, megapixels: float) -> None:
+                shown.update(task, megapixels=megapixels)
+
+        yield Shown()

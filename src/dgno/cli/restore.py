@@ -22,9 +22,22 @@ Output = Annotated[
     Path, typer.Option("--out", "-o", help="File for one image, folder for several.", show_default=False)
 ]
 Normalize = Annotated[str, typer.Option(help="auto, range, percentile, minmax, or none: values as they are.")]
-Tile = Annotated[int, typer.Option(help="Side of the tiles in px; 0 takes whole images.", min=0)]
+Tile = Annotated[
+    int | None,
+    typer.Option(
+        help=f"Side of the tiles in px; 0 takes whole images. By default {TILE_SIZE}, or less if memory runs out.",
+        min=0,
+    ),
+]
 Overlap = Annotated[int | None, typer.Option(help="Context around a tile in px. By default the weights' own.", min=0)]
-Format = Annotated[str, typer.Option("--format", help="same, ome-tiff, tiff-pyramid, ome-zarr or png.")]
+Format = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        help="same, ome-tiff, tiff-pyramid, ome-zarr or png. Slides, and images if one of the middle two is asked for, "
+        "are written with all levels.",
+    ),
+]
 Method = Annotated[
     str,
     typer.Option(
@@ -51,7 +64,9 @@ MinConfidence = Annotated[
     float | None, typer.Option(help="For --route: less likely blur counts as in focus, 0 to 1.", show_default=False)
 ]
 Precision = Annotated[str, typer.Option(help="fp32 or bf16.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Skip outputs that are complete already.")]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Skip outputs that are complete already; go on with slides that were begun.")
+]
 Pages = Annotated[
     str, typer.Option(help="all, or a list like 0,4-7: the planes of a file to restore; others stay as they are.")
 ]
@@ -85,7 +100,7 @@ def restore(
     reader: Reader = READER,
     min_confidence: MinConfidence = None,
     normalize: Normalize = "auto",
-    tile: Tile = TILE_SIZE,
+    tile: Tile = None,
     overlap: Overlap = None,
     device: Device = "auto",
     precision: Precision = "fp32",
@@ -113,20 +128,23 @@ def restore(
 ) -> None:
     """Restore blurred images and slides. Outputs keep shape, bit depth, channels, pixel size and colour profile.
 
-    Of slides only blurred tissue is restored, unless --route off is said.
+    Of slides (SVS, NDPI, pyramids, OME-Zarr, ...) only blurred tissue is restored, unless --route off is said; the name
+    of the output tells its format: .ome.tif, .tif or .ome.zarr. Run again with --resume after an interruption.
 
     Example: dgno restore blurred.tif -o restored.tif
     Example: dgno restore slide.svs -o restored.ome.tif
+    Example: dgno restore slides -o restored --format ome-zarr --resume
     """
     from dgno.restoration.options import RestoreOptions
 
     options = RestoreOptions(
         weights=weights, method=method, psf=psf, num_iter=num_iter, balance=balance, route=route, normalize=normalize,
-        tile_size=tile, overlap=overlap, device=device, precision=precision, threads=threads, max_memory=max_memory,
-        max_pixels=max_pixels, resume=resume, overwrite=overwrite, output_format=output_format, channels=channels,
-        pages=pages, pixel_size=pixel_size, nonfinite=nonfinite, allow_labels=allow_labels, fail_fast=fail_fast,
-        seed=seed, reader=reader, min_confidence=min_confidence, compression=compression,  # type: ignore[arg-type]
-        quality=quality, on_bad_tile=on_bad_tile,  # type: ignore[arg-type]
+        tile_size=TILE_SIZE if tile is None else tile, keep_tile=tile is not None, overlap=overlap, device=device,
+        precision=precision, threads=threads, max_memory=max_memory, max_pixels=max_pixels, resume=resume,
+        overwrite=overwrite, output_format=output_format, channels=channels, pages=pages, pixel_size=pixel_size,
+        nonfinite=nonfinite, allow_labels=allow_labels, fail_fast=fail_fast, seed=seed, reader=reader,
+        min_confidence=min_confidence, compression=compression, quality=quality,  # type: ignore[arg-type]
+        on_bad_tile=on_bad_tile,  # type: ignore[arg-type]
     )  # fmt: skip
     _restore(inputs, out, options, where=(scheduler, workers), json=json, quiet=quiet)
 
@@ -149,15 +167,23 @@ def _restore(
     with progress_bar("restoring", quiet=quiet or json) as progress:
         scheduler, workers = where
         outcomes = restore_files(
-            inputs, out, options, scheduler=scheduler, workers=workers, progress=progress, report=tell
+            inputs,
+            out,
+            options,
+            scheduler=scheduler,
+            workers=workers,
+            progress=progress,
+            size=progress.size,
+            report=tell,
         )
     results = [asdict(o) for o in outcomes]
     if failed := [o for o in outcomes if o.status == "failed"]:
         hint = f"see {out / REPORT}"
         raise BatchFailed(f"{len(failed)} of {len(outcomes)} images failed", hint=hint, results=results)
     if parts := [o for o in outcomes if o.status == "incomplete"]:
-        hint = f"they are the empty slide in {parts[0].output}, and listed in its report"
-        raise BatchFailed(f"parts of {len(parts)} slides could not be read", hint=hint, results=results)
+        what = f"{len(parts)} of {len(outcomes)} slides" if len(outcomes) > 1 else "the slide"
+        hint = f"they are blank in the output, and listed in the report beside it, as for {parts[0].output}"
+        raise BatchFailed(f"parts of {what} could not be read", hint=hint, results=results)
     if json:
         print_json({"results": results})
     say(RESEARCH_USE, quiet=quiet or json)

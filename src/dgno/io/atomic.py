@@ -65,10 +65,23 @@ def temporary_name(path: Path) -> Path:
     """`.<name>.<hash>.dgno-part` beside `path`, cut so that it is no longer than names can be."""
     owner = f"{path}|{os.getpid()}|{threading.get_ident()}"
     tail = f".{hashlib.sha256(os.fsencode(owner)).hexdigest()[:8]}{SUFFIX}"
-    name = path.name
-    while len(os.fsencode(f".{name}{tail}")) > LONGEST_NAME:
+    return path.with_name(f".{_cut(path.name, len(tail) + 1)}{tail}")
+
+
+def name_beside(path: Path, before: str, after: str) -> Path:
+    """`before` + name + `after`, beside `path`; cut if that is longer than names can be, and told apart by a hash."""
+    name, room = path.name, len(before) + len(after)
+    if len(os.fsencode(name)) + room > LONGEST_NAME:
+        digest = f".{hashlib.sha256(os.fsencode(name)).hexdigest()[:8]}"
+        name = _cut(name, room + len(digest)) + digest
+    return path.with_name(f"{before}{name}{after}")
+
+
+def _cut(name: str, room: int) -> str:
+    """The name without its end, so that so many more bytes fit."""
+    while len(os.fsencode(name)) + room > LONGEST_NAME:
         name = name[:-1]
-    return path.with_name(f".{name}{tail}")
+    return name
 
 
 def output_error(error: OSError, path: Path) -> OutputError:

@@ -21,7 +21,7 @@ from dgno.io.slide import BadTile, OnBadTile, Slide, Window
 
 CACHE_BYTES = 2**24
 BAND, LARGEST_BAND = 1024, 2**28  # px, bytes: of files in strips so many rows are kept, for windows side by side
-MASK = "copy it again from its source, or have broken tiles masked (on_bad_tile)"
+MASK = "copy it again from its source, or have broken tiles masked (--on-bad-tile mask)"
 
 
 @dataclass(frozen=True)

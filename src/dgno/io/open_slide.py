@@ -23,6 +23,7 @@ from dgno.io.zarr_metadata import is_zarr
 StrPath = str | os.PathLike[str]
 WIDTH, HEIGHT, PHOTOMETRIC, SAMPLES, RGB, PALETTE = 256, 257, 262, 277, 2, 3
 LARGE = 2**26  # px of a plane above which an image is read as a slide
+SMALL = 2**24  # px of all pages up to which tiles alone make no slide of a file whose pages are all of one size
 ODD_TIFF = (b"<iScan", b"leica-microsystems.com/scn", b"DPUfsImport")  # Ventana, Leica, Philips: tiles that overlap,
 # several areas, or levels that are padded: OpenSlide knows how they lie
 FOREIGN = {128: (b"DICM",), 0: (b"ZISRAWFILE", b"[Virtual Microscope Specimen]")}
@@ -63,7 +64,8 @@ def open_slide(
 
 
 def is_slide(path: StrPath, *, limits: Limits = DEFAULT_LIMITS) -> bool:
-    """Is this to be read as a slide: of a scanner, tiled, a pyramid, larger than 2^26 px a plane, or an OME-Zarr?
+    """Is this to be read as a slide: of a scanner, a pyramid, tiled and larger than 2^24 px, not tiled and larger than
+    2^26 px a plane, or an OME-Zarr?
 
     Goes by the contents. False for what cannot be opened at all, and for tiled images of a kind that only images may
     be (with transparency or a palette): reading them as images says why, or works.
@@ -129,4 +131,7 @@ def _is_tiff_slide(structure: Structure, page: Directory) -> bool:
     if NDPI in page or structure.description().startswith(b"Aperio") or value(WIDTH) * value(HEIGHT) > LARGE:
         return True
     is_image_only = value(PHOTOMETRIC) == PALETTE or (value(PHOTOMETRIC) == RGB and value(SAMPLES) == 4)
-    return SUB_DIRECTORIES in page or (TILES in page and not is_image_only)
+    if SUB_DIRECTORIES in page or _is_odd(structure):
+        return True
+    pixels = value(WIDTH) * value(HEIGHT) * len(structure.kinds)
+    return TILES in page and not is_image_only and (pixels > SMALL or len(set(structure.kinds)) > 1)

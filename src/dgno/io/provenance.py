@@ -51,6 +51,17 @@ def read_provenance(path: str | os.PathLike[str], *, limits: Limits = DEFAULT_LI
         return _of_tiff(opened, limits) if opened.format == "tiff" else None
 
 
+def differences(found: Mapping[str, str], wanted: Mapping[str, str]) -> list[str]:
+    """The keys of `wanted` that `found` has otherwise; of values that are JSON objects, which of their keys too."""
+    return [_named(key, found.get(key), value) for key, value in wanted.items() if found.get(key) != value]
+
+
+def _named(key: str, one: str | None, other: str) -> str:
+    ours, theirs = _json((one or "").encode()), _json(other.encode())
+    inner = sorted(name for name in {*ours, *theirs} if ours.get(name) != theirs.get(name))
+    return f"{key} ({', '.join(inner)})" if ours and inner else key
+
+
 def _of_tiff(opened: Opened, limits: Limits) -> dict[str, str] | None:
     description = Structure(opened.file, opened.size, limits).description()
     if is_ome(description):

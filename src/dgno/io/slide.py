@@ -110,6 +110,15 @@ class BadTile:
     why: str
 
 
+def checked_magnification(said: object) -> float | None:
+    """A magnification that a file states; None for what is none."""
+    try:
+        value = float(str(said))
+    except ValueError:
+        return None
+    return value if 0 < value < 1000 else None
+
+
 class Slide(ABC):
     """An open slide. Windows may be read from several threads. Closed by `with`.
 

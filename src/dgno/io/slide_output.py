@@ -21,6 +21,7 @@ KINDS: dict[str, SlideKind] = {  # by the end of a name, the longer ones first
     ".tiff": "tiff-pyramid",
     ".tif": "tiff-pyramid",
 }
+NO_PROPERTIES = ("ngff.", "zarr.", "tiff.Software")  # of the format or the program, and said anew
 ENDINGS: dict[SlideKind, str] = {"ome-tiff": ".ome.tif", "tiff-pyramid": ".tif", "ome-zarr": ".ome.zarr"}
 
 
@@ -84,6 +85,7 @@ def slide_losses(facts: SlideFacts, kind: SlideKind, compression: SlideCompressi
         notes.append("the magnification stands in the description, where other programs do not look for it")
     if kind == "tiff-pyramid" and facts.dtype.name != "uint8":
         notes.append(f"OpenSlide reads {facts.dtype} as 8 bits or not at all; tifffile reads it as it is")
-    if facts.properties:
-        notes.append(f"{len(facts.properties)} properties of the input in its maker's own terms are left out")
+    if left_out := sum(not key.startswith(NO_PROPERTIES) for key in facts.properties):
+        what = "1 property is" if left_out == 1 else f"{left_out} properties are"
+        notes.append(f"{what} left out that only the maker of the input has names for")
     return tuple(notes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from dgno.arrays import Stored
 from dgno.io.exif import orientation_note
 from dgno.io.limits import Limits
 from dgno.io.ome import BadMetadataError, OmeImage, local, parse_xml
-from dgno.io.slide import SlideFacts
+from dgno.io.slide import SlideFacts, checked_magnification
 from dgno.io.tiff_facts import (
     LARGEST_VALUE,
     free_text,
@@ -57,7 +57,7 @@ def facts_of(
     names = ome.channel_names if ome else tuple(str(name) for name in shaped.get("channel_names", ()))
     facts = SlideFacts(
         pyramid.levels[0].shape, turned.dtype, pyramid.samples, pyramid.axes, pyramid.sizes, values, size,
-        magnification=_magnification(page, document if ome else b"", ome, limits),
+        magnification=_magnification(page, document if ome else b"", ome, shaped, limits),
         icc_profile=page.iccprofile,
         fill=_fill(page, turned.dtype, pyramid.samples),
         properties=properties(page),
@@ -90,8 +90,10 @@ def properties(page: TiffPage) -> dict[str, str]:
     return {key: value[:LONGEST_TEXT] for key, value in found.items()}
 
 
-def _magnification(page: TiffPage, document: bytes, ome: OmeImage | None, limits: Limits) -> float | None:
-    """Of the objective: Aperio's AppMag, Hamamatsu's SourceLens, OME's NominalMagnification."""
+def _magnification(
+    page: TiffPage, document: bytes, ome: OmeImage | None, shaped: Mapping[str, Any], limits: Limits
+) -> float | None:
+    """Of the objective: Aperio's AppMag, Hamamatsu's SourceLens, OME's NominalMagnification, or what dgno wrote."""
     text: object = None
     if page.is_svs:
         text = dict(APERIO.findall(page.description)).get("AppMag")
@@ -99,11 +101,9 @@ def _magnification(page: TiffPage, document: bytes, ome: OmeImage | None, limits
         text = page.tags.valueof(SOURCE_LENS)
     elif ome:
         text = _ome_magnification(document, ome, limits)
-    try:
-        value = float(str(text))
-    except ValueError:
-        return None
-    return value if 0 < value < 1000 else None
+    else:
+        text = shaped.get("magnification")
+    return checked_magnification(text)
 
 
 def _ome_magnification(document: bytes, ome: OmeImage, limits: Limits) -> str | None:

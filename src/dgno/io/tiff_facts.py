@@ -136,9 +136,10 @@ def imagej_facts(page: TiffPage) -> dict[str, Any]:
 
 def shaped_facts(page: TiffPage) -> dict[str, Any]:
     """The JSON that tifffile, and dgno, write into the description of plain files."""
+    own = page.description if str(page.software).startswith("dgno ") and page.description.startswith("{") else ""
     try:
-        shaped = json.loads(page.shaped_description or "{}")
-    except ValueError:
+        shaped = json.loads(page.shaped_description or own or "{}")
+    except (ValueError, RecursionError):
         return {}
     return shaped if isinstance(shaped, dict) else {}
 

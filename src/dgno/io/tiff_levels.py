@@ -97,7 +97,7 @@ def _axes(series: TiffPageSeries, notes: list[str]) -> tuple[str, tuple[int, ...
         raise UnsupportedInput(f"a TIFF image with axes {series.axes}", hint="dgno reads slides of rows and columns")
     axes = [axis for axis in series.axes if axis not in "YXS" and lengths[axis] > 1]
     sizes = [lengths[axis] for axis in axes]
-    named = _plane_axes(axes)
+    named = plane_axes(axes)
     if named != axes:
         notes.append(f"the file does not say what its axes {''.join(axes)} are; they are taken as {''.join(named)}")
     samples = int(page.samplesperpixel)
@@ -109,7 +109,7 @@ def _axes(series: TiffPageSeries, notes: list[str]) -> tuple[str, tuple[int, ...
     return "".join(named) + "C", (*sizes, samples), 1, samples
 
 
-def _plane_axes(axes: list[str]) -> list[str]:
+def plane_axes(axes: list[str]) -> list[str]:
     """The same letters, those other than T, Z and C replaced by one of these that is free."""
     free = [letter for letter in "ZTC" if letter not in axes]
     if len(axes) > len(PLANE_AXES):

@@ -21,7 +21,7 @@ from dgno.io.limits import DEFAULT_LIMITS, Limits
 from dgno.io.opening import naming
 from dgno.io.slide import Level, OnBadTile, SlideFacts
 from dgno.io.zarr_level import ZarrLevel
-from dgno.io.zarr_metadata import is_zarr, read_multiscale
+from dgno.io.zarr_metadata import is_zarr, own_facts, read_multiscale
 
 LEFT_OUT = "copy it again; if whoever wrote it leaves out chunks of nothing but the fill value, mask them (on_bad_tile)"
 SAMPLED_CHUNKS = 12
@@ -100,12 +100,15 @@ class ZarrSlide(BlockSlide):
                 raise UnreadableInput(f"level {array.name} is not smaller than the one before")
             levels.append(Level((height, width), factor, (min(tall, height), min(wide, width)), array.compression))
         self.levels = tuple(levels)
-        values, told = self._range()
-        names = image.channel_names
+        own = own_facts(image.attributes)
+        values, told = (own.value_range, "") if own.value_range else self._range()
+        names = image.channel_names if own.channel_names is None else own.channel_names
         self.facts = SlideFacts(
             self.levels[0].shape, first.dtype, image.samples, "".join(planes), tuple(planes.values()), values,
             image.pixel_size,
+            magnification=own.magnification,
             channel_names=names if len(names) == planes.get("C", 1) else (),
+            icc_profile=own.icc_profile,
             fill=first.fill,
             properties={"ngff.version": image.version, "zarr.format": str(first.format)},
             stored=Stored("ome-zarr"),

@@ -126,10 +126,9 @@ def _channels(facts: SlideFacts) -> list[Json]:
 
 def _own(facts: SlideFacts, provenance: Mapping[str, str] | None) -> Json:
     own: Json = {"software": software(), "samples": facts.samples, "value_range": list(facts.value_range)}
+    own["channel_names"] = list(facts.channel_names)  # in omero all have one
     if facts.magnification is not None:
         own["magnification"] = facts.magnification
     if facts.icc_profile:
         own["icc_profile"] = base64.b64encode(facts.icc_profile).decode()
-    if facts.samples == 3 and facts.channel_names:
-        own["channel_names"] = list(facts.channel_names)
     return own | ({"provenance": dict(sorted(provenance.items()))} if provenance else {})

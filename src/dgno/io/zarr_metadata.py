@@ -9,7 +9,9 @@ as eight hexadecimal digits, and null for chunks that were left out because all 
 
 from __future__ import annotations
 
+import base64
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +22,7 @@ from dgno.errors import InputTooLarge, UnknownFormat, UnreadableInput, Unsupport
 from dgno.io import pixel_size
 from dgno.io.limits import Limits
 from dgno.io.opening import open_regular
+from dgno.io.slide import checked_magnification
 
 Json = Mapping[str, Any]  # Any: whatever JSON holds
 AXES = {"t": "T", "c": "C", "z": "Z", "y": "Y", "x": "X"}
@@ -51,6 +54,42 @@ class Multiscale:
     attributes: Json
     chunks: Mapping[str, str | None]
     notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class OwnFacts:
+    """What dgno writes of a slide, and NGFF has no place for; see SlideFacts. None, or nothing, where it is not said.
+
+    channel_names : in omero every channel has a name, and so has every colour
+    """
+
+    value_range: tuple[float, float] | None = None
+    magnification: float | None = None
+    channel_names: tuple[str, ...] | None = None
+    icc_profile: bytes | None = None
+
+
+def own_facts(attributes: Json) -> OwnFacts:
+    """The attribute "dgno"; what makes no sense in it is passed over."""
+    own = attributes.get("dgno")
+    if not isinstance(own, Mapping):
+        return OwnFacts()
+    names = own.get("channel_names")
+    try:
+        low, high = (float(number) for number in own["value_range"])
+        values = (low, high) if math.isfinite(high - low) and low < high else None
+    except (KeyError, TypeError, ValueError):
+        values = None
+    try:
+        profile = base64.b64decode(own["icc_profile"], validate=True)
+    except (KeyError, TypeError, ValueError):
+        profile = b""
+    return OwnFacts(
+        values,
+        checked_magnification(own.get("magnification")),
+        tuple(map(str, names)) if isinstance(names, list) else None,
+        profile or None,
+    )
 
 
 def is_zarr(folder: Path) -> bool:

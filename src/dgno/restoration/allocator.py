@@ -1,7 +1,8 @@
 """Memory that is freed stays with the process, so that the next tile gets it without asking the system.
 
-By default glibc gives large blocks back at once, and the system clears every page of the next ones: most of the system's
-time of a tile, for a peak that is lower by about a quarter (`benchmarks/allocator.py`). Elsewhere nothing is changed.
+By default glibc gives large blocks back at once, and the system clears every page of the next ones: that is most of the
+system's time of a tile, for a peak that is lower by about a quarter (`benchmarks/allocator.py`). Elsewhere nothing
+is changed.
 """
 
 from __future__ import annotations

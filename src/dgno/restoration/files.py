@@ -18,7 +18,7 @@ from dgno.errors import InputChanged, OutOfMemory, ResumeError, about, printable
 from dgno.io.checksum import file_sha256, slide_digest
 from dgno.io.image import check_output, read_images, write_images
 from dgno.io.opening import os_error
-from dgno.io.provenance import read_provenance, software
+from dgno.io.provenance import differences, read_provenance, software
 from dgno.optics.blur_types import DEFOCUS
 from dgno.restorable import check_restorable
 from dgno.restoration import TILE_SIZE
@@ -50,6 +50,7 @@ def restore_files(
     scheduler: str | None = None,
     workers: int | None = None,
     progress: Progress = lambda share: None,
+    size: Callable[[float], None] = lambda megapixels: None,
     report: Callable[[Outcome], None] = lambda outcome: None,
 ) -> list[Outcome]:
     """Restore files and folders.
@@ -59,6 +60,7 @@ def restore_files(
 
     scheduler, workers : the address of a Dask scheduler, or how many worker processes to start on this machine; if
         neither is given, all is done in this process
+    size : told how many megapixels there were in all, if every file were like the slide in hand
     """
     if options.threads:
         torch.set_num_threads(options.threads)
@@ -71,7 +73,11 @@ def restore_files(
 
     def work(job: Job) -> Outcome:
         with about(job.source):
-            return bench.restore(job, progress=lambda share: progress((position[job] + share) / len(jobs)))
+            return bench.restore(
+                job,
+                progress=lambda share: progress((position[job] + share) / len(jobs)),
+                size=lambda megapixels: size(len(jobs) * megapixels),
+            )
 
     def keep(outcome: Outcome) -> None:
         outcomes.append(outcome)
@@ -136,10 +142,12 @@ class Workbench:
             self.remedies.load(options.weights)  # wrong weights are refused before anything is read
         self.routing = None if options.route == OFF else self._routing()
 
-    def restore(self, job: Job, *, progress: Progress) -> Outcome:
+    def restore(
+        self, job: Job, *, progress: Progress, size: Callable[[float], None] = lambda megapixels: None
+    ) -> Outcome:
         """Read, restore and write one file. An output is checked before anything is computed for it."""
-        if is_restored_as_slide(job, limits=self.limits):
-            return restore_slide(job, self, progress=progress)
+        if is_restored_as_slide(job, limits=self.limits, output_format=self.options.output_format):
+            return restore_slide(job, self, progress=progress, size=size)
         started, options = time.monotonic(), self.options
         check_output(job.target, inputs=self.inputs, overwrite=options.overwrite or options.resume)
         before = fingerprint(job.source)
@@ -263,11 +271,11 @@ class Workbench:
         told = {"input sha256": file_sha256(source), "options": json.dumps(self.options.decisive(), sort_keys=True)}
         return self._provenance(source, images, told, is_routed=self.routing is not None)
 
-    def slide_provenance(self, source: Path, sample: Image) -> dict[str, str]:
-        """`provenance` of what was made of a slide. sample : what the slide is like"""
+    def slide_provenance(self, source: Path, sample: Image, route: str) -> dict[str, str]:
+        """`provenance` of what was made of a slide by that route. sample : what the slide is like"""
         key, digest = slide_digest(source)
-        told = {key: digest, "options": json.dumps(self.options.decisive_for_slides(), sort_keys=True)}
-        return self._provenance(source, [sample], told, is_routed=self.options.slide_route != OFF)
+        told = {key: digest, "options": json.dumps(self.options.decisive_for_slides(route), sort_keys=True)}
+        return self._provenance(source, [sample], told, is_routed=route != OFF)
 
     def _provenance(
         self, source: Path, images: Sequence[Image], told: dict[str, str], *, is_routed: bool
@@ -294,7 +302,7 @@ def refuse_another_run(target: Path, provenance: dict[str, str]) -> None:
         why, hint = "BMP cannot tell how it was made", "say --overwrite instead of --resume, or write .png or .tif"
         raise ResumeError("the output that exists may be of another run", path=target, why=why, hint=hint)
     found = read_provenance(target) or {}
-    differing = [key for key in provenance if found.get(key) != provenance[key]]
+    differing = differences(found, provenance)
     if differing:
         why = f"it differs in {', '.join(differing)}" if found else "it was not written by dgno"
         hint = "say --overwrite instead of --resume, or choose another output"

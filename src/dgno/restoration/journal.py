@@ -27,6 +27,7 @@ import numpy as np
 
 from dgno.errors import OutputError, ResumeError
 from dgno.io.atomic import output_error, sync_folder
+from dgno.io.provenance import differences
 
 JOURNAL, BLOCKS = "journal.log", "blocks.dat"
 HEAD = struct.Struct("<II")
@@ -177,7 +178,7 @@ class Journal:
             return
         self._log.truncate(whole)
         self._end = whole
-        self._refuse_another(records[0])
+        refuse_another(records[0].get("identity", {}), self.identity, self.folder)
         end = 0
         for record in records[1:]:
             if "note" in record:
@@ -196,15 +197,14 @@ class Journal:
                 end = max(end, entry.offset + entry.nbytes)
         self._data.truncate(end)  # data that no record speaks of are computed again
 
-    def _refuse_another(self, record: Mapping[str, Any]) -> None:
-        found = record.get("identity", {})
-        differing = sorted(key for key in {*found, *self.identity} if found.get(key) != self.identity.get(key))
-        if differing:
-            hint = "say --overwrite instead of --resume to begin anew, or choose another output"
-            raise ResumeError(
-                "what was begun is not of this run", path=self.folder, why=f"it differs in {', '.join(differing)}",
-                hint=hint,
-            )  # fmt: skip
+
+def refuse_another(found: Identity, wanted: Identity, folder: Path) -> None:
+    """Raise ResumeError, which names what differs, unless what was begun in the folder is of the same run."""
+    differing = sorted({*differences(found, wanted), *(found.keys() - wanted.keys())})
+    if differing:
+        why = f"it differs in {', '.join(differing)}"
+        hint = "say --overwrite instead of --resume to begin anew, or choose another output"
+        raise ResumeError("what was begun is not of this run", path=folder, why=why, hint=hint)
 
 
 def discard(folder: Path) -> None:

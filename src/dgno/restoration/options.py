@@ -66,6 +66,7 @@ class RestoreOptions:
     compression: SlideCompression = "deflate"
     quality: int = 90
     on_bad_tile: OnBadTile = "fail"
+    keep_tile: bool = False
     slide_route: str = field(init=False, default="")
 
     def __post_init__(self) -> None:
@@ -136,16 +137,16 @@ class RestoreOptions:
     @property
     def is_tile_fixed(self) -> bool:
         """Did the user choose the size of the tiles? It is not changed then, even if memory runs out."""
-        return self.tile_size != TILE_SIZE
+        return self.keep_tile or self.tile_size != TILE_SIZE
 
-    def decisive_for_slides(self) -> dict[str, object]:
-        """`decisive` for the output of a slide, which has options of its own."""
+    def decisive_for_slides(self, route: str) -> dict[str, object]:
+        """`decisive` for the output of a slide, which has options of its own, restored by that route."""
         own = {name: getattr(self, name) for name in FOR_SLIDES}
-        return self.decisive() | own | {"route": self.slide_route}
+        return self.decisive() | own | {"route": route}
 
     def decisive(self) -> dict[str, object]:
         """The options that decide an output, but for weights, reader and PSF, which their hashes stand for."""
-        harmless = {"threads", "resume", "overwrite", "fail_fast", "max_pixels", "seed", "allow_labels"}
+        harmless = {"threads", "resume", "overwrite", "fail_fast", "max_pixels", "seed", "allow_labels", "keep_tile"}
         harmless |= {"weights", "reader", "slide_route", *FOR_SLIDES}
         maybe = ("num_iter", "balance", "min_confidence")
         unsaid = {"psf", *(name for name in maybe if getattr(self, name) is None)}

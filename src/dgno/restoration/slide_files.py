@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dgno.errors import OutputExists, ResumeError, about, printable
-from dgno.io.atomic import output_error, write_bytes
+from dgno.io.atomic import name_beside, output_error, sync_folder, write_bytes
 from dgno.io.limits import Limits
 from dgno.io.lock import LOCK, sole_writer
 from dgno.io.open_slide import is_slide
 from dgno.io.output import check_place
-from dgno.io.provenance import read_provenance
-from dgno.io.slide_output import check_room, check_slide, slide_kind
+from dgno.io.provenance import differences, read_provenance
+from dgno.io.slide_output import check_room, check_slide, slide_kind, slide_losses
 from dgno.io.slide_write import write_slide
 from dgno.restoration.batch import Job, Outcome
 from dgno.restoration.image import Progress
@@ -34,23 +35,36 @@ if TYPE_CHECKING:
 
 LOOKING, WRITING = 0.1, 0.1  # of the work, for the progress that is told
 REPORT_ENDING = ".report.json"
+REPORT = "report.json"  # in the folder of a run, until its output has its name
+PYRAMIDS = ("tiff-pyramid", "ome-zarr")  # values of --format
 
 
-def is_restored_as_slide(job: Job, *, limits: Limits) -> bool:
-    """Is the input a slide, or the output a format for slides alone?"""
-    return job.target.name.lower().endswith(".zarr") or is_slide(job.source, limits=limits)
+def is_restored_as_slide(job: Job, *, limits: Limits, output_format: str = "same") -> bool:
+    """Is the input a slide, or the output a format for slides alone? output_format : of `--format`"""
+    is_pyramid = output_format in PYRAMIDS or job.target.name.lower().endswith(".zarr")
+    return is_pyramid or is_slide(job.source, limits=limits)
 
 
-def restore_slide(job: Job, bench: Workbench, *, progress: Progress = lambda share: None) -> Outcome:
-    """Restore one slide. Raises what its steps raise; then what is done is kept for `--resume`."""
+def restore_slide(
+    job: Job,
+    bench: Workbench,
+    *,
+    progress: Progress = lambda share: None,
+    size: Callable[[float], None] = lambda megapixels: None,
+) -> Outcome:
+    """Restore one slide. Raises what its steps raise; then what is done is kept for `--resume`.
+
+    size : told how many megapixels the slide has, before anything is computed
+    """
     started = time.monotonic()
     options = bench.options
     check_target(job, options, bench.inputs)
     with hold_work(job, options), SlideRun(job, bench) as run:
         check_fit(run)
+        size(run.slide.facts.pixels / 1e6)
         run.look(lambda share: progress(LOOKING * share))
         if is_complete(run):
-            outcome = Outcome(printable(job.source), printable(job.target), "complete")
+            outcome = completed(job)
         else:
             with Journal(run.folder / JOURNAL, run.identity) as journal:
                 restore_blocks(run, journal, lambda share: progress(LOOKING + (1 - LOOKING - WRITING) * share))
@@ -99,16 +113,34 @@ def hold_work(job: Job, options: RestoreOptions) -> Iterator[None]:
 
 
 def is_complete(run: SlideRun) -> bool:
-    """Does the output stand there already, from the same run? Raises ResumeError if it is from another."""
+    """Does the output stand there already, from the same run? Raises ResumeError if it is from another.
+
+    If a run ended just before its report stood beside the output, it does now.
+    """
     if not (run.options.resume and run.job.target.exists()):
         return False
     found = read_provenance(run.job.target) or {}
-    differing = [key for key, value in run.provenance.items() if found.get(key) != value]
-    if differing:
+    if differing := differences(found, run.provenance):
+        if run.options.overwrite:  # a run that was to replace it goes on
+            return False
         why = f"it differs in {', '.join(differing)}" if found else "it was not written by dgno"
         hint = "say --overwrite instead of --resume, or choose another output"
         raise ResumeError("the output that exists is not of this run", path=run.job.target, why=why, hint=hint)
+    if (run.folder / REPORT).exists():
+        publish(run.folder / REPORT, report_path(run.job.target))
     return True
+
+
+def completed(job: Job) -> Outcome:
+    """The outcome for an output that is complete already, but for what its report says could not be read."""
+    try:
+        facts = json.loads(report_path(job.target).read_text())["facts"]
+        bad = facts["bad_tiles"]
+    except (OSError, ValueError, KeyError, TypeError):
+        facts, bad = {}, []
+    status = "incomplete" if bad else "complete"
+    notes = ("complete already", *in_words(facts)) if bad else ()
+    return Outcome(printable(job.source), printable(job.target), status, notes=notes, facts=facts)
 
 
 def restore_blocks(run: SlideRun, journal: Journal, progress: Progress) -> None:
@@ -132,13 +164,17 @@ def finish(run: SlideRun, journal: Journal, progress: Progress, *, started: floa
     """Write the pyramid of restored and untouched pixels, and the report beside it."""
     options, target = run.options, run.job.target
     result = RestoredSlide(run.slide, run.work, journal)
+    outcomes: list[Outcome] = []
 
     def tell(share: float) -> None:
         if share >= 1:  # all is read, and nothing has its name yet
+            outcomes.append(_outcome(run, journal, result, seconds=time.monotonic() - started))
+            text = json.dumps(asdict(outcomes[0]), indent=1, default=str) + "\n"
+            write_bytes(run.folder / REPORT, text.encode())
             run.slide.check_unchanged(run.before)
         progress(share)
 
-    lost = write_slide(
+    write_slide(
         target,
         run.facts,
         result.read,
@@ -153,9 +189,16 @@ def finish(run: SlideRun, journal: Journal, progress: Progress, *, started: floa
         scratch=run.folder,
         workers=run.threads,
     )
+    publish(run.folder / REPORT, report_path(target))
+    return outcomes[0]
+
+
+def _outcome(run: SlideRun, journal: Journal, result: RestoredSlide, *, seconds: float) -> Outcome:
+    """What became of the slide, once all of it was read."""
+    options, target = run.options, run.job.target
     facts = report_of(run, journal, result)
-    seconds = time.monotonic() - started
-    outcome = Outcome(
+    lost = slide_losses(run.facts, slide_kind(target), options.compression, options.quality)
+    return Outcome(
         input=printable(run.job.source),
         output=printable(target),
         status="incomplete" if run.slide.bad_tiles else "restored",
@@ -164,20 +207,27 @@ def finish(run: SlideRun, journal: Journal, progress: Progress, *, started: floa
         notes=(*run.slide.notes, *in_words(facts), *lost),
         facts=facts,
     )
-    text = json.dumps(asdict(outcome), indent=1, default=str) + "\n"
-    write_bytes(report_path(target), text.encode())
-    return outcome
+
+
+def publish(kept: Path, report: Path) -> None:
+    """Move the report from the folder of its run to its place. Raises OutputError."""
+    try:
+        os.replace(kept, report)  # noqa: PTH105  # tests make this very call fail
+        sync_folder(report.parent)
+    except OSError as error:
+        raise output_error(error, report) from error
 
 
 def report_path(target: Path) -> Path:
     """Where the report on an output stands."""
-    return target.with_name(target.name + REPORT_ENDING)
+    return name_beside(target, "", REPORT_ENDING)
 
 
 def empty(folder: Path) -> None:
     """Delete what runs keep in their folder."""
     try:
         discard(folder / JOURNAL)
+        (folder / REPORT).unlink(missing_ok=True)
         shutil.rmtree(folder / SURVEY, ignore_errors=True)
     except OSError as error:
         raise output_error(error, folder) from error

@@ -90,11 +90,19 @@ def survey_slide(
     return replace(survey, planes=found)
 
 
-def sample_slide(slide: Slide, planes: Collection[int] | None = None) -> SlideSurvey:
-    """The scales of a slide's channels alone: nobody is asked where it is blurred."""
+def sample_slide(
+    slide: Slide,
+    planes: Collection[int] | None = None,
+    *,
+    facts: Mapping[str, str] | None = None,
+    check: Callable[[Image], None] = lambda image: None,
+) -> SlideSurvey:
+    """The scales of a slide's channels alone: nobody is asked where it is blurred. facts, check : see above"""
     wanted = list(range(slide.facts.plane_count)) if planes is None else sorted(planes)
     _, samples, _, is_bright = _sampled(slide, wanted)
-    return SlideSurvey({}, samples, is_bright)
+    for sample in samples.values():
+        check(sample)
+    return SlideSurvey({}, samples, is_bright, dict(facts or {}))
 
 
 def _sampled(

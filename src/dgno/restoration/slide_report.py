@@ -24,6 +24,7 @@ SEAMLESS = (0.95, 1.05)  # seam indices in which no border shows
 def report_of(run: SlideRun, journal: Journal, result: RestoredSlide) -> dict[str, Any]:
     """All that is known after a slide was written."""
     facts, tiling = run.slide.facts, run.tiling
+    saturated = result.saturated + sum(int(one.facts["saturated"]) for one in journal.entries.values())
     delta = _delta(run, journal, result)
     return {
         "shape": list(facts.shape),
@@ -38,7 +39,7 @@ def report_of(run: SlideRun, journal: Journal, result: RestoredSlide) -> dict[st
         "overlap": tiling["overlap"],
         "seam_index": seam_index(_before(run), result.read, run.plan, journal.__contains__),
         "tile_delta": None if delta is None else asdict(delta),
-        "saturated": result.saturated + sum(int(one.facts["saturated"]) for one in journal.entries.values()),
+        "saturated": saturated,
         "bad_tiles": [asdict(tile) for tile in run.slide.bad_tiles],
         "memory": list(run.steps),
     }
@@ -46,7 +47,7 @@ def report_of(run: SlideRun, journal: Journal, result: RestoredSlide) -> dict[st
 
 def in_words(facts: Mapping[str, Any]) -> tuple[str, ...]:
     """What of it a user wants to read."""
-    words = [f"{facts['blocks_restored']} of {facts['blocks']} tiles restored"]
+    words = [f"{facts['blocks_restored']:,} of {facts['blocks']:,} tiles restored"]
     if "blurred" in facts:
         parts = ", ".join(f"{name} {100 * share:.3g} %" for name, share in facts["blurred"].items() if share)
         words.append(f"tissue {100 * facts['tissue']:.3g} % of the slide, of it blurred: {parts or 'nothing'}")
@@ -54,11 +55,12 @@ def in_words(facts: Mapping[str, Any]) -> tuple[str, ...]:
     if seam is not None and not SEAMLESS[0] <= seam <= SEAMLESS[1]:
         words.append(f"borders of tiles may show: seam index {seam:.3f}, which should be near 1")
     if facts["saturated"]:
-        words.append(f"{facts['saturated']} values ended at the limits of the range")
+        words.append(f"{facts['saturated']:,} values ended at the limits of the range")
     if bad := facts["bad_tiles"]:
         first = bad[0]
         place = f"rows {first['rows'][0]} to {first['rows'][1] - 1}, columns {first['columns'][0]} to "
-        words.append(f"{len(bad)} tiles could not be read, the first at {place}{first['columns'][1] - 1}")
+        what = "1 tile could not be read," if len(bad) == 1 else f"{len(bad)} tiles could not be read, the first"
+        words.append(f"{what} at {place}{first['columns'][1] - 1}")
     return (*words, *facts["memory"])
 
 

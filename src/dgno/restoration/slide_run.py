@@ -16,27 +16,32 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any  # of options that two functions share
 
 import numpy as np
 import torch
 
 from dgno.arrays import Image, Plane
 from dgno.errors import ConfigError, OutOfMemory
-from dgno.io.open_slide import open_slide
+from dgno.io.atomic import name_beside
+from dgno.io.checksum import file_sha256
+from dgno.io.image_slide import ImageSlide
+from dgno.io.open_slide import is_slide, open_slide
 from dgno.io.slide import Slide, SlideFacts
 from dgno.optics.blur_types import BLUR_TYPES, DEFOCUS
+from dgno.restorable import check_light
 from dgno.restoration.assessment import BLURRED
 from dgno.restoration.back_off import BackOff
 from dgno.restoration.batch import Job
 from dgno.restoration.image import Normalizer, Progress, fit_channels, tiling_of
-from dgno.restoration.journal import Identity
+from dgno.restoration.journal import Identity, refuse_another
 from dgno.restoration.options import OFF
 from dgno.restoration.slide import EVERYTHING, Restored, SlideWork, Treatment, read_block, restore_block
 from dgno.restoration.slide_look import sample_slide, survey_slide
 from dgno.restoration.slide_plan import Block, SlidePlan, needed_blocks, plan_blocks
 from dgno.restoration.slide_survey import FACTS, SlideSurvey
 from dgno.restoration.tiling import largest_tile
+from dgno.weights.store import find_weights
 
 if TYPE_CHECKING:
     from dgno.restoration.files import Workbench
@@ -49,7 +54,7 @@ AHEAD = 2  # blocks that are read while one is restored
 
 def work_folder(target: Path) -> Path:
     """Where a run that makes `target` keeps what is done."""
-    return target.with_name(f".{target.name}{WORK}")
+    return name_beside(target, ".", WORK)
 
 
 class SlideRun:
@@ -57,6 +62,7 @@ class SlideRun:
 
     job : the slide and its output
     bench : the loaded weights and the options
+    route : what is restored: the default for slides is another than for images, which may be written as slides, too
     steps : what was changed to go on when memory ran out, in words
     threads : that halve and encode while the result is written
     """
@@ -67,7 +73,13 @@ class SlideRun:
             hint = "say --nonfinite mask, which leaves such pixels as they are"
             raise ConfigError("--nonfinite inpaint with a slide", path=job.source, hint=hint)
         self.folder = work_folder(job.target)
-        self.slide: Slide = open_slide(job.source, on_bad_tile=bench.options.on_bad_tile, limits=bench.limits)
+        is_scanned = job.source.is_dir() or is_slide(job.source, limits=bench.limits)
+        self.route = self.options.slide_route if is_scanned else self.options.route
+        self.slide: Slide = (
+            open_slide(job.source, on_bad_tile=self.options.on_bad_tile, limits=bench.limits)
+            if is_scanned
+            else ImageSlide(job.source, limits=bench.limits)
+        )
         self.before = self.slide.fingerprint()
         self.steps: list[str] = []
         self.threads = torch.get_num_threads()
@@ -87,7 +99,7 @@ class SlideRun:
 
     @property
     def is_routed(self) -> bool:
-        return self.options.slide_route != OFF
+        return self.route != OFF
 
     @cached_property
     def _restorers(self) -> dict[int, tuple[BackOff, Normalizer]]:
@@ -133,10 +145,18 @@ class SlideRun:
         return {"tile_size": size, "overlap": overlap, "blend": blend, "multiple": multiple}
 
     def look(self, progress: Progress = lambda share: None) -> SlideSurvey:
-        """Where and how the slide is blurred, and its scales; looked at once in a run, and kept in its folder."""
+        """Where and how the slide is blurred, and its scales; looked at once in a run, and kept in its folder.
+
+        Raises ResumeError if what is kept is of another slide, or was looked at with other options.
+        """
         kept = self.folder / SURVEY
         if (kept / FACTS).exists():
-            return SlideSurvey.load(kept)
+            found = SlideSurvey.load(kept)
+            refuse_another(found.facts, self._looked_with, kept)
+            return found
+        more: dict[str, Any] = {"facts": self._looked_with}
+        if not self.options.allow_labels:
+            more["check"] = check_light
         if self.is_routed:
             routing = self.bench.slide_routing
             found = survey_slide(
@@ -147,11 +167,19 @@ class SlideRun:
                 tile_size=routing.reading_tile,
                 scratch=self.folder,
                 progress=progress,
+                **more,
             )
         else:
-            found = sample_slide(self.slide, self.planes)
+            found = sample_slide(self.slide, self.planes, **more)
         found.save(kept)
         return SlideSurvey.load(kept)
+
+    @cached_property
+    def _looked_with(self) -> dict[str, str]:
+        """What a look at the slide depends on."""
+        options = json.dumps(self.options.decisive_for_slides(self.route), sort_keys=True)
+        reader = {"reader": file_sha256(find_weights(self.options.reader))} if self.is_routed else {}
+        return {"input state": json.dumps(self.before), "options": options, **reader}
 
     @cached_property
     def survey(self) -> SlideSurvey:
@@ -213,7 +241,7 @@ class SlideRun:
     @cached_property
     def provenance(self) -> dict[str, str]:
         """What the output says of how it was made; see `Workbench.provenance`."""
-        return self.bench.slide_provenance(self.job.source, self.sample)
+        return self.bench.slide_provenance(self.job.source, self.sample, self.route)
 
     @cached_property
     def identity(self) -> Identity:
