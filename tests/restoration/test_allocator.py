@@ -19,10 +19,16 @@ def faults_of_large_blocks(keep: bool, answer: Connection) -> None:
 
     if keep:
         assert keep_freed_memory()
-    torch.ones(2**24)
+
+    def chain() -> None:  # as the layers of a network take and free them
+        x = torch.ones(2**22)
+        for _ in range(8):
+            x = x + 1
+
+    chain()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(10):
-        torch.ones(2**24)
+        chain()
     answer.send(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 
