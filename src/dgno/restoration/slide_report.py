@@ -12,13 +12,15 @@ from dgno.optics.blur_types import BLUR_TYPES
 from dgno.restoration.assessment import BACKGROUND, BLURRED
 from dgno.restoration.journal import Journal
 from dgno.restoration.slide import RestoredSlide, read_block, restore_block
-from dgno.restoration.slide_seams import TileDelta, seam_index, shifted_block, tile_delta
+from dgno.restoration.slide_seams import TileDelta, border_count, seam_index, shifted_block, tile_delta
 from dgno.restoration.slide_survey import PlaneSurvey
 
 if TYPE_CHECKING:
     from dgno.restoration.slide_run import SlideRun
 
-SEAMLESS = (0.95, 1.05)  # seam indices in which no border shows
+STEEP = 1.05  # seam index from which borders show
+ENOUGH = 16  # borders, of fewer the index is left to chance
+LARGEST_RMS, LARGEST_PERCENTILE = 2e-3, 1e-2  # of the value range: tile deltas up to which nothing shows
 
 
 def report_of(run: SlideRun, journal: Journal, result: RestoredSlide) -> dict[str, Any]:
@@ -38,6 +40,7 @@ def report_of(run: SlideRun, journal: Journal, result: RestoredSlide) -> dict[st
         "tile": tiling["tile_size"],
         "overlap": tiling["overlap"],
         "seam_index": seam_index(_before(run), result.read, run.plan, journal.__contains__),
+        "borders": border_count(run.plan, journal.__contains__),
         "tile_delta": None if delta is None else asdict(delta),
         "saturated": saturated,
         "bad_tiles": [asdict(tile) for tile in run.slide.bad_tiles],
@@ -51,9 +54,8 @@ def in_words(facts: Mapping[str, Any]) -> tuple[str, ...]:
     if "blurred" in facts:
         parts = ", ".join(f"{name} {100 * share:.3g} %" for name, share in facts["blurred"].items() if share)
         words.append(f"tissue {100 * facts['tissue']:.3g} % of the slide, of it blurred: {parts or 'nothing'}")
-    seam = facts["seam_index"]
-    if seam is not None and not SEAMLESS[0] <= seam <= SEAMLESS[1]:
-        words.append(f"borders of tiles may show: seam index {seam:.3f}, which should be near 1")
+    if seams_show(facts):
+        words.append("borders of tiles may show: see seam_index and tile_delta in the report")
     if facts["saturated"]:
         words.append(f"{facts['saturated']:,} values ended at the limits of the range")
     if bad := facts["bad_tiles"]:
@@ -62,6 +64,14 @@ def in_words(facts: Mapping[str, Any]) -> tuple[str, ...]:
         what = "1 tile could not be read," if len(bad) == 1 else f"{len(bad)} tiles could not be read, the first"
         words.append(f"{what} at {place}{first['columns'][1] - 1}")
     return (*words, *facts["memory"])
+
+
+def seams_show(facts: Mapping[str, Any]) -> bool:
+    """Do the two measures of seams say that tiles can be seen?"""
+    delta, index = facts["tile_delta"], facts["seam_index"]
+    if delta is not None and (delta["rms"] > LARGEST_RMS or delta["percentile"] > LARGEST_PERCENTILE):
+        return True
+    return index is not None and facts["borders"] >= ENOUGH and index > STEEP
 
 
 def _shares(planes: Any) -> dict[str, Any]:  # Any: of PlaneSurvey

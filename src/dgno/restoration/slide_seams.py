@@ -48,6 +48,11 @@ def seam_index(before: Reading, after: Reading, plan: SlidePlan, is_done: Callab
     return ratios[1] / ratios[0] if ratios[0] and ratios[1] is not None else None
 
 
+def border_count(plan: SlidePlan, is_done: Callable[[int], bool]) -> int:
+    """How many borders `seam_index` looks at."""
+    return len(_spread(list(_borders(plan, is_done))))
+
+
 def _borders(plan: SlidePlan, is_done: Callable[[int], bool]) -> Iterator[tuple[Span, Span, int, bool]]:
     """Borders between restored blocks: from the border to the far end of the second block, the pixels along it, the
     plane, and whether the border runs along a row."""
