@@ -13,7 +13,7 @@ from dgno.errors import ConfigError, SchedulerUnavailable
 if TYPE_CHECKING:
     from distributed import Client
 
-CONNECTING = 10  # seconds
+CONNECTING = 5  # seconds
 LOST = 3  # workers that may die of one task before the scheduler gives it up
 
 
@@ -46,6 +46,7 @@ def connected(scheduler: str | None, workers: int | None) -> Iterator[Client]:
             host="127.0.0.1",
             dashboard_address=None,
             memory_limit=0,
+            preload=["dgno.restoration.cluster_tasks"],
             env={name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")},
             silence_logs=50,
         ) as cluster,

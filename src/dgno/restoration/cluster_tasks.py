@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import signal
 import threading
 import time
 import traceback
@@ -110,6 +111,13 @@ def sendable(task: Callable[Arguments, Result]) -> Callable[Arguments, Result | 
             return failure_of(error)
 
     return caught
+
+
+def dask_setup(worker: object) -> None:
+    """For workers that load this module before they join (`--preload`): Ctrl-C is for the process that asks, which ends
+    its workers in good order."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @sendable

@@ -1,0 +1,59 @@
+"""Workers that a command starts on its own machine: none of them outlives it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from cluster_child import start, status, wait_for
+from cluster_place import OPTIONS, digests, furnish, records
+
+from dgno.errors import ConfigError
+from dgno.restoration.cluster_client import connected
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("local")
+    furnish(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(place: Path) -> str:
+    """The digest of what one process makes of the slide."""
+    assert status(start(place, ["in/a/slide.tif", "-o", "whole.tif", *OPTIONS], place / "whole.log")) == 0
+    return digests(place)["whole.tif"]
+
+
+@pytest.mark.parametrize("number, expected", [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
+def test_workers_end_with_the_command(place: Path, whole: str, number: signal.Signals, expected: int) -> None:
+    """Killed alone, or stopped by Ctrl-C, which all processes of a terminal get."""
+    name = f"local{expected}"
+    log = place / f"{name}.log"
+    arguments = ["in/a/slide.tif", "-o", f"{name}.tif", *OPTIONS]
+    child = start(place, [*arguments, "--workers", "2"], log)
+    wait_for(lambda: records(place, f"{name}.tif") >= 2, child)
+    below = psutil.Process(child.pid).children(recursive=True)
+    assert len(below) >= 2
+    assert {one.laddr.ip for process in below for one in process.net_connections() if one.laddr} == {"127.0.0.1"}
+    began = time.monotonic()
+    (os.killpg if expected == 130 else os.kill)(child.pid, number)
+    assert status(child) == expected, log.read_text()
+    _, alive = psutil.wait_procs(below, timeout=max(0.1, 5 - (time.monotonic() - began)))
+    assert alive == []
+    assert "Traceback" not in log.read_text()
+    more = ["--workers", "1"] if expected == 130 else []
+    assert status(start(place, [*arguments, *more, "--resume"], log)) == 0, log.read_text()
+    assert digests(place)[f"{name}.tif"] == whole
+
+
+def test_without_the_package_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(ConfigError, match=r"pip install 'dgno\[cluster\]'"), connected("tcp://127.0.0.1:1", None):
+        pass
