@@ -6,14 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from command_line import Cli, Result
 from pictures import photograph
 from skimage.io import imsave
 
-from dgno.cli.main import status_of
-from dgno.networks import DGNOConfig, build
-from dgno.weights.store import Card, save_weights
+from command_line import Cli, commands
+from tiny_weights import save_tiny
 from training_run import run_folder
 
 __all__ = ["cli", "run_folder", "weights"]
@@ -23,29 +20,14 @@ __all__ = ["cli", "run_folder", "weights"]
 def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
     """Run `dgno` with these arguments."""
 
-    def run(*arguments: object) -> Result:
-        capsys.readouterr()
-        status = status_of([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return Result(status, captured.out, captured.err)
-
-    return run
+    return commands(capsys)
 
 
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
     """Untrained weights of a tiny local network, for 1 and 3 channels."""
     folder = tmp_path_factory.mktemp("weights")
-    made = {}
-    for channels in (1, 3):
-        torch.manual_seed(channels)
-        config = DGNOConfig(
-            channels=channels, width=8, heads=2, blocks=(1, 1, 1, 1), convention="paper", scan_block=32,
-            shallow_norm="none", prompt_sorted=True,
-        )  # fmt: skip
-        card = Card(config, "fluorescence" if channels == 1 else "bright field", "range", halo=32)
-        made[channels] = save_weights(folder / f"tiny{channels}.safetensors", build(config).state_dict(), card)
-    return made
+    return {channels: save_tiny(folder, channels) for channels in (1, 3)}
 
 
 @pytest.fixture

@@ -106,7 +106,7 @@ OTHERS = {
 }  # fmt: skip
 HARMLESS = {
     "weights": "fluorescence-nano", "threads": 1, "max_pixels": 10**6, "resume": True, "overwrite": True,
-    "allow_labels": True, "fail_fast": True, "seed": 1,
+    "allow_labels": True, "fail_fast": True, "seed": 1, "keep_tile": True,
 }  # fmt: skip
 ONLY_ONE = {"method"}  # has one value for networks
 TOLD = {"psf", "num_iter", "balance"}  # of classical methods
@@ -127,7 +127,8 @@ def test_every_option_decides_the_output_or_is_harmless() -> None:
         assert RestoreOptions(**{name: value}).decisive() == usual
     for name, value in SLIDES.items():
         assert RestoreOptions(**{name: value}).decisive() == usual
-        assert RestoreOptions(**{name: value}).decisive_for_slides() != RestoreOptions().decisive_for_slides()
+        assert RestoreOptions(**{name: value}).decisive_for_slides("off") != RestoreOptions().decisive_for_slides("off")
+    assert RestoreOptions().decisive_for_slides("auto") != RestoreOptions().decisive_for_slides("off")
 
 
 def test_of_slides_only_what_is_blurred_is_restored_unless_the_user_wants_all() -> None:

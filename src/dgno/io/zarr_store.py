@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dgno.errors import DgnoError, InputError, OutOfMemory
-from dgno.io.atomic import output_error, sync_folder, temporary_name
+from dgno.io.atomic import name_beside, output_error, sync_folder, temporary_name
 
 COMPLETE = "complete.json"
 GROUPS = (".zgroup", "zarr.json")
@@ -61,7 +61,7 @@ def write_store(path: Path, write: Callable[[Path], None], check: Callable[[Path
 
 def recover(path: Path) -> None:
     """Undo what a crash between two renames has left, or clean up after one just behind them."""
-    aside = path.with_name(f".{path.name}{ASIDE}")
+    aside = name_beside(path, ".", ASIDE)
     if aside.is_dir() and not os.path.lexists(path):
         os.rename(aside, path)  # noqa: PTH104  # as in `_take_name`
     elif aside.is_dir() and is_store(aside):
@@ -84,7 +84,7 @@ def _take_name(temporary: Path, path: Path) -> None:
     if not os.path.lexists(path):
         os.rename(temporary, path)  # noqa: PTH104  # tests make this very call fail
     elif not _exchange(temporary, path):
-        aside = path.with_name(f".{path.name}{ASIDE}")
+        aside = name_beside(path, ".", ASIDE)
         os.rename(path, aside)  # noqa: PTH104
         try:
             os.rename(temporary, path)  # noqa: PTH104

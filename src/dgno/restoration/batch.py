@@ -71,7 +71,10 @@ def is_single(inputs: Sequence[Path]) -> bool:
 
 def _is_tree(path: Path) -> bool:
     """Is it a folder of inputs, rather than one?"""
-    return path.is_dir() and not path.name.lower().endswith(FOLDER_SLIDE)
+    try:
+        return path.is_dir() and not path.name.lower().endswith(FOLDER_SLIDE)
+    except OSError:  # a name that is too long, for instance: whoever opens it says so
+        return False
 
 
 def plan_jobs(inputs: Sequence[Path], out: Path, *, output_format: str = "same") -> list[Job]:

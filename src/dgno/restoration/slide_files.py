@@ -62,10 +62,10 @@ def restore_slide(
     with hold_work(job, options), SlideRun(job, bench) as run:
         check_fit(run)
         size(run.slide.facts.pixels / 1e6)
-        run.look(lambda share: progress(LOOKING * share))
         if is_complete(run):
             outcome = completed(job)
         else:
+            run.look(lambda share: progress(LOOKING * share))
             with Journal(run.folder / JOURNAL, run.identity) as journal:
                 restore_blocks(run, journal, lambda share: progress(LOOKING + (1 - LOOKING - WRITING) * share))
                 journal.sync()

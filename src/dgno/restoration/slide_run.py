@@ -185,10 +185,12 @@ class SlideRun:
     def survey(self) -> SlideSurvey:
         return self.look()
 
-    @property
+    @cached_property
     def sample(self) -> Image:
-        """What the first channel is like."""
-        return self.survey.samples[min(self.survey.samples)]
+        """What the first channel is like; the same whether the slide was looked at before or not."""
+        is_looked_at = (self.folder / SURVEY / FACTS).exists()
+        samples = (self.survey if is_looked_at else sample_slide(self.slide, self.planes)).samples
+        return samples[min(samples)]
 
     @cached_property
     def plan(self) -> SlidePlan:

@@ -7,6 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
+
+from dgno.cli.main import status_of
+
 
 @dataclass(frozen=True)
 class Result:
@@ -22,3 +26,15 @@ class Result:
 
 
 Cli = Callable[..., Result]
+
+
+def commands(capsys: pytest.CaptureFixture[str]) -> Cli:
+    """What runs `dgno` with some arguments in this process."""
+
+    def run(*arguments: object) -> Result:
+        capsys.readouterr()
+        status = status_of([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return Result(status, captured.out, captured.err)
+
+    return run
