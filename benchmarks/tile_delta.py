@@ -22,9 +22,9 @@ from dgno.restoration.from_weights import make_restorer
 from dgno.restoration.image import restore_plane, tiling_of
 from dgno.restoration.slide_plan import plan_blocks
 from dgno.restoration.slide_seams import seam_index
-from dgno.restoration.tiling import Span, plan_tiles
+from dgno.restoration.tiling import Span, plan_tiles, smallest_tile
 
-TILES, OVERLAPS = (256, 384, 512), (32, 64, 96, 128)
+TILES, OVERLAPS = (256, 512, 768), (32, 64, 128)
 SIGMA = 2.0  # px
 
 
@@ -50,6 +50,8 @@ def main() -> None:
     print(f"{'tile':>6} {'overlap':>8} {'RMS':>10} {'99.9 %':>10} {'largest':>10} {'seam index':>11} {'work':>6}")
     for tile in TILES:
         for overlap in OVERLAPS:
+            if tile < smallest_tile(overlap, restorer.multiple):
+                continue
             tiling = tiling_of(restorer, tile, overlap)
             shape = (given.shape[2], given.shape[3])
             tiles = plan_tiles(shape, **tiling)

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from slide_files import tissue
 
 from dgno.io.open_slide import open_slide
 from dgno.restoration.batch import Job
 from dgno.restoration.files import Workbench
 from dgno.restoration.options import RestoreOptions
 from dgno.restoration.slide_files import restore_slide
+from slide_files import tissue
 
 
 @pytest.mark.parametrize("weights", ["brightfield-nano"])
