@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,9 @@ import torch
 from dgno.arrays import Affine, Image
 from dgno.errors import ConfigError
 from dgno.networks import DGNOConfig, build
-from dgno.restoration.from_weights import NORMALIZERS, default_weights, make_restorer
+from dgno.restoration.from_weights import NORMALIZERS, default_weights, make_restorer, on_cpu
+from dgno.restoration.placed import Placed
+from dgno.restoration.route import InTurn
 from dgno.weights.store import Card, load_weights, save_weights
 
 CONFIG = DGNOConfig(width=8, heads=2, blocks=(1, 1, 1, 1), convention="paper", scan_block=32, shallow_norm="none")
@@ -79,3 +82,13 @@ def test_bf16_comes_close_to_fp32() -> None:
         exact, rounded = (make_restorer("fluorescence-nano", device="cpu", precision=p)[0](x) for p in ("fp32", "bf16"))
     error = (exact - rounded).square().mean().sqrt()
     assert 1e-6 < error < 1e-3  # 60 dB
+
+
+def test_a_restorer_moves_to_the_cpu_with_its_weights_and_precision() -> None:
+    """What the last step does when memory runs out on a device; the device `meta` computes nothing."""
+    network, _ = load_weights("fluorescence-nano")
+    placed = Placed(copy.deepcopy(network), torch.device("meta"), "bf16")
+    moved = on_cpu(InTurn((placed, placed)))
+    assert isinstance(moved, InTurn)
+    assert all(one.device == torch.device("cpu") and one.dtype == torch.bfloat16 for one in moved.restorers)
+    assert on_cpu(torch.nn.functional.relu) is torch.nn.functional.relu

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
+
 from dgno.arrays import Image
 from dgno.errors import CheckpointMismatch, ConfigError
 from dgno.networks.blur_reader import BlurReader
@@ -12,8 +14,8 @@ from dgno.optics.blur_types import DEFOCUS, MIXED, MOTION
 from dgno.restoration import READER
 from dgno.restoration.assessment import BLURRED
 from dgno.restoration.blur_maps import Reader
-from dgno.restoration.image import Normalizer, as_is, by_extremes, by_percentiles, by_range
-from dgno.restoration.placed import Placed, PlacedReader, choose_device
+from dgno.restoration.image import Normalizer, Restorer, as_is, by_extremes, by_percentiles, by_range
+from dgno.restoration.placed import PRECISIONS, Placed, PlacedReader, choose_device
 from dgno.restoration.route import InTurn, Remedy
 from dgno.restoration.tissue import is_bright_field
 from dgno.weights.store import load_classifier, load_weights
@@ -99,6 +101,16 @@ class LoadedWeights:
         if self.method == DBMID and self.normalize == "auto":
             normalize = by_range if is_bright_field(image) else by_percentiles
         return Remedy(restorers[0] if len(restorers) == 1 else InTurn(restorers), normalize)
+
+
+def on_cpu(restorer: Restorer) -> Restorer:
+    """The same restorer on the CPU: where to go when not even the smallest tile fits on the device."""
+    if isinstance(restorer, InTurn):
+        return InTurn(tuple(map(on_cpu, restorer.restorers)))
+    if not isinstance(restorer, Placed) or not isinstance(restorer.restorer, torch.nn.Module):
+        return restorer
+    precision = next(name for name, dtype in PRECISIONS.items() if dtype == restorer.dtype)
+    return Placed(restorer.restorer.to("cpu"), torch.device("cpu"), precision)
 
 
 def make_reader(name: str | Path = READER, device: str = "auto") -> Reader:

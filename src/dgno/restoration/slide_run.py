@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any  # of options that two functions share
 
@@ -33,6 +33,7 @@ from dgno.restorable import check_light
 from dgno.restoration.assessment import BLURRED
 from dgno.restoration.back_off import BackOff
 from dgno.restoration.batch import Job
+from dgno.restoration.from_weights import on_cpu
 from dgno.restoration.image import Normalizer, Progress, fit_channels, tiling_of
 from dgno.restoration.journal import Identity, refuse_another
 from dgno.restoration.options import OFF
@@ -108,8 +109,16 @@ class SlideRun:
         restorers: dict[int, tuple[BackOff, Normalizer]] = {}
         for kind, name in kinds.items():
             remedy = self.bench.remedy_of(self.sample, name)
-            how = {"overlap": self.options.overlap, "fixed": self.options.is_tile_fixed, "tell": self.steps.append}
-            restorers[kind] = BackOff(remedy.restorer, **how), remedy.normalize  # type: ignore[arg-type]
+            back_off = BackOff(
+                remedy.restorer,
+                overlap=self.options.overlap,
+                fixed=self.options.is_tile_fixed,
+                on_cpu=partial(on_cpu, remedy.restorer)
+                if self.options.device == "auto" and torch.cuda.is_available()
+                else None,
+                tell=self.steps.append,
+            )
+            restorers[kind] = back_off, remedy.normalize
         return restorers
 
     @cached_property
