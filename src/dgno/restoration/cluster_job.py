@@ -74,8 +74,8 @@ class ClusterJob:
         blocks that they have already may come in larger ones."""
         assert self.journal is not None
         self.running -= 1
-        for number, pixels, saturated in result.blocks:
-            self.journal.put(number, pixels, saturated=saturated)
+        for block in result.blocks:
+            self.journal.put(block.number, block.pixels, saturated=block.saturated)
             self.done += 1
         self.steps |= dict.fromkeys(result.steps)
         sides = smaller(self.sides, result.sides)

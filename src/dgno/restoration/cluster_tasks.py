@@ -60,15 +60,24 @@ class Looked:
 
 
 @dataclass(frozen=True)
+class RestoredBlock:
+    """A block by its number, and how many of its values saturated."""
+
+    number: int
+    pixels: Plane
+    saturated: int
+
+
+@dataclass(frozen=True)
 class RestoredBlocks:
-    """Some blocks by their numbers, and how many values of each saturated.
+    """What a task of blocks gave.
 
     sides : the tiles that memory sufficed for
     steps : what was changed to go on when memory ran out, in words
     worker, seconds : who restored them, and how long that took
     """
 
-    blocks: tuple[tuple[int, Plane, int], ...]
+    blocks: tuple[RestoredBlock, ...]
     sides: Sides
     steps: tuple[str, ...]
     worker: str
@@ -150,7 +159,8 @@ def restore_some(recipe: Recipe, identity: Identity, numbers: tuple[int, ...], s
         check_same(run.identity, identity)
         run.steps.clear()
         run.go_on_with([{"sides": smaller(sides, run.sides)}])
-        found = tuple((block.number, result.pixels, result.saturated) for block, result in run.compute(numbers))
+        done = run.compute(numbers)
+        found = tuple(RestoredBlock(block.number, one.pixels, one.saturated) for block, one in done)
         return RestoredBlocks(found, run.sides, tuple(run.steps), _own_address(), time.monotonic() - started)
 
 
@@ -166,8 +176,9 @@ def write_out(recipe: Recipe, identity: Identity, steps: tuple[str, ...], elapse
         run = _run_of(recipe)
         check_same(run.identity, identity)
         run.steps[:] = steps
+        run.options = recipe.options
         if _is_ours(run):  # a worker wrote it and died before it could say so
-            run.options = changed(run.options, overwrite=True)
+            run.options = changed(recipe.options, overwrite=True)
         with Journal(run.folder / JOURNAL, run.identity) as journal:
             return finish(run, journal, lambda share: None, started=started)
 
