@@ -77,7 +77,7 @@ def test_a07_a_tile_that_would_be_huge(site: Site) -> None:
         for name in ("ImageWidth", "ImageLength", "TileWidth", "TileLength"):
             tiff.pages[0].tags[name].overwrite(60_000)
     result = site.restore(path, site.folder / "o.tif")
-    refused(result, "E-IN-TOOLARGE", 3, "--max-pixels")
+    refused(result, "E-IN-TOOLARGE", 3, "1000 times")
     assert site.names == []
 
 

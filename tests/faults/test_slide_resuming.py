@@ -144,8 +144,8 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_f01_smaller_tiles_when_memory_runs_out(site: Site, large: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    own = ("restore", large, "-o")
-    more = ("--weights", site.weights, "--route", "off", "--device", "cpu")
+    own, weights = ("restore", large, "-o"), save_tiny(site.folder.parent, 3, halo=48)
+    more = ("--weights", weights, "--route", "off", "--device", "cpu")
     assert site.cli(*own, site.folder / "usual.ome.tif", *more).status == 0
     with each_block(monkeypatch, full_above(200**2)):
         result = site.cli(*own, site.folder / "small.ome.tif", *more, "--json")

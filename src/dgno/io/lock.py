@@ -12,9 +12,9 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 from dgno.errors import OutputBusy
+from dgno.io.atomic import output_error
 
 try:
     import fcntl
@@ -27,22 +27,43 @@ LOCK = ".dgno-lock"
 @contextlib.contextmanager
 def sole_writer(folder: Path) -> Iterator[None]:
     """Keep other processes from writing into `folder`. Raises OutputBusy if one does, and says which."""
-    with (folder / LOCK).open("a+") as file:
-        if fcntl is not None:
-            _take(file, folder)
-        yield
-
-
-def _take(file: IO[str], folder: Path) -> None:
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        raise output_error(error, folder) from error
+    try:
+        if fcntl is not None:
+            _take(descriptor, folder)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _take(descriptor: int, folder: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        file.seek(0)
-        holder = file.read(200).strip() or "another process"
-        hint = "wait for it, stop it, or choose another folder"
-        raise OutputBusy("something writes there already", path=folder, why=holder, hint=hint) from error
+        raise _busy(folder, os.pread(descriptor, 200, 0).decode(errors="replace").strip()) from error
     except OSError:  # a file system without locks
         return
-    file.truncate(0)
-    file.write(f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}")
-    file.flush()
+    if not _is_there(descriptor, folder / LOCK):  # whoever held it has just ended, and taken it away
+        raise _busy(folder, "")
+    text = f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}"
+    try:
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, text.encode())
+    except OSError as error:
+        raise output_error(error, folder) from error
+
+
+def _is_there(descriptor: int, path: Path) -> bool:
+    """Is this still the file of that name?"""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except OSError:
+        return False
+
+
+def _busy(folder: Path, holder: str) -> OutputBusy:
+    hint = "wait for it, stop it, or choose another folder"
+    return OutputBusy("something writes there already", path=folder, why=holder or "another process", hint=hint)

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dgno.errors import OutputExists, ResumeError, about, printable
+from dgno.errors import OutputBusy, OutputError, OutputExists, ResumeError, about, printable
 from dgno.io.atomic import name_beside, output_error, sync_folder, write_bytes
 from dgno.io.limits import Limits
 from dgno.io.lock import LOCK, sole_writer
@@ -81,8 +81,9 @@ def check_target(job: Job, options: RestoreOptions, inputs: Iterable[Path]) -> N
 
 
 def check_fit(run: SlideRun) -> None:
-    """Refuse a slide that the format cannot hold, or the disk. Raises OutputError."""
+    """Refuse what the format, the disk, memory or the weights cannot do. Raises what says so."""
     options, target = run.options, run.job.target
+    run.check()
     with about(target):
         check_slide(run.facts, slide_kind(target), options.compression, options.quality)
         check_room(run.facts, options.compression, output=target.parent, scratch=run.folder, is_sparse=True)
@@ -97,7 +98,14 @@ def hold_work(job: Job, options: RestoreOptions) -> Iterator[None]:
         folder.mkdir(exist_ok=True)
     except OSError as error:
         raise output_error(error, job.target) from error
-    with sole_writer(folder):
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(sole_writer(folder))
+        except OutputBusy:
+            raise
+        except OutputError:
+            clear_away_empty(folder)
+            raise
         left = [path for path in folder.iterdir() if path.name != LOCK]
         if left and options.overwrite and not options.resume:
             empty(folder)
@@ -107,8 +115,7 @@ def hold_work(job: Job, options: RestoreOptions) -> Iterator[None]:
         try:
             yield
         except BaseException:
-            if [path.name for path in folder.iterdir()] == [LOCK]:  # nothing was done that could be gone on with
-                clear_away(folder)
+            clear_away_empty(folder)
             raise
 
 
@@ -204,7 +211,7 @@ def _outcome(run: SlideRun, journal: Journal, result: RestoredSlide, *, seconds:
         status="incomplete" if run.slide.bad_tiles else "restored",
         seconds=seconds,
         megapixels=run.slide.facts.pixels / 1e6,
-        notes=(*run.slide.notes, *in_words(facts), *lost),
+        notes=(*run.slide.notes, *run.notes, *in_words(facts), *lost),
         facts=facts,
     )
 
@@ -231,6 +238,12 @@ def empty(folder: Path) -> None:
         shutil.rmtree(folder / SURVEY, ignore_errors=True)
     except OSError as error:
         raise output_error(error, folder) from error
+
+
+def clear_away_empty(folder: Path) -> None:
+    """Delete the folder of a run if nothing was done that could be gone on with."""
+    if {path.name for path in folder.iterdir()} <= {LOCK}:
+        clear_away(folder)
 
 
 def clear_away(folder: Path) -> None:

@@ -57,7 +57,8 @@ def in_words(facts: Mapping[str, Any]) -> tuple[str, ...]:
     if seams_show(facts):
         words.append("borders of tiles may show: see seam_index and tile_delta in the report")
     if facts["saturated"]:
-        words.append(f"{facts['saturated']:,} values ended at the limits of the range")
+        what = "1 value" if facts["saturated"] == 1 else f"{facts['saturated']:,} values"
+        words.append(f"{what} ended at the limits of the range")
     if bad := facts["bad_tiles"]:
         first = bad[0]
         place = f"rows {first['rows'][0]} to {first['rows'][1] - 1}, columns {first['columns'][0]} to "

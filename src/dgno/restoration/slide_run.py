@@ -134,6 +134,14 @@ class SlideRun:
             for kind, (restorer, normalize) in self._restorers.items()
         )
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was not given to the weights as it is, in words."""
+        fitted = (
+            fit_channels(one, self.sample, replicate=self.options.replicate) for one, _ in self._restorers.values()
+        )
+        return tuple(dict.fromkeys(note for _, note in fitted if note))
+
     @cached_property
     def tiling(self) -> dict[str, int]:
         """One grid of tiles for all restorers: the arguments of `plan_blocks`."""
@@ -152,6 +160,10 @@ class SlideRun:
             room = {"max_bytes": self.bench.max_bytes, "bytes_per_pixel": hunger}
             size = largest_tile(size, overlap=overlap, multiple=multiple, **room)  # type: ignore[arg-type]
         return {"tile_size": size, "overlap": overlap, "blend": blend, "multiple": multiple}
+
+    def check(self) -> None:
+        """Refuse tiles that memory does not suffice for, and weights for other channels, before anything is kept."""
+        _ = self.tiling, self.notes
 
     def look(self, progress: Progress = lambda share: None) -> SlideSurvey:
         """Where and how the slide is blurred, and its scales; looked at once in a run, and kept in its folder.

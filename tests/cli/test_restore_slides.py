@@ -1,0 +1,169 @@
+"""`dgno restore` on slides, as a user sees it: folders, formats, planes, labels; and images written as slides."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from pictures import photograph
+from skimage.io import imsave
+
+from command_line import Cli
+from dgno.cli.console import progress_bar
+from dgno.io.image import read_image
+from dgno.io.image_slide import ImageSlide
+from dgno.io.open_slide import open_slide
+from slide_files import tissue, write_pyramid, write_svs
+
+OFF = ("--route", "off", "--device", "cpu")
+
+
+def pixels_of(path: Path, plane: int = 0) -> np.ndarray:
+    with open_slide(path) as slide:
+        height, width = slide.facts.shape
+        return slide.read((0, height), (0, width), plane=plane)
+
+
+def test_a_folder_of_slides_and_images(cli: Cli, tmp_path: Path) -> None:
+    """With weights chosen from each; the broken one stops nobody, and what is complete is skipped."""
+    inputs, out = tmp_path / "in", tmp_path / "out"
+    inputs.mkdir()
+    write_svs(inputs / "a.svs", tissue(150, 200), tile=64)
+    imsave(inputs / "b.png", photograph(), check_contrast=False)
+    (inputs / "c.ndpi").write_text("broken")
+    write_pyramid(inputs / "d.tiff", tissue(90, 100), tile=64)
+    assert cli("restore", inputs / "d.tiff", "-o", inputs / "e.ome.zarr", *OFF).status == 0
+    (inputs / "e.ome.zarr.report.json").unlink()
+    for status in ("restored", "complete"):
+        result = cli("restore", inputs, "-o", out, *OFF, "--json", *(["--resume"] if status == "complete" else []))
+        assert result.status == 7
+        found = {Path(one["output"]).name: one["status"] for one in result.json["results"]}
+        names = {"a.ome.tif": status, "b.png": status, "d.tiff": status, "e.ome.zarr": status}
+        assert found == names | {"c.ome.tif": "failed"}
+        kept = {path.name for path in out.iterdir()}
+        assert kept == {*names, "report.json", *(f"{n}.report.json" for n in names if n != "b.png")}
+    quiet = cli("restore", inputs, "-o", out, *OFF, "--resume", "--quiet")
+    assert len(quiet.err.splitlines()) == 2 and "E-IN-FORMAT" in quiet.err  # the failed one, and the end
+
+
+@pytest.mark.parametrize(
+    ("more", "name", "kind"),
+    [
+        ((), "x.ome.zarr", "ome-zarr"),
+        (("--format", "tiff-pyramid"), "x.tif", "tiff"),
+        (("--format", "ome-zarr"), "", "ome-zarr"),
+    ],
+)
+def test_images_are_written_with_all_levels(
+    cli: Cli, tmp_path: Path, weights: dict[int, Path], more: tuple[str, ...], name: str, kind: str
+) -> None:
+    """All of the image is restored, as it is without levels: the default for slides is not that for images."""
+    pixels = np.tile(photograph((70, 90, 3)), (1, 6, 1))
+    imsave(tmp_path / "x.png", pixels, check_contrast=False)
+    out = tmp_path / "out" / name if name else tmp_path / "out"
+    common = ("--weights", weights[3], "--device", "cpu", "--tile", 256)
+    result = cli("restore", tmp_path / "x.png", "-o", out, *common, *more)
+    assert result.status == 0, result.err
+    assert cli("restore", tmp_path / "x.png", "-o", tmp_path / "plain.png", *common).status == 0
+    with open_slide(tmp_path / "out" / (name or "x.ome.zarr")) as slide:
+        assert len(slide.levels) == 2 and slide.format == kind
+    np.testing.assert_array_equal(pixels_of(tmp_path / "out" / (name or "x.ome.zarr")), read_image(
+        tmp_path / "plain.png").pixels)  # fmt: skip
+
+
+def test_images_that_are_no_slides(cli: Cli, tmp_path: Path, weights: dict[int, Path]) -> None:
+    imsave(tmp_path / "alpha.png", photograph((70, 90, 4)), check_contrast=False)
+    with tifffile.TiffWriter(tmp_path / "two.tif") as writer:
+        writer.write(photograph(), metadata=None)
+        writer.write(photograph((50, 60)), metadata=None)
+    for name, text in (("alpha.png", "transparency"), ("two.tif", "2 images in one file")):
+        result = cli("restore", tmp_path / name, "-o", tmp_path / "o.zarr", "--weights", weights[1], *OFF)
+        assert result.status == 3 and "E-IN-UNSUPPORTED" in result.err and text in result.err
+    assert not list(tmp_path.glob("*o.zarr*"))
+
+
+@pytest.mark.parametrize(("axes", "named"), [("TZC", "TZC"), ("Q", "Z"), ("C", "C")])
+def test_planes_of_images_keep_their_order(tmp_path: Path, axes: str, named: str) -> None:
+    shape = (2, 3, 4)[: len(axes)]
+    pixels = np.random.default_rng(0).integers(0, 999, (*shape, 40, 50)).astype(np.uint16)
+    name = "x.ome.tif" if axes != "Q" else "x.tif"
+    tifffile.imwrite(tmp_path / name, pixels, photometric="minisblack",
+                     metadata={"axes": axes + "YX"} if axes != "Q" else None)  # fmt: skip
+    slide = ImageSlide(tmp_path / name)
+    assert (slide.facts.axes, slide.facts.sizes) == (named, shape)
+    for number, plane in enumerate(pixels.reshape(-1, 40, 50)):
+        np.testing.assert_array_equal(slide.read((3, 40), (0, 47), plane=number)[..., 0], plane[3:, :47])
+
+
+def test_only_some_channels(cli: Cli, tmp_path: Path, weights: dict[int, Path]) -> None:
+    pixels = np.random.default_rng(0).integers(0, 4000, (3, 90, 100)).astype(np.uint16)
+    with tifffile.TiffWriter(tmp_path / "x.ome.tif") as writer:
+        tiles = {"tile": (64, 64), "photometric": "minisblack"}
+        writer.write(pixels, subifds=1, metadata={"axes": "CYX", "Channel": {"Name": ["a", "b", "c"]}}, **tiles)
+        writer.write(pixels[:, ::2, ::2], subfiletype=1, **tiles)
+    out = tmp_path / "o.ome.zarr"
+    result = cli("restore", tmp_path / "x.ome.tif", "-o", out, "--weights", weights[1], "--channels", "1", *OFF)
+    assert result.status == 0, result.err
+    assert [bool((pixels_of(out, i)[..., 0] == pixels[i]).all()) for i in range(3)] == [True, False, True]
+    with open_slide(out) as slide:
+        assert slide.facts.channel_names == ("a", "b", "c")
+    assert json.loads((tmp_path / "o.ome.zarr.report.json").read_text())["facts"]["restored_planes"] == [1]
+
+
+def test_labels_and_other_channels_are_refused_before_anything_is_kept(
+    cli: Cli, tmp_path: Path, weights: dict[int, Path]
+) -> None:
+    labels = np.kron(np.random.default_rng(0).integers(0, 60, (9, 10)), np.ones((16, 16))).astype(np.uint16)
+    write_pyramid(tmp_path / "labels.tif", labels, tile=64)
+    common = ("restore", tmp_path / "labels.tif", "-o", tmp_path / "o.tif", *OFF, "--weights")
+    for route in ((), ("--route", "auto")):
+        result = cli(*common, weights[1], *route)
+        assert result.status == 3 and "E-IN-UNSUPPORTED" in result.err and "--allow-labels" in result.err
+    result = cli(*common, weights[3], "--allow-labels")
+    assert result.status == 5 and "E-CK-CHANNELS" in result.err
+    assert [path.name for path in tmp_path.iterdir()] == ["labels.tif"]
+    assert cli(*common, weights[1], "--allow-labels").status == 0
+
+
+def test_weights_for_gray_on_colours_are_told(cli: Cli, tmp_path: Path, weights: dict[int, Path]) -> None:
+    write_pyramid(tmp_path / "x.tif", tissue(90, 100), tile=64)
+    result = cli("restore", tmp_path / "x.tif", "-o", tmp_path / "o.tif", "--weights", weights[1], *OFF)
+    assert result.status == 0 and "each colour was restored on its own" in result.err
+
+
+def test_an_output_with_only_its_report_to_come(cli: Cli, tmp_path: Path, weights: dict[int, Path]) -> None:
+    """A kill just between the two: the report is found in the folder of the run."""
+    write_pyramid(tmp_path / "x.tif", tissue(90, 100), tile=64)
+    common = ("restore", tmp_path / "x.tif", "-o", tmp_path / "o.tif", "--weights", weights[3], *OFF)
+    assert cli(*common).status == 0
+    (tmp_path / ".o.tif.dgno-work").mkdir()
+    report = tmp_path / "o.tif.report.json"
+    before = report.read_bytes()
+    shutil.move(report, tmp_path / ".o.tif.dgno-work" / "report.json")
+    result = cli(*common, "--resume")
+    assert result.status == 0 and "already complete" in result.err
+    assert report.read_bytes() == before and not (tmp_path / ".o.tif.dgno-work").exists()
+
+
+def test_the_bar_shows_the_time_left_and_the_speed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    with progress_bar("restoring") as bar:
+        bar.size(40.0)
+        for step in range(1, 6):
+            bar(step / 10)
+            time.sleep(0.06)
+    assert "Mpx/s" in capsys.readouterr().err
+    with progress_bar("restoring", quiet=True) as bar:
+        bar.size(1.0)
+        bar(0.5)
+    assert capsys.readouterr().err == ""
