@@ -1,6 +1,6 @@
 """How a restored image depends on its tiles: the difference from the whole, over tile sizes and overlaps.
 
-    python benchmarks/tile_delta.py WEIGHTS IMAGE [SIDE]
+    python benchmarks/tile_delta.py WEIGHTS IMAGE [--side 1024] [--tiles 256 512 768] [--overlaps 32 64 128]
 
 WEIGHTS is a name or a file, IMAGE is blurred (sigma 2 px) and cut to SIDE px from its middle. Local weights end at the
 halo that their header has; global ones (a scan over the whole tile, instance norms, as published) never do, and are
@@ -9,7 +9,7 @@ faded into each other. Of the value range: RMS, 99.9th percentile, largest, and 
 
 from __future__ import annotations
 
-import sys
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,6 @@ from dgno.restoration.slide_plan import plan_blocks
 from dgno.restoration.slide_seams import seam_index
 from dgno.restoration.tiling import Span, plan_tiles, smallest_tile
 
-TILES, OVERLAPS = (256, 512, 768), (32, 64, 128)
 SIGMA = 2.0  # px
 
 
@@ -39,8 +38,14 @@ def scene(path: Path, side: int, channels: int) -> torch.Tensor:
 
 
 def main() -> None:
-    weights, path = sys.argv[1], Path(sys.argv[2])
-    side = int(sys.argv[3]) if len(sys.argv) > 3 else 1024
+    parser = argparse.ArgumentParser()
+    parser.add_argument("weights")
+    parser.add_argument("image", type=Path)
+    parser.add_argument("--side", type=int, default=1024)
+    parser.add_argument("--tiles", type=int, nargs="+", default=[256, 512, 768])
+    parser.add_argument("--overlaps", type=int, nargs="+", default=[32, 64, 128])
+    asked = parser.parse_args()
+    weights, path, side = asked.weights, asked.image, asked.side
     restorer, _ = make_restorer(weights)
     given = scene(path, side, restorer.channels or 1)
     with torch.no_grad():
@@ -48,8 +53,8 @@ def main() -> None:
     size = f"{given.shape[3]} x {given.shape[2]}"
     print(f"{weights}: local {restorer.is_local}, halo {restorer.halo}, {path.name} {size}")
     print(f"{'tile':>6} {'overlap':>8} {'RMS':>10} {'99.9 %':>10} {'largest':>10} {'seam index':>11} {'work':>6}")
-    for tile in TILES:
-        for overlap in OVERLAPS:
+    for tile in asked.tiles:
+        for overlap in asked.overlaps:
             if tile < smallest_tile(overlap, restorer.multiple):
                 continue
             tiling = tiling_of(restorer, tile, overlap)
