@@ -50,7 +50,11 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, tit
     if title:
         print(title)  # by itself: the table would wrap it to its own width
     width = None if sys.stdout.isatty() else 1000  # nothing is cut off in a pipe
-    Console(width=width, markup=False, highlight=False, no_color="NO_COLOR" in os.environ or None).print(table)
+    console = Console(width=width, markup=False, highlight=False, no_color="NO_COLOR" in os.environ or None)
+    with console.capture() as printed:
+        console.print(table)
+    for line in printed.get().splitlines():
+        print(line.rstrip())  # columns are filled up with blanks
 
 
 def as_text(value: object) -> str:
