@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +47,9 @@ def test_a01_a04_what_is_no_slide(site: Site, name: str) -> None:
     refused(site.restore(path, site.folder / "o.tif"), "E-IN-EMPTY", 3, name)
     path.write_text("a text")
     refused(site.restore(path, site.folder / "o.tif"), "E-IN-FORMAT", 3, name)
+    data = site.slide.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    refused(site.restore(path, site.folder / "new" / "o.tif"), "E-IN-TRUNC", 3, name)
     assert site.names == []
 
 
@@ -150,6 +155,30 @@ def test_a10_a_compression_without_decoder(site: Site) -> None:
     assert site.names == []
 
 
+@pytest.mark.parametrize("failures", [1, 10**6])
+def test_a12_a_disk_that_fails_while_the_slide_is_read(
+    site: Site, monkeypatch: pytest.MonkeyPatch, failures: int
+) -> None:
+    """Once: it is tried again. For good: an error, also where broken tiles may be masked."""
+    expected, real, left = site.whole("o.tif", "--on-bad-tile", "mask"), os.pread, [5 + failures]
+
+    def pread(descriptor: int, length: int, place: int) -> bytes:
+        if Path(f"/proc/self/fd/{descriptor}").readlink() == site.slide:
+            left[0] -= 1
+            if 0 <= left[0] < failures:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(descriptor, length, place)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pread", pread)
+        result = site.restore(site.slide, site.folder / "o.tif", "--on-bad-tile", "mask")
+    if failures > 1:
+        assert result.status == 3 and "Input/output error" in result.err, result.err
+        assert not (site.folder / "o.tif").exists()
+        result = site.restore(site.slide, site.folder / "o.tif", "--on-bad-tile", "mask", "--resume")
+    assert result.status == 0 and (site.folder / "o.tif").read_bytes() == expected
+
+
 @pytest.mark.parametrize("change", ["replaced", "appended", "removed"])
 def test_a11_the_slide_changes_while_it_is_restored(site: Site, change: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def happens(number: int, x: torch.Tensor) -> None:
@@ -201,6 +230,14 @@ def test_c03_folders_that_are_missing_or_none(site: Site) -> None:
     refused(site.restore(site.slide, site.folder / "a" / "b" / "o.tif"), "E-OUT-DIR", 4, "missing")
     (site.folder / "file").write_text("mine")
     refused(site.restore(site.slide, site.folder / "file" / "o.tif"), "E-OUT-DIR", 4)
+    disk = site.folder.parent / "disk"
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "ro", "none", str(disk)]
+    if not subprocess.run(command, capture_output=True, check=False).returncode:  # where there is the right to
+        try:
+            refused(site.restore(site.slide, disk / "o.tif"), "E-OUT-DIR", 4, "Read-only")
+        finally:
+            subprocess.run(["umount", str(disk)], check=True)
     assert site.restore(site.slide, site.folder / "new" / "o.tif").status == 0
     assert site.names == ["file", "new"]
 

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dgno.errors import OutputBusy, OutputError, OutputExists, ResumeError, about, printable
+from dgno.errors import OutputBusy, OutputExists, ResumeError, about, printable
 from dgno.io.atomic import name_beside, output_error, sync_folder, write_bytes
 from dgno.io.limits import Limits
 from dgno.io.lock import LOCK, sole_writer
@@ -93,30 +93,36 @@ def check_fit(run: SlideRun) -> None:
 def hold_work(job: Job, options: RestoreOptions) -> Iterator[None]:
     """Hold the folder of a run. What another run left is gone on with, or begun anew, as the options say."""
     folder = work_folder(job.target)
-    try:
-        folder.parent.mkdir(exist_ok=True)
-        folder.mkdir(exist_ok=True)
-    except OSError as error:
-        raise output_error(error, job.target) from error
-    with contextlib.ExitStack() as held:
-        try:
-            held.enter_context(sole_writer(folder))
-        except OutputBusy:
-            raise
-        except OutputError:
-            clear_away_empty(folder)
-            raise
+    with _made(folder, job.target), sole_writer(folder):
         left = [path for path in folder.iterdir() if path.name != LOCK]
         if left and options.overwrite and not options.resume:
             empty(folder)
         elif left and not options.resume:
             hint = "say --resume to go on with it, or --overwrite to begin anew"
             raise OutputExists("an unfinished run for this output is there", path=folder, hint=hint)
+        yield
+
+
+@contextmanager
+def _made(folder: Path, target: Path) -> Iterator[None]:
+    """Make the folder of a run, and that of its output; after an error they go if nothing was done to go on with."""
+    is_new = not folder.parent.exists()
+    try:
         try:
-            yield
-        except BaseException:
-            clear_away_empty(folder)
-            raise
+            folder.parent.mkdir(exist_ok=True)
+            folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise output_error(error, target) from error
+        yield
+    except OutputBusy:  # it is another's
+        raise
+    except BaseException:
+        if folder.is_dir() and {path.name for path in folder.iterdir()} <= {LOCK}:
+            clear_away(folder)
+        if is_new:
+            with contextlib.suppress(OSError):
+                folder.parent.rmdir()
+        raise
 
 
 def is_complete(run: SlideRun) -> bool:
@@ -238,12 +244,6 @@ def empty(folder: Path) -> None:
         shutil.rmtree(folder / SURVEY, ignore_errors=True)
     except OSError as error:
         raise output_error(error, folder) from error
-
-
-def clear_away_empty(folder: Path) -> None:
-    """Delete the folder of a run if nothing was done that could be gone on with."""
-    if {path.name for path in folder.iterdir()} <= {LOCK}:
-        clear_away(folder)
 
 
 def clear_away(folder: Path) -> None:
