@@ -20,11 +20,11 @@ import tifffile
 
 from dgno.io.slide import Slide
 from dgno.restoration.batch import Job
-from dgno.restoration.files import Workbench
 from dgno.restoration.image import Batch, by_range
 from dgno.restoration.options import RestoreOptions
 from dgno.restoration.route import Remedy
 from dgno.restoration.slide_files import restore_slide
+from dgno.restoration.workbench import Workbench
 
 TILE = 512
 STORED = 64  # tiles of a sparse slide

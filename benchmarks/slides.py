@@ -25,7 +25,6 @@ from scipy.ndimage import gaussian_filter
 from dgno.io.open_slide import open_slide
 from dgno.io.slide_write import write_slide
 from dgno.restoration.batch import Job
-from dgno.restoration.files import Workbench
 from dgno.restoration.image import Batch
 from dgno.restoration.journal import Journal
 from dgno.restoration.options import RestoreOptions
@@ -33,6 +32,7 @@ from dgno.restoration.slide import RestoredSlide
 from dgno.restoration.slide_files import restore_blocks
 from dgno.restoration.slide_report import report_of
 from dgno.restoration.slide_run import JOURNAL, SURVEY, SlideRun
+from dgno.restoration.workbench import Workbench
 
 SIGMA, TILE, WINDOW = 3.0, 240, 1024  # px
 TEXT = "Aperio Image Library v11.2.1\r\n{}x{} (240x240) JPEG/RGB Q=90|AppMag = 20|MPP = 0.4990"

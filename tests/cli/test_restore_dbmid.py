@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from command_line import Cli
 from jaxtyping import Float
 from skimage.io import imread, imsave
 from torch import Tensor
 
 import dgno
 from blur_readers import LevelReader, coded, types_in_blocks
+from command_line import Cli
 from dgno.errors import ConfigError
 from dgno.io.provenance import read_provenance
 from dgno.networks.dbmid import DBMIDConfig, DBMIDNet
@@ -38,7 +38,7 @@ class OneType:
 
 
 def use(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
-    for place in ("dgno.restoration.files.make_reader", "dgno.api.make_reader"):
+    for place in ("dgno.restoration.workbench.make_reader", "dgno.api.make_reader"):
         monkeypatch.setattr(place, lambda name, device: reader)
 
 

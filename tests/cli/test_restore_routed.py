@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from command_line import Cli
 from skimage.io import imread, imsave
 
 import dgno
 from blur_readers import LevelReader, coded, types_in_blocks
+from command_line import Cli
 from dgno.errors import ConfigError, UnknownWeights
 from dgno.io.provenance import read_provenance
 from dgno.restoration.route import Routing
@@ -25,7 +25,7 @@ def reader(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """The weights of a reader, which stand for `LevelReader`."""
     path = tmp_path / "reader.safetensors"
     path.write_bytes(b"levels")
-    for place in ("dgno.restoration.files.make_reader", "dgno.api.make_reader"):
+    for place in ("dgno.restoration.workbench.make_reader", "dgno.api.make_reader"):
         monkeypatch.setattr(place, lambda name, device: LevelReader())
     return path
 

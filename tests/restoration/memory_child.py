@@ -7,11 +7,11 @@ from pathlib import Path
 import torch
 
 from dgno.restoration.batch import Job
-from dgno.restoration.files import Workbench
 from dgno.restoration.image import by_range
 from dgno.restoration.options import RestoreOptions
 from dgno.restoration.route import Remedy
 from dgno.restoration.slide_files import restore_slide
+from dgno.restoration.workbench import Workbench
 
 
 class Unchanged:

@@ -16,9 +16,10 @@ from torch import Tensor
 from dgno.arrays import Image
 from dgno.errors import InputChanged, MissingInput, OutOfMemory, ResumeError
 from dgno.io.provenance import read_provenance
-from dgno.restoration.files import Workbench, restore_files
+from dgno.restoration.files import restore_files
 from dgno.restoration.options import RestoreOptions
 from dgno.restoration.placed import Placed
+from dgno.restoration.workbench import Workbench
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (40, 50), dtype=np.uint8)
 LARGE = Image(np.broadcast_to(np.uint8(0), (30_000, 40_000)), "YX", (0, 255))

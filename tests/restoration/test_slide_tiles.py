@@ -10,9 +10,9 @@ import tifffile
 
 from dgno.io.open_slide import open_slide
 from dgno.restoration.batch import Job
-from dgno.restoration.files import Workbench
 from dgno.restoration.options import RestoreOptions
 from dgno.restoration.slide_files import restore_slide
+from dgno.restoration.workbench import Workbench
 from slide_files import tissue
 
 

@@ -25,11 +25,11 @@ from dgno.arrays import Plane
 from dgno.errors import DgnoError, InputChanged, OutOfMemory, ResumeError, about
 from dgno.io.provenance import read_provenance
 from dgno.restoration.batch import Job, Outcome, facts_of
-from dgno.restoration.files import Workbench
 from dgno.restoration.journal import Identity, Journal
 from dgno.restoration.options import RestoreOptions
 from dgno.restoration.slide_files import check_fit, finish, is_complete
 from dgno.restoration.slide_run import INPUT_STATE, JOURNAL, SlideRun
+from dgno.restoration.workbench import Workbench
 
 OPEN = 4  # slides that a worker keeps open
 Arguments = ParamSpec("Arguments")

@@ -2,44 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import math
-import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
-from functools import cached_property
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 
-from dgno.arrays import Image
-from dgno.errors import InputChanged, OutOfMemory, ResumeError, about, printable
-from dgno.io.checksum import file_sha256, slide_digest
-from dgno.io.image import check_output, read_images, write_images
-from dgno.io.opening import os_error
-from dgno.io.provenance import differences, read_provenance, software
-from dgno.optics.blur_types import DEFOCUS
-from dgno.restorable import check_restorable
-from dgno.restoration import TILE_SIZE
-from dgno.restoration.allocator import keep_freed_memory
-from dgno.restoration.assessment import BLURRED
+from dgno.errors import about
 from dgno.restoration.batch import Job, Outcome, is_single, plan_jobs, prepare_folders, run_jobs, write_report
-from dgno.restoration.blur_maps import reading_context
-from dgno.restoration.from_classical import make_classical
-from dgno.restoration.from_weights import NETWORK_METHODS, NORMALIZERS, LoadedWeights, make_reader, weights_by_type
-from dgno.restoration.image import Progress, Restorer, restore_image, tiling_of
-from dgno.restoration.nonfinite import fill, mark
-from dgno.restoration.options import IMAGE, OFF, RestoreOptions
-from dgno.restoration.placed import Placed, choose_device
-from dgno.restoration.route import Remedy, Routing
-from dgno.restoration.selection import restored_only
-from dgno.restoration.slide_files import is_restored_as_slide, restore_slide
-from dgno.restoration.slide_look import SLIDE_TILE
-from dgno.restoration.tiling import largest_tile
-from dgno.weights.store import find_weights
-
-RESEARCH_USE = "research use only, not for clinical diagnosis"
+from dgno.restoration.image import Progress
+from dgno.restoration.options import RestoreOptions
+from dgno.restoration.workbench import Workbench
 
 
 def restore_files(
@@ -104,7 +76,7 @@ def _on_cluster(
     report: Callable[[Outcome], None],
 ) -> list[Outcome]:
     """`restore_files` on the workers of a cluster."""
-    from dgno.restoration.cluster import ClusterRun  # it imports this module
+    from dgno.restoration.cluster import ClusterRun
     from dgno.restoration.cluster_client import connected
 
     single = is_single(inputs)
@@ -120,209 +92,3 @@ def _on_cluster(
     if run.failures and (single or options.fail_fast):
         raise run.failures[0].as_error()
     return run.outcomes
-
-
-class Workbench:
-    """Restores one file after the other; keeps what several of them need, the loaded weights above all.
-
-    inputs : all inputs of the run; no output may replace any of them
-    """
-
-    def __init__(self, options: RestoreOptions, inputs: Sequence[Path]) -> None:
-        keep_freed_memory()
-        self.options, self.inputs = options, inputs
-        self.limits = options.limits
-        self.max_bytes = math.inf if options.max_memory is None else options.max_memory * 2**30
-        how = {"device": options.device, "precision": options.precision, "method": options.method}
-        self.remedies = LoadedWeights(normalize=options.normalize, **how)
-        choose_device(options.device)
-        by_network = options.method in NETWORK_METHODS
-        self.classical = None if by_network else make_classical(options.method, options.told)
-        if options.weights != "auto":
-            self.remedies.load(options.weights)  # wrong weights are refused before anything is read
-        self.routing = None if options.route == OFF else self._routing()
-
-    def restore(
-        self, job: Job, *, progress: Progress, size: Callable[[float], None] = lambda megapixels: None
-    ) -> Outcome:
-        """Read, restore and write one file. An output is checked before anything is computed for it."""
-        if is_restored_as_slide(job, limits=self.limits, output_format=self.options.output_format):
-            return restore_slide(job, self, progress=progress, size=size)
-        started, options = time.monotonic(), self.options
-        check_output(job.target, inputs=self.inputs, overwrite=options.overwrite or options.resume)
-        before = fingerprint(job.source)
-        found = read_images(job.source, limits=self.limits)
-        wanted = options.selection.of(found)
-        images = [self.prepared(image, planes) for image, planes in zip(found, wanted, strict=True)]
-        changed = [image for image, planes in zip(images, wanted, strict=True) if planes]
-        provenance = self.provenance(job.source, changed)
-        if options.resume and job.target.exists():
-            refuse_another_run(job.target, provenance)
-            return Outcome(printable(job.source), printable(job.target), "complete")
-        check_output(job.target, images=images, inputs=self.inputs, overwrite=options.overwrite)
-        restored = [
-            self.restored(image, planes, progress=lambda share, i=i: progress((i + share) / len(images)))  # type: ignore[misc]
-            for i, (image, planes) in enumerate(zip(images, wanted, strict=True))
-        ]
-        if fingerprint(job.source) != before:
-            raise InputChanged("the input changed while it was restored", path=job.source, hint="restore it again")
-        job.target.parent.mkdir(parents=True, exist_ok=True)
-        lost = write_images(
-            job.target, restored, inputs=self.inputs, overwrite=options.overwrite, provenance=provenance
-        )
-        notes = dict.fromkeys(note for image in restored for note in image.notes)
-        return Outcome(
-            input=printable(job.source),
-            output=printable(job.target),
-            status="restored",
-            seconds=time.monotonic() - started,
-            megapixels=sum(map(pixels_of, images, wanted)) / 1e6,
-            notes=(*notes, *lost),
-        )
-
-    def prepared(self, image: Image, planes: frozenset[int]) -> Image:
-        """The image as it is to be restored, in these planes, and written."""
-        options = self.options
-        if planes:
-            allow_nonfinite = options.nonfinite != "refuse"
-            check_restorable(image, planes, allow_labels=options.allow_labels, allow_nonfinite=allow_nonfinite)
-        if self.options.pixel_size is not None:
-            image = replace(image, pixel_size=(self.options.pixel_size,) * 2)
-        if planes and self.options.normalize == "none" and image.pixels.dtype.kind == "f":
-            image = replace(image, pixels=image.pixels.astype(np.float32))
-        return image
-
-    def restored(self, image: Image, planes: frozenset[int], *, progress: Progress) -> Image:
-        """One image with these planes restored."""
-        if not planes:
-            return image
-        options = self.options
-        filled, bad = fill(image, options.nonfinite)
-        if self.routing is not None:
-            restored = self.routing.restore(
-                filled,
-                {name: self.remedy_of(image, name) for name in BLURRED},
-                planes=planes,
-                tile_size=lambda restorer: self.tile_size(image, restorer),
-                overlap=options.overlap,
-                replicate=options.replicate,
-                progress=progress,
-            )
-        else:
-            remedy = self.remedy_of(image)
-            restored = restore_image(
-                filled,
-                remedy.restorer,
-                tile_size=self.tile_size(image, remedy.restorer),
-                overlap=options.overlap,
-                normalize=remedy.normalize,
-                planes=planes,
-                replicate=options.replicate,
-                progress=progress,
-            )
-        return restored_only(mark(restored, image, bad, options.nonfinite), image, planes)
-
-    def tile_size(self, image: Image, restorer: Restorer) -> int:
-        """As wanted, or smaller where memory is bounded and the plane does not fit as it is."""
-        options, tiling = self.options, tiling_of(restorer, self.options.tile_size, self.options.overlap)
-        bytes_per_pixel = int(getattr(restorer, "bytes_per_pixel", 64))
-        height, width = image.shape_without_samples[-2:]
-        if height * width * bytes_per_pixel <= self.max_bytes:
-            return options.tile_size
-        if getattr(restorer, "is_whole", False):
-            needed = f"{height * width * bytes_per_pixel / 2**30:.1f} GB"
-            raise OutOfMemory(f"method {options.method} cannot be tiled", hint=f"give --max-memory at least {needed}")
-        return largest_tile(
-            options.tile_size,
-            max_bytes=self.max_bytes,
-            bytes_per_pixel=bytes_per_pixel,
-            overlap=tiling["overlap"],
-            multiple=tiling["multiple"],
-        )
-
-    def remedy_of(self, image: Image, blur: str = DEFOCUS) -> Remedy:
-        """What restores this type of blur in this image. Classical methods want dark to be 0."""
-        if self.classical is None:
-            return self.remedies.of(self.weights_of(image)[blur], image)
-        normalize = "range" if self.options.normalize == "auto" else self.options.normalize
-        return Remedy(Placed(self.classical, torch.device("cpu")), NORMALIZERS[normalize])
-
-    def weights_of(self, image: Image) -> Mapping[str, tuple[str, ...]]:
-        """The weights for each type of blur."""
-        return weights_by_type(image, self.options.weights, self.options.method)
-
-    @cached_property
-    def slide_routing(self) -> Routing:
-        """Who reads the blur of slides, of which only what is blurred is restored unless the user wants all of it."""
-        return self._routing(SLIDE_TILE)
-
-    def _routing(self, tile_size: int = TILE_SIZE) -> Routing:
-        """Who reads the blur, in tiles that memory suffices for."""
-        options = self.options
-        reader = make_reader(options.reader, options.device)
-        if self.max_bytes < math.inf:
-            hunger = int(getattr(reader, "bytes_per_pixel", 64))
-            context = reading_context(reader)
-            tile_size = largest_tile(tile_size, max_bytes=self.max_bytes, bytes_per_pixel=hunger, **context)
-        return Routing(reader, options.min_confidence or 0.0, options.route == IMAGE, tile_size)
-
-    def provenance(self, source: Path, images: Sequence[Image]) -> dict[str, str]:
-        """What the output says of how it was made. No paths, no times: the same run writes the same bytes."""
-        told = {"input sha256": file_sha256(source), "options": json.dumps(self.options.decisive(), sort_keys=True)}
-        return self._provenance(source, images, told, is_routed=self.routing is not None)
-
-    def slide_provenance(self, source: Path, sample: Image, route: str) -> dict[str, str]:
-        """`provenance` of what was made of a slide by that route. sample : what the slide is like"""
-        key, digest = slide_digest(source)
-        told = {key: digest, "options": json.dumps(self.options.decisive_for_slides(route), sort_keys=True)}
-        return self._provenance(source, [sample], told, is_routed=route != OFF)
-
-    def _provenance(
-        self, source: Path, images: Sequence[Image], told: dict[str, str], *, is_routed: bool
-    ) -> dict[str, str]:
-        types = BLURRED if is_routed else (DEFOCUS,)
-        chosen = [] if self.classical else [self.weights_of(image)[blur] for image in images for blur in types]
-        names = {name for one in chosen for name in one}
-        weights = {name: file_sha256(find_weights(name)) for name in names}
-        return {
-            "software": software(),
-            "operation": "restore",
-            "input": source.name.encode("utf-8", "backslashreplace").decode(),
-            "weights": json.dumps({Path(name).name: digest for name, digest in sorted(weights.items())}),
-            **told,
-            **({"reader": file_sha256(find_weights(self.options.reader))} if is_routed else {}),
-            **({"psf": psf_fingerprint(self.options.psf)} if self.options.psf else {}),
-            "use": RESEARCH_USE,
-        }
-
-
-def refuse_another_run(target: Path, provenance: dict[str, str]) -> None:
-    """Raise ResumeError unless the output was made from the same input, weights and options."""
-    if target.suffix.lower() == ".bmp":
-        why, hint = "BMP cannot tell how it was made", "say --overwrite instead of --resume, or write .png or .tif"
-        raise ResumeError("the output that exists may be of another run", path=target, why=why, hint=hint)
-    found = read_provenance(target) or {}
-    differing = differences(found, provenance)
-    if differing:
-        why = f"it differs in {', '.join(differing)}" if found else "it was not written by dgno"
-        hint = "say --overwrite instead of --resume, or choose another output"
-        raise ResumeError("the output that exists is not of this run", path=target, why=why, hint=hint)
-
-
-def psf_fingerprint(given: str) -> str:
-    """A PSF by its name and numbers, or the hash of its file."""
-    return given if ":" in given and not Path(given).exists() else file_sha256(Path(given))
-
-
-def pixels_of(image: Image, planes: Collection[int]) -> int:
-    """How many pixels these planes of the image have."""
-    return len(planes) * math.prod(image.shape_without_samples[-2:])
-
-
-def fingerprint(path: Path) -> tuple[int, int, int]:
-    """What tells that a file was replaced or written to: inode, size and time of the last change."""
-    try:
-        facts = path.stat()
-    except OSError as error:
-        raise os_error(error, path) from error
-    return facts.st_ino, facts.st_size, facts.st_mtime_ns

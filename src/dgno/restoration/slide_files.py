@@ -31,7 +31,7 @@ from dgno.restoration.slide_report import in_words, report_of
 from dgno.restoration.slide_run import JOURNAL, SURVEY, SlideRun, work_folder
 
 if TYPE_CHECKING:
-    from dgno.restoration.files import Workbench
+    from dgno.restoration.workbench import Workbench
 
 LOOKING, WRITING = 0.1, 0.1  # of the work, for the progress that is told
 REPORT_ENDING = ".report.json"

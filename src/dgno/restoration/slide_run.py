@@ -45,7 +45,7 @@ from dgno.restoration.tiling import largest_tile
 from dgno.weights.store import find_weights
 
 if TYPE_CHECKING:
-    from dgno.restoration.files import Workbench
+    from dgno.restoration.workbench import Workbench
 
 WORK = ".dgno-work"
 SURVEY, JOURNAL = "survey", "journal"  # folders in it

@@ -26,9 +26,9 @@ from dgno.io.open_slide import is_slide
 from dgno.io.output import check_place
 from dgno.io.provenance import software
 from dgno.restoration.batch import Job, Outcome, is_single, mirrored, run_jobs
-from dgno.restoration.files import RESEARCH_USE, fingerprint, pixels_of
 from dgno.restoration.from_weights import make_reader
 from dgno.restoration.image import Progress
+from dgno.restoration.workbench import RESEARCH_USE, fingerprint, pixels_of
 from dgno.weights.store import find_weights
 
 TABLES = ("assessment.csv", "regions.csv", "rescan.csv")
