@@ -153,3 +153,22 @@ def test_the_result_is_right(place: Path, whole: tuple[Path, float]) -> None:
         found = slide.read((0, 500), (0, 700))
     assert np.mean(np.abs(found.astype(int) - image.pixels) > 1) < 1e-3
     assert (found != tissue(500, 700)).any()
+
+
+def test_what_a_kill_left_of_an_output_goes_with_the_next_run(place: Path) -> None:
+    """A file or folder half written may be as large as the slide; those of other outputs stay."""
+    out = place / "left.tif"
+    ours = [place / ".left.tif.0123abcd.dgno-part", place / ".left.tif.ffff0000.dgno-part"]
+    others = [
+        place / ".other.tif.0123abcd.dgno-part",
+        place / ".left.tif.note",
+        place / ".left.tif.0123abcd.dgno-party",
+    ]
+    ours[0].write_bytes(b"half")
+    ours[1].mkdir()
+    (ours[1] / "0").write_bytes(b"chunk")
+    for path in others:
+        path.write_bytes(b"mine")
+    finished(place, out)
+    assert not any(path.exists() for path in ours)
+    assert all(path.read_bytes() == b"mine" for path in others)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
+import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -82,6 +84,23 @@ def _cut(name: str, room: int) -> str:
     while len(os.fsencode(name)) + room > LONGEST_NAME:
         name = name[:-1]
     return name
+
+
+def remove_leftovers(path: Path) -> None:
+    """Delete what killed processes left of outputs of this name: files and folders as `temporary_name` calls them.
+
+    Only for who keeps others from writing `path`: they would lose what they write.
+    """
+    path = Path(os.path.realpath(path))
+    start = temporary_name(path).name[: -len(f".01234567{SUFFIX}")]
+    if start != f".{path.name}":  # cut: another output may begin alike
+        return
+    pattern = re.compile(re.escape(start) + r"\.[0-9a-f]{8}" + re.escape(SUFFIX))
+    for left in [one for one in path.parent.iterdir() if pattern.fullmatch(one.name)] if path.parent.is_dir() else []:
+        if left.is_dir() and not left.is_symlink():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
 
 
 def output_error(error: OSError, path: Path) -> OutputError:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dgno.errors import OutputBusy, OutputExists, ResumeError, about, printable
-from dgno.io.atomic import name_beside, output_error, sync_folder, write_bytes
+from dgno.io.atomic import name_beside, output_error, remove_leftovers, sync_folder, write_bytes
 from dgno.io.limits import Limits
 from dgno.io.lock import LOCK, sole_writer
 from dgno.io.open_slide import is_slide
@@ -94,6 +94,7 @@ def hold_work(job: Job, options: RestoreOptions) -> Iterator[None]:
     """Hold the folder of a run. What another run left is gone on with, or begun anew, as the options say."""
     folder = work_folder(job.target)
     with _made(folder, job.target), sole_writer(folder):
+        remove_leftovers(job.target)  # of a run that was killed while it wrote
         left = [path for path in folder.iterdir() if path.name != LOCK]
         if left and options.overwrite and not options.resume:
             empty(folder)
