@@ -137,6 +137,24 @@ def test_weights_for_gray_on_colours_are_told(cli: Cli, tmp_path: Path, weights:
     assert result.status == 0 and "each colour was restored on its own" in result.err
 
 
+@pytest.mark.parametrize("route", ["off", "auto"])
+def test_values_that_are_nan_stay_so_if_they_may(
+    cli: Cli, tmp_path: Path, weights: dict[int, Path], route: str
+) -> None:
+    pixels = tissue(300, 320)[..., 1].astype(np.float32) / 255
+    pixels[100:103, 210], pixels[5, 5], pixels[256:, 256:] = np.nan, np.inf, np.nan  # one stored tile is nothing else
+    write_pyramid(tmp_path / "x.tif", pixels, tile=64)
+    common = ("restore", tmp_path / "x.tif", "-o", tmp_path / "o.ome.tif", "--weights", weights[1], "--device", "cpu")
+    common = (*common, "--tile", 128, "--route", route)
+    result = cli(*common)
+    assert result.status == 3 and "E-IN-NONFINITE" in result.err and "mask" in result.err
+    assert cli(*common, "--nonfinite", "mask", "--json").status == 0
+    found, bad = pixels_of(tmp_path / "o.ome.tif")[..., 0], ~np.isfinite(pixels)
+    np.testing.assert_array_equal(found[bad], pixels[bad])
+    assert np.isfinite(found[~bad]).all() and (found[~bad] != pixels[~bad]).any()
+    assert "NaN" not in (tmp_path / "o.ome.tif.report.json").read_text()
+
+
 def test_an_output_with_only_its_report_to_come(cli: Cli, tmp_path: Path, weights: dict[int, Path]) -> None:
     """A kill just between the two: the report is found in the folder of the run."""
     write_pyramid(tmp_path / "x.tif", tissue(90, 100), tile=64)

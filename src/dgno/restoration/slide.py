@@ -12,16 +12,13 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Shaped
 
-from dgno.arrays import Affine, Image, Plane, from_tensor, restored_plane, to_tensor
-from dgno.errors import NonFiniteInput
+from dgno.arrays import Affine, Plane, from_tensor, restored_plane, to_tensor
 from dgno.io.slide import Slide, Window
-from dgno.restorable import check_float32
 from dgno.restoration.feather import Weights
 from dgno.restoration.image import Batch, Restorer, answer_of
 from dgno.restoration.journal import Journal
-from dgno.restoration.nonfinite import fill
+from dgno.restoration.slide_finite import finite_plane
 from dgno.restoration.slide_plan import Block, SlidePlan
 from dgno.restoration.tiling import Cut, Span, Tile
 
@@ -129,7 +126,7 @@ def restore_block(slide: Slide, work: SlideWork, block: Block, seen: Plane) -> R
     tile, channel = block.tile, slide.facts.channel_of(block.plane)
     keep = (slice(*tile.rows.keep), slice(*tile.columns.keep))
     origin = (tile.rows.read.start, tile.columns.read.start)
-    filled, bad = _finite(seen, origin, keep=work.keep_nonfinite)
+    filled, bad = finite_plane(seen, origin, keep=work.keep_nonfinite)
     treatments = work.treated(block)
     base = treatments[0].affines[channel] if treatments else Affine(0.0, 1.0)
     given = to_tensor(filled, base)
@@ -169,7 +166,7 @@ class RestoredSlide:
         """The pixels (h, w, samples) of a window of level 0."""
         rows, columns = Span(*rows), Span(*columns)
         pixels = self.slide.read(rows, columns, plane=plane)
-        _finite(pixels, (rows.start, columns.start), keep=self.keep_nonfinite)
+        finite_plane(pixels, (rows.start, columns.start), keep=self.keep_nonfinite)
         blocks = [b for b in self.plan.landing_in(rows, columns, plane) if b.number in self.journal]
         if not blocks:
             return pixels
@@ -221,21 +218,3 @@ def _inside(window: Span, part: Window) -> slice:
     """The pixels of `part` that lie in the window, counted from its start; none gives an empty slice."""
     start, stop = max(part[0], window.start), min(part[1], window.stop)
     return slice(start - window.start, max(stop, start) - window.start)
-
-
-def _finite(seen: Plane, place: tuple[int, int], *, keep: bool) -> tuple[Plane, Shaped[np.ndarray, "h w c"]]:
-    """The pixels with those that are NaN or infinite replaced by values around them, and which these are.
-
-    place : row and column of the first pixel in the slide
-    """
-    bad = ~np.isfinite(seen) if seen.dtype.kind == "f" else np.zeros(seen.shape, bool)
-    if seen.dtype.kind == "f":
-        check_float32(Image(seen, "YXS"))
-    if not bad.any():
-        return seen, bad
-    if not keep:
-        first = np.unravel_index(int(bad.argmax()), bad.shape)
-        where = f"row {int(first[0]) + place[0]}, column {int(first[1]) + place[1]}"
-        what = f"{int(bad.sum())} values that are NaN or infinite, the first at {where}"
-        raise NonFiniteInput(what, hint="replace them, or say --nonfinite mask, which leaves them as they are")
-    return (np.zeros_like(seen) if bad.all() else fill(Image(seen, "YXS"), "mask")[0].pixels), bad

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ def report_of(run: SlideRun, journal: Journal, result: RestoredSlide) -> dict[st
     facts, tiling = run.slide.facts, run.tiling
     saturated = result.saturated + sum(int(one.facts["saturated"]) for one in journal.entries.values())
     delta = _delta(run, journal, result)
+    seam = seam_index(_before(run), result.read, run.plan, journal.__contains__)  # NaN where a pixel is
     return {
         "shape": list(facts.shape),
         "planes": facts.plane_count,
@@ -39,9 +41,9 @@ def report_of(run: SlideRun, journal: Journal, result: RestoredSlide) -> dict[st
         "blocks_restored": len(journal.entries),
         "tile": tiling["tile_size"],
         "overlap": tiling["overlap"],
-        "seam_index": seam_index(_before(run), result.read, run.plan, journal.__contains__),
+        "seam_index": seam if seam is not None and math.isfinite(seam) else None,
         "borders": border_count(run.plan, journal.__contains__),
-        "tile_delta": None if delta is None else asdict(delta),
+        "tile_delta": asdict(delta) if delta is not None and math.isfinite(delta.rms) else None,
         "saturated": saturated,
         "bad_tiles": [asdict(tile) for tile in run.slide.bad_tiles],
         "memory": list(run.steps),

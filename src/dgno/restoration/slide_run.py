@@ -38,6 +38,7 @@ from dgno.restoration.image import Normalizer, Progress, fit_channels, tiling_of
 from dgno.restoration.journal import Identity, refuse_another
 from dgno.restoration.options import OFF
 from dgno.restoration.slide import EVERYTHING, Restored, SlideWork, Treatment, read_block, restore_block
+from dgno.restoration.slide_finite import FiniteSlide
 from dgno.restoration.slide_look import sample_slide, survey_slide
 from dgno.restoration.slide_plan import Block, SlidePlan, needed_blocks, plan_blocks
 from dgno.restoration.slide_survey import FACTS, SlideSurvey
@@ -181,7 +182,7 @@ class SlideRun:
         if self.is_routed:
             routing = self.bench.slide_routing
             found = survey_slide(
-                self.slide,
+                self._looked_at,
                 routing.reader,
                 planes=self.planes,
                 min_confidence=routing.min_confidence,
@@ -191,7 +192,7 @@ class SlideRun:
                 **more,
             )
         else:
-            found = sample_slide(self.slide, self.planes, **more)
+            found = sample_slide(self._looked_at, self.planes, **more)
         found.save(kept)
         return SlideSurvey.load(kept)
 
@@ -202,6 +203,11 @@ class SlideRun:
         reader = {"reader": file_sha256(find_weights(self.options.reader))} if self.is_routed else {}
         return {"input state": json.dumps(self.before), "options": options, **reader}
 
+    @property
+    def _looked_at(self) -> Slide:
+        """The slide, with something in place of values that are NaN or infinite if these may be there."""
+        return FiniteSlide(self.slide) if self.options.nonfinite == "mask" else self.slide
+
     @cached_property
     def survey(self) -> SlideSurvey:
         return self.look()
@@ -210,7 +216,7 @@ class SlideRun:
     def sample(self) -> Image:
         """What the first channel is like; the same whether the slide was looked at before or not."""
         is_looked_at = (self.folder / SURVEY / FACTS).exists()
-        samples = (self.survey if is_looked_at else sample_slide(self.slide, self.planes)).samples
+        samples = (self.survey if is_looked_at else sample_slide(self._looked_at, self.planes)).samples
         return samples[min(samples)]
 
     @cached_property
