@@ -1,6 +1,7 @@
 # Two commands on a fresh machine:  make demo  and  make test.  Each makes its own environment in .venv.
 
 PYTHON ?= python3
+JOBS ?= 2 # test files at a time
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 SOURCES := pyproject.toml setup.py constraints.txt $(wildcard src/dgno/kernels/*.[ch])
@@ -11,7 +12,7 @@ demo: .venv/core
 	$(BIN)/python examples/demo.py demo
 
 test: check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 check: .venv/dev
 	$(BIN)/ruff check .
