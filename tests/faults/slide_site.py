@@ -10,10 +10,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
 from torch import Tensor
 
 from command_line import Cli, Result
+from dgno.io.open_slide import open_slide
 from dgno.restoration.placed import Placed
 
 QUICK = ("--route", "off", "--tile", "96", "--device", "cpu")
@@ -93,3 +96,15 @@ def limited(what: int, value: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(what, (soft, hard))
+
+
+def block_place(path: Path, number: int) -> tuple[int, int]:
+    """Where a tile of level 0 stands in its file, and its length."""
+    with tifffile.TiffFile(path) as tiff:
+        return tiff.pages[0].dataoffsets[number], tiff.pages[0].databytecounts[number]
+
+
+def pixels_of(path: Path) -> np.ndarray:
+    with open_slide(path) as slide:
+        height, width = slide.facts.shape
+        return slide.read((0, height), (0, width))

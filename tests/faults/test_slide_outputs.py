@@ -20,8 +20,7 @@ from dgno.io.slide import SlideFacts
 from dgno.io.slide_output import ENDINGS
 from dgno.io.slide_write import write_slide
 
-FACTS = SlideFacts((520, 530), np.dtype("uint8"))
-KINDS = list(ENDINGS)
+FACTS, KINDS = SlideFacts((520, 530), np.dtype("uint8")), list(ENDINGS)
 
 
 def noise(seed: int):

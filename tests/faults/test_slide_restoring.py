@@ -13,28 +13,15 @@ import numpy as np
 import pytest
 import tifffile
 import torch
-from slide_site import Site, bytes_of, each_block, refused
+from slide_site import Site, block_place, bytes_of, each_block, pixels_of, refused
 
 from dgno.io.lock import sole_writer
-from dgno.io.open_slide import open_slide
 from dgno.io.slide import SlideFacts
 from dgno.io.slide_write import write_slide
 from dgno.restoration.slide_run import work_folder
 from slide_files import tissue, write_pyramid, write_svs
 
 FORMATS = [".ome.tif", ".tif", ".ome.zarr"]
-
-
-def block_place(path: Path, number: int) -> tuple[int, int]:
-    """Where a tile of level 0 stands in its file, and its length."""
-    with tifffile.TiffFile(path) as tiff:
-        return tiff.pages[0].dataoffsets[number], tiff.pages[0].databytecounts[number]
-
-
-def pixels_of(path: Path) -> np.ndarray:
-    with open_slide(path) as slide:
-        height, width = slide.facts.shape
-        return slide.read((0, height), (0, width))
 
 
 # 3A: broken inputs
