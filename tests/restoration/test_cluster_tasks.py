@@ -139,7 +139,7 @@ def test_changed_options_are_the_same_otherwise() -> None:
     after = changed(before, overwrite=True)
     assert after.slide_route == before.slide_route == "auto"
     assert after.overwrite and not before.overwrite
-    assert after.decisive_for_slides() == before.decisive_for_slides()
+    assert after.decisive() == before.decisive()
 
 
 class Workers:
