@@ -58,6 +58,9 @@ def test_all_kinds_of_inputs_in_one_run(place: Path, cluster: Cluster, alone: di
     assert mine["in/broken.svs"]["error"]["code"] == "E-IN-TRUNC"
     line = next(line for line in log.read_text().splitlines() if line.startswith("{"))
     assert len(json.loads(line)["results"]) == 4
+    assert status(start(place, ["in", "-o", "all", *on(cluster, "--resume")], log)) == 7
+    assert {one["status"] for one in results(place / "all").values()} == {"complete", "failed"}
+    assert digests(place / "all") == alone
 
 
 @pytest.mark.parametrize("done", [-1, 2, 12])

@@ -48,6 +48,7 @@ from dgno.restoration.cluster_tasks import (
 from dgno.restoration.cluster_watch import Patience, Watch
 from dgno.restoration.image import Progress
 from dgno.restoration.options import RestoreOptions
+from dgno.restoration.slide_files import completed
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -223,7 +224,7 @@ class ClusterRun:
             return
         if isinstance(result, Looked):
             if result.is_complete:
-                self._end(job, Outcome(printable(job.job.source), printable(job.job.target), "complete"))
+                self._end(job, completed(job.job))
                 return
             job.go_on_from(result)
         elif isinstance(result, RestoredBlocks):

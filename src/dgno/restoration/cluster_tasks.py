@@ -141,9 +141,9 @@ def look_at(recipe: Recipe) -> Looked:
     with about(recipe.job.source):
         run = _run_of(recipe)
         check_fit(run)
-        run.look()
         if is_complete(run):
             return Looked(True, {}, (), {})
+        run.look()
         return Looked(False, run.identity, tuple(run.needed()), run.sides)
 
 
