@@ -19,6 +19,7 @@ from dgno.evaluation.protocols import DGNO, Protocol
 from dgno.io.atomic import write_bytes
 
 CROP = 256  # px shown of an example
+LABEL = 30  # characters of a method's name, such as the path of its weights, of which the end tells most
 PERFECT = 200.0  # dB; what an infinite PSNR counts as where numbers are drawn or ordered
 
 
@@ -36,7 +37,7 @@ def box_plots(path: Path, scores: Sequence[Score]) -> None:
     figure = Figure(figsize=(4 + 1.2 * len(methods), 4 * rows), layout="tight")
     axes = figure.subplots(rows, 2, squeeze=False).ravel()
     for axis, (label, groups) in zip(axes, values.items(), strict=False):
-        axis.boxplot(groups, tick_labels=methods)
+        axis.boxplot(groups, tick_labels=[m if len(m) <= LABEL else f"...{m[-LABEL:]}" for m in methods])
         axis.set_ylabel(label)
         axis.tick_params(axis="x", rotation=30)
         axis.grid(axis="y", alpha=0.3)

@@ -105,6 +105,8 @@ class ClusterRun:
 
         Raises SchedulerUnavailable (it has gone), ConfigError (workers cannot run dgno), and what is wrong for all.
         """
+        from distributed.comm.core import CommClosedError
+
         try:
             self._submit(Task("prepare", None, prepare, (self.options, self.name), is_alone=True))
             while self.tasks:
@@ -112,6 +114,8 @@ class ClusterRun:
                 self._restart_what_hangs()
                 self._fill()
                 self.progress((len(self.outcomes) + sum(job.share for job in self.begun)) / self.count)
+        except CommClosedError as error:
+            raise _gone(error) from error
         finally:
             self._leave(sys.exc_info()[1])
         return self.outcomes
@@ -186,8 +190,7 @@ class ClusterRun:
         except KilledWorker as error:
             return self._suspect(task, str(error))
         except CancelledError as error:
-            hint = "start it again, and this run with --resume"
-            raise SchedulerUnavailable("the scheduler has gone", why=str(error), hint=hint) from error
+            raise _gone(error) from error
         except Exception as error:  # tasks catch their own: it could not even be sent
             hint = "scheduler and workers need the same Python packages as this process, dgno above all"
             raise ConfigError("workers cannot run dgno", why=f"{type(error).__name__}: {error}", hint=hint) from error
@@ -259,3 +262,8 @@ def _with_absolute_names(options: RestoreOptions) -> RestoreOptions:
     files = {name: getattr(options, name) for name in ("weights", "reader", "psf")}
     found = {name: str(Path(given).absolute()) for name, given in files.items() if given and Path(given).is_file()}
     return changed(options, **found)
+
+
+def _gone(error: BaseException) -> SchedulerUnavailable:
+    hint = "start it again, and this run with --resume"
+    return SchedulerUnavailable("the scheduler has gone", why=str(error), hint=hint)
