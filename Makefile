@@ -6,13 +6,18 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 SOURCES := pyproject.toml setup.py constraints.txt $(wildcard src/dgno/kernels/*.[ch])
 
-.PHONY: demo test check bench clean
+.PHONY: demo test test-slow check bench clean
 
 demo: .venv/core
 	$(BIN)/python examples/demo.py demo
 
 test: check
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+
+# What takes too long for every change: many more kills; memory and time of slides of 20,000 and 100,000 px a side.
+test-slow: .venv/dev
+	DGNO_KILLED_RUNS=20 $(BIN)/python -m pytest tests/restoration/test_slide_kills.py tests/training/test_kills.py
+	$(BIN)/python benchmarks/slide_memory.py 5000 20000 --sparse 100000
 
 check: .venv/dev
 	$(BIN)/ruff check .
