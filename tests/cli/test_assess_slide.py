@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import tifffile
 import torch
-from command_line import Cli
 from skimage import data
 from skimage.io import imread
 
 from blur_readers import LevelReader, coded, types_in_blocks
+from command_line import Cli
 from dgno.arrays import Image
 from dgno.io.image import read_image
 from dgno.io.provenance import read_provenance

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from command_line import Cli
 from skimage.io import imread, imsave
 
 from blur_readers import LevelReader, coded, types_in_blocks
+from command_line import Cli
 from dgno.io.image import read_image
 from dgno.io.provenance import read_provenance
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from command_line import Cli
 
+from command_line import Cli
 from dgno.evaluation.bench.catalogue import TABLES
 
 

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import imagecodecs
 import pytest
 import torch
+
 from command_line import Cli
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from command_line import Cli
 from scipy.ndimage import gaussian_filter
 from skimage.io import imread
 
+from command_line import Cli
 from dgno.evaluation.compare import Score
 from dgno.evaluation.measures import MEASURES
 from dgno.evaluation.plots import box_plots

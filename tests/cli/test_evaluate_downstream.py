@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from command_line import Cli
 from scipy.ndimage import gaussian_filter
 from skimage.io import imread
 
+from command_line import Cli
 from dgno.evaluation.downstream.average_precision import match_instances
 from dgno.evaluation.downstream.nuclei import segment_nuclei
 

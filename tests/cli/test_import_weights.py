@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import tifffile
 import torch
-from command_line import Cli
 from safetensors import safe_open
 from safetensors.torch import load_file
+
+from command_line import Cli
 
 SMALL = ["small_cell_jump_neumann_gray", "small_face_avgjump_dirichlet_rgb"]
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from command_line import Cli
 from PIL import Image as Pillow
 
+from command_line import Cli
 from dgno.arrays import Image
 from dgno.io.image import read_image, write_image
 

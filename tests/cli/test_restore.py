@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from command_line import Cli
 from pictures import photograph
 from skimage.io import imread, imsave
+
+from command_line import Cli
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif", "ome.tif", "bmp"])

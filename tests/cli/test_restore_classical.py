@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import tifffile
 import torch
-from command_line import Cli
 from skimage import data
 
+from command_line import Cli
 from dgno.io.provenance import read_provenance
 from dgno.metrics import psnr
 from dgno.optics.blur import SpatiallyVaryingBlur

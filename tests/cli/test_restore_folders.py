@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from command_line import Cli
 from pictures import photograph
 from skimage.io import imsave
+
+from command_line import Cli
 
 
 def test_a_folder_gives_a_folder_and_a_report(cli: Cli, tmp_path: Path, weights: dict[int, Path]) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from command_line import Cli
 
+from command_line import Cli
 from dgno.io.provenance import read_provenance
 
 STACK = np.random.default_rng(0).integers(0, 4096, (5, 40, 50), dtype=np.uint16)

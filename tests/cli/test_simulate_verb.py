@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import tifffile
+
 from command_line import Cli
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from command_line import Cli
 from safetensors.torch import load_file
 from skimage.io import imread, imsave
 
+from command_line import Cli
 from dgno.training.config import load_config
 from dgno.training.loop import train
 from dgno.weights.store import load_weights

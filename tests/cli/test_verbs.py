@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from command_line import Cli
 
+from command_line import Cli
 from dgno.cli.main import VERBS
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from command_line import Cli
 
+from command_line import Cli
 from dgno.weights.store import read_weights, save_weights
 
 
