@@ -93,8 +93,10 @@ def test_whoever_stops_it_can_go_on_with_or_without_a_cluster(
     wait_for(lambda: records(place, f"{name}.tif") >= 3, child)
     if expected == 130:
         busy = place / "busy.log"
+        os.kill(child.pid, signal.SIGSTOP)  # else it may be done before the other begins
         assert status(start(place, [*arguments, *on(cluster, "--resume")], busy)) == 4
         assert "E-OUT-BUSY" in busy.read_text()
+        os.kill(child.pid, signal.SIGCONT)
     began = time.monotonic()
     os.kill(child.pid, number)
     assert status(child) == expected, log.read_text()

@@ -19,6 +19,7 @@ from dgno.restoration.feather import Weights
 from dgno.restoration.image import Batch, Restorer, answer_of
 from dgno.restoration.journal import Journal
 from dgno.restoration.slide_finite import finite_plane
+from dgno.restoration.slide_parts import parts_of
 from dgno.restoration.slide_plan import Block, SlidePlan
 from dgno.restoration.tiling import Cut, Span, Tile
 
@@ -89,22 +90,14 @@ class SlideWork:
         kinds = [one.kind for one in self.treatments]
         return torch.from_numpy(self.blur[block.plane].weights_in(kind, kinds, rows, columns))[None, None]
 
-    def part(self, block: Block, weights: Batch) -> Tile | None:
-        """The part of a block that a treatment of these weights needs, counted from what the block reads; None if all
+    def parts(self, block: Block, weights: Batch) -> list[Tile]:
+        """The parts of a block that a treatment of these weights needs, counted from what the block reads; none if all
         weights are 0. Restorers that are not local get the whole, which their answer depends on."""
-        cuts = []
-        for axis, cut in ((2, block.tile.rows), (3, block.tile.columns)):
-            found = torch.nonzero(weights.amax((0, 1, 5 - axis))).flatten()
-            if not len(found):
-                return None
-            if self.plan.is_blended:
-                cuts.append(Cut(Span(0, cut.read.length), cut.keep, 0, 0))
-                continue
-            first, last = (int(found[i]) + cut.keep.start for i in (0, -1))
-            start = max(first - self.overlap, 0) // self.multiple * self.multiple
-            stop = min(-(-(last + 1 + self.overlap) // self.multiple) * self.multiple, cut.read.length)
-            cuts.append(Cut(Span(start, stop), Span(first, last + 1), 0, 0))
-        return Tile(cuts[0], cuts[1])
+        changed = (weights[0, 0] > 0).numpy()
+        if self.plan.is_blended:
+            whole = (Cut(Span(0, cut.read.length), cut.keep, 0, 0) for cut in (block.tile.rows, block.tile.columns))
+            return [Tile(*whole)] if changed.any() else []
+        return parts_of(block.tile, changed, overlap=self.overlap, multiple=self.multiple)
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,17 +126,14 @@ def restore_block(slide: Slide, work: SlideWork, block: Block, seen: Plane) -> R
     change = torch.zeros_like(tile.keep(given))
     for one in treatments:
         affine, weights = one.affines[channel], work.weights(block, one.kind)
-        part = work.part(block, weights)
-        if part is None:
-            continue
-        asked = part.read(given if affine == base else to_tensor(filled, affine))
-        answer = part.keep(answer_of(one.restorer, asked) - asked) * (affine.scale / base.scale)
-        rows, columns = (
-            part.rows.write.seen_from(tile.rows.keep.start),
-            part.columns.write.seen_from(tile.columns.keep.start),
-        )
-        place = (..., slice(*rows), slice(*columns))
-        change[place] += answer * weights[place]
+        asked = given if affine == base else to_tensor(filled, affine)
+        for part in work.parts(block, weights):
+            seen_part = part.read(asked)
+            answer = part.keep(answer_of(one.restorer, seen_part) - seen_part) * (affine.scale / base.scale)
+            rows = part.rows.write.seen_from(tile.rows.keep.start)
+            columns = part.columns.write.seen_from(tile.columns.keep.start)
+            place = (..., slice(*rows), slice(*columns))
+            change[place] += answer * weights[place]
     change[0, torch.from_numpy(np.ascontiguousarray(bad[keep].transpose(2, 0, 1)))] = 0
     if work.plan.is_blended:
         fade = tile.rows.weights()[:, None] * tile.columns.weights()
