@@ -21,7 +21,7 @@ def faults_of_large_blocks(keep: bool, answer: Connection) -> None:
         assert keep_freed_memory()
 
     def chain() -> None:  # as the layers of a network take and free them
-        x = torch.ones(2**22)
+        x = torch.ones(2**24)  # 64 MiB: glibc alone would always ask the system for so much
         for _ in range(8):
             x = x + 1
 
@@ -41,4 +41,4 @@ def test_pages_are_not_given_back_and_taken_again() -> None:
         child.start()
         found[keep] = here.recv()
         child.join()
-    assert found[True] < found[False] / 5, found
+    assert found[True] < found[False] / 2, found
