@@ -137,6 +137,23 @@ def test_weights_for_gray_on_colours_are_told(cli: Cli, tmp_path: Path, weights:
     assert result.status == 0 and "each colour was restored on its own" in result.err
 
 
+@pytest.mark.parametrize("is_blurred", [True, False])
+def test_one_type_for_the_whole_slide(cli: Cli, tmp_path: Path, weights: dict[int, Path], is_blurred: bool) -> None:
+    """`--route image`: all of a blurred slide is restored, its empty ground too; nothing of one in focus."""
+    pixels = tissue(400, 800, blurred=is_blurred)[:, 400:]
+    write_pyramid(tmp_path / "x.tif", pixels, tile=64)
+    found = {}
+    for route in ("image", "off"):
+        out = tmp_path / f"{route}.tif"
+        result = cli(
+            "restore", tmp_path / "x.tif", "-o", out, "--weights", weights[3], "--device", "cpu", "--route", route
+        )
+        assert result.status == 0, result.err
+        found[route] = pixels_of(out)
+    assert (found["off"] != pixels).mean() > 0.5
+    np.testing.assert_array_equal(found["image"], found["off"] if is_blurred else pixels)
+
+
 @pytest.mark.parametrize("route", ["off", "auto"])
 def test_values_that_are_nan_stay_so_if_they_may(
     cli: Cli, tmp_path: Path, weights: dict[int, Path], route: str

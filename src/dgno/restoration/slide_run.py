@@ -36,10 +36,19 @@ from dgno.restoration.batch import Job
 from dgno.restoration.from_weights import on_cpu
 from dgno.restoration.image import Normalizer, Progress, fit_channels, tiling_of
 from dgno.restoration.journal import Identity, refuse_another
-from dgno.restoration.options import OFF
-from dgno.restoration.slide import EVERYTHING, Restored, SlideWork, Treatment, read_block, restore_block
+from dgno.restoration.options import IMAGE, OFF
+from dgno.restoration.slide import (
+    EVERYTHING,
+    Blurred,
+    Restored,
+    SlideWork,
+    Treatment,
+    read_block,
+    restore_block,
+)
 from dgno.restoration.slide_finite import FiniteSlide
 from dgno.restoration.slide_look import sample_slide, survey_slide
+from dgno.restoration.slide_one_type import OneType
 from dgno.restoration.slide_plan import Block, SlidePlan, needed_blocks, plan_blocks
 from dgno.restoration.slide_survey import FACTS, SlideSurvey
 from dgno.restoration.tiling import largest_tile
@@ -107,6 +116,7 @@ class SlideRun:
     def _restorers(self) -> dict[int, tuple[BackOff, Normalizer]]:
         """For each type of blur what restores it, and how values are brought to [0, 1] for that."""
         kinds = {BLUR_TYPES.index(name): name for name in BLURRED} if self.is_routed else {EVERYTHING: DEFOCUS}
+        may_move = self.options.device == "auto" and torch.cuda.is_available()
         restorers: dict[int, tuple[BackOff, Normalizer]] = {}
         for kind, name in kinds.items():
             remedy = self.bench.remedy_of(self.sample, name)
@@ -114,9 +124,7 @@ class SlideRun:
                 remedy.restorer,
                 overlap=self.options.overlap,
                 fixed=self.options.is_tile_fixed,
-                on_cpu=partial(on_cpu, remedy.restorer)
-                if self.options.device == "auto" and torch.cuda.is_available()
-                else None,
+                on_cpu=partial(on_cpu, remedy.restorer) if may_move else None,
                 tell=self.steps.append,
             )
             restorers[kind] = back_off, remedy.normalize
@@ -227,15 +235,22 @@ class SlideRun:
     @cached_property
     def work(self) -> SlideWork:
         """How the blocks are restored. Looks at the slide if that was not done."""
-        blur = self.survey.planes if self.is_routed else None
         return SlideWork(
             self.plan,
             self.treatments,
-            blur,
+            self._blur,
             overlap=self.tiling["overlap"],
             multiple=self.tiling["multiple"],
             keep_nonfinite=self.options.nonfinite == "mask",
         )
+
+    @property
+    def _blur(self) -> Mapping[int, Blurred] | None:
+        """Where each plane is blurred how: by region, or all of it as its likeliest type (`--route image`)."""
+        planes, is_bright = self.survey.planes, self.survey.is_bright
+        if self.route == IMAGE:
+            return {number: OneType.of(plane, is_bright=is_bright) for number, plane in planes.items()}
+        return planes if self.is_routed else None
 
     def needed(self) -> list[int]:
         """Numbers of the blocks that there is something to do in."""
