@@ -19,13 +19,13 @@ from dgno.io.limits import Limits
 from dgno.io.lock import LOCK, sole_writer
 from dgno.io.open_slide import is_slide
 from dgno.io.output import check_place
-from dgno.io.provenance import differences, read_provenance
 from dgno.io.slide_output import check_room, check_slide, slide_kind, slide_losses
 from dgno.io.slide_write import write_slide
 from dgno.restoration.batch import Job, Outcome
 from dgno.restoration.image import Progress
 from dgno.restoration.journal import Journal, discard
 from dgno.restoration.options import RestoreOptions
+from dgno.restoration.resuming import refuse_another_run
 from dgno.restoration.slide import RestoredSlide
 from dgno.restoration.slide_report import in_words, report_of
 from dgno.restoration.slide_run import JOURNAL, SURVEY, SlideRun, work_folder
@@ -133,13 +133,12 @@ def is_complete(run: SlideRun) -> bool:
     """
     if not (run.options.resume and run.job.target.exists()):
         return False
-    found = read_provenance(run.job.target) or {}
-    if differing := differences(found, run.provenance):
+    try:
+        refuse_another_run(run.job.target, run.provenance)
+    except ResumeError:
         if run.options.overwrite:  # a run that was to replace it goes on
             return False
-        why = f"it differs in {', '.join(differing)}" if found else "it was not written by dgno"
-        hint = "say --overwrite instead of --resume, or choose another output"
-        raise ResumeError("the output that exists is not of this run", path=run.job.target, why=why, hint=hint)
+        raise
     if (run.folder / REPORT).exists():
         publish(run.folder / REPORT, report_path(run.job.target))
     return True

@@ -14,11 +14,11 @@ import numpy as np
 import torch
 
 from dgno.arrays import Image
-from dgno.errors import InputChanged, OutOfMemory, ResumeError, printable
+from dgno.errors import InputChanged, OutOfMemory, printable
 from dgno.io.checksum import file_sha256, slide_digest
 from dgno.io.image import check_output, read_images, write_images
 from dgno.io.opening import os_error
-from dgno.io.provenance import differences, read_provenance, software
+from dgno.io.provenance import software
 from dgno.optics.blur_types import DEFOCUS
 from dgno.restorable import check_restorable
 from dgno.restoration import TILE_SIZE
@@ -32,6 +32,7 @@ from dgno.restoration.image import Progress, Restorer, restore_image, tiling_of
 from dgno.restoration.nonfinite import fill, mark
 from dgno.restoration.options import IMAGE, OFF, RestoreOptions
 from dgno.restoration.placed import Placed, choose_device
+from dgno.restoration.resuming import refuse_another_run
 from dgno.restoration.route import Remedy, Routing
 from dgno.restoration.selection import restored_only
 from dgno.restoration.slide_files import is_restored_as_slide, restore_slide
@@ -214,19 +215,6 @@ class Workbench:
             **({"psf": psf_fingerprint(self.options.psf)} if self.options.psf else {}),
             "use": RESEARCH_USE,
         }
-
-
-def refuse_another_run(target: Path, provenance: dict[str, str]) -> None:
-    """Raise ResumeError unless the output was made from the same input, weights and options."""
-    if target.suffix.lower() == ".bmp":
-        why, hint = "BMP cannot tell how it was made", "say --overwrite instead of --resume, or write .png or .tif"
-        raise ResumeError("the output that exists may be of another run", path=target, why=why, hint=hint)
-    found = read_provenance(target) or {}
-    differing = differences(found, provenance)
-    if differing:
-        why = f"it differs in {', '.join(differing)}" if found else "it was not written by dgno"
-        hint = "say --overwrite instead of --resume, or choose another output"
-        raise ResumeError("the output that exists is not of this run", path=target, why=why, hint=hint)
 
 
 def psf_fingerprint(given: str) -> str:
