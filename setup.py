@@ -27,10 +27,13 @@ class BuildKernels(build_ext):
 
 
 FOLDER = "src/dgno/kernels"
+FUSED = ["versions.h", "vectors.h", "reductions.h", "gelu.h", "products.h", "rings.h"]
 HEADERS = {
     "selective_scan": ["versions.h", "vectors.h", "selective_scan_body.h"],
     "dg_operator": ["versions.h", "dg_operator_body.h", "dg_operator_versions.h"],
-    "depthwise": ["versions.h", "vectors.h", "depthwise_body.h"],
+    "depthwise": ["versions.h", "vectors.h", "reductions.h", "gelu.h", "depthwise_body.h"],
+    "feed_forward": [*FUSED, "feed_forward_body.h"],
+    "attentive_scan": [*FUSED, "attentive_scan_body.h", "attentive_lift_body.h", "attentive_core_body.h"],
 }
 
 

@@ -10,7 +10,15 @@ import torch
 from kernel_comparison import assert_agree, compiled_versions
 
 from dgno.errors import ConfigError
-from dgno.kernels import backends, compiled, depthwise_c, dg_operator_c, selective_scan_c
+from dgno.kernels import (
+    attentive_scan_c,
+    backends,
+    compiled,
+    depthwise_c,
+    dg_operator_c,
+    feed_forward_c,
+    selective_scan_c,
+)
 from dgno.kernels.backends import Choice
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
@@ -29,11 +37,21 @@ def choose_gate(device: torch.device, dtype: torch.dtype) -> Choice:
     return backends.choose_gate(device, dtype, channels=32)
 
 
+def choose_feed_forward(device: torch.device, dtype: torch.dtype) -> Choice:
+    return backends.choose_feed_forward(device, dtype, channels=32)
+
+
+def choose_attentive_scan(device: torch.device, dtype: torch.dtype) -> Choice:
+    return backends.choose_attentive_scan(device, dtype, channels=32)
+
+
 # For each kernel: the choice, its variable, what runs instead of the compiled version, the module of that version
 CHOICES: dict[str, tuple[Choose, str, str, ModuleType]] = {
     "scan": (choose_scan, "DGNO_SCAN", "chunked", selective_scan_c),
     "operator": (choose_operator, "DGNO_OPERATOR", "reference", dg_operator_c),
     "gate": (choose_gate, "DGNO_GATE", "reference", depthwise_c),
+    "feed-forward": (choose_feed_forward, "DGNO_FEED_FORWARD", "layers", feed_forward_c),
+    "attentive scan": (choose_attentive_scan, "DGNO_ATTENTIVE_SCAN", "layers", attentive_scan_c),
 }
 every_kernel = pytest.mark.parametrize("choose, variable, plain, module", CHOICES.values(), ids=CHOICES)
 needs_compiler = pytest.mark.skipif(not compiled_versions(selective_scan_c), reason="the kernels were not compiled")
@@ -41,7 +59,7 @@ needs_compiler = pytest.mark.skipif(not compiled_versions(selective_scan_c), rea
 
 @pytest.fixture(autouse=True)
 def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    for variable in ("DGNO_SCAN", "DGNO_OPERATOR", "DGNO_GATE"):
+    for _, variable, _, _ in CHOICES.values():
         monkeypatch.delenv(variable, raising=False)
 
 
@@ -129,10 +147,20 @@ def test_sizes_that_are_not_compiled_run_plainly() -> None:
         (backends.choose_operator(CPU, torch.float32, 5, 64), "reference", "heads of 5"),
         (backends.choose_operator(CPU, torch.float32, 4, 70_000), "reference", "70000 tokens"),
         (backends.choose_gate(CPU, torch.float32, few), "reference", f"got {few}"),
+        (backends.choose_feed_forward(CPU, torch.float32, few), "layers", f"got {few}"),
+        (backends.choose_attentive_scan(CPU, torch.float32, few), "layers", f"got {few}"),
     ]
     for choice, name, reason in cases:
         assert choice.name == name
         assert reason in choice.reason
+
+
+@pytest.mark.parametrize("variable", ["DGNO_GATE", "DGNO_SCAN"])
+def test_a_layer_that_is_asked_for_runs(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A block is computed layer by layer where the version of one of its layers is asked for, and the reason says so."""
+    monkeypatch.setenv(variable, "c")
+    choice = backends.choose_attentive_scan(CPU, torch.float32, channels=32)
+    assert choice == Choice("layers", f"{variable} asks for a version of a layer")
 
 
 def test_a_missing_library_says_why(monkeypatch: pytest.MonkeyPatch) -> None:

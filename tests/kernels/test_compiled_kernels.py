@@ -12,11 +12,24 @@ from kernel_comparison import compiled_versions, values_and_gradients
 from torch import Tensor
 
 from dgno.kernels import depthwise_c, dg_operator_c, selective_scan_c
+from dgno.kernels.attentive_scan import AttentiveWeights
+from dgno.kernels.attentive_scan_c import attentive_scan_c
 from dgno.kernels.depthwise_c import gelu_gate_c, sigmoid_gate_c
 from dgno.kernels.dg_operator_c import apply_c, integrate_c
+from dgno.kernels.feed_forward_c import feed_forward_c
 from dgno.kernels.selective_scan_c import selective_scan_c as scan_c
 
 pytestmark = pytest.mark.skipif(not compiled_versions(selective_scan_c), reason="the kernels were not compiled")
+
+SCAN_SHAPES = (
+    *((16,), (16,), (5, 16), (5,), (64, 5), (64,), (64, 8), (32, 16), (32,), (32, 1, 3, 3), (32,), (18, 32), (32, 2)),
+    *((32,), (32, 8), (32,), (32,), (32,), (16, 32), (16,)),
+)
+
+
+def scan_of(x: Tensor, *weights: Tensor) -> Tensor:
+    return inspect.unwrap(attentive_scan_c)(x, AttentiveWeights(*weights), block=None, prompt_sorted=True)
+
 
 # One well-formed call of each kernel: the function, its name, the shapes of its tensors, and its other arguments.
 CALLS: dict[str, tuple[Callable[..., Any], tuple[tuple[int, ...], ...], tuple[Any, ...]]] = {
@@ -25,7 +38,12 @@ CALLS: dict[str, tuple[Callable[..., Any], tuple[tuple[int, ...], ...], tuple[An
     "apply": (apply_c, ((2, 16, 9, 8), (2, 3, 4, 4, 4, 4)), ()),
     "gelu gate": (gelu_gate_c, ((2, 80, 9, 7), (80, 1, 3, 3)), ()),
     "sigmoid gate": (sigmoid_gate_c, ((2, 40, 9, 7), (40, 1, 3, 3), (40,)), ()),
+    "feed-forward": (feed_forward_c, ((2, 16, 9, 7), (16,), (16,), (84, 16), (84, 1, 3, 3), (16, 42)), ()),
+    "attentive scan": (scan_of, ((2, 16, 9, 7), *SCAN_SHAPES), ()),
 }
+
+
+DIFFERENTIABLE = [name for name in CALLS if name not in ("feed-forward", "attentive scan")]
 
 
 def run(name: str, shapes: tuple[tuple[int, ...], ...] | None = None, dtype: torch.dtype = torch.float32) -> Any:
@@ -48,6 +66,8 @@ LEGAL = {
     ("gelu gate", (3, 80, 9, 7)), ("gelu gate", (2, 80, 10, 7)), ("gelu gate", (2, 80, 9, 8)),
     ("sigmoid gate", (3, 40, 9, 7)), ("sigmoid gate", (2, 40, 10, 7)), ("sigmoid gate", (2, 40, 9, 8)),
     ("integrate", (3, 32, 12, 8)),
+    ("feed-forward", (3, 16, 9, 7)), ("feed-forward", (2, 16, 10, 7)), ("feed-forward", (2, 16, 9, 8)),
+    ("attentive scan", (3, 16, 9, 7)), ("attentive scan", (2, 16, 10, 7)), ("attentive scan", (2, 16, 9, 8)),
 }  # fmt: skip
 
 
@@ -92,6 +112,17 @@ def test_sizes_that_are_not_compiled_are_refused() -> None:
         run("sigmoid gate", ((1, few, 4, 4), (few, 1, 3, 3), (few,)))
 
 
+@pytest.mark.parametrize("name", ["feed-forward", "attentive scan"])
+def test_what_has_no_gradient_refuses_to_lose_one(name: str) -> None:
+    """A tensor in training is refused, not cut off from its gradient without a word."""
+    function, shapes, rest = CALLS[name]
+    inputs = [torch.rand(shape, requires_grad=True) for shape in shapes]
+    with pytest.raises(RuntimeError, match="gradient"):
+        function(*inputs, *rest)
+    with torch.no_grad():
+        assert not function(*inputs, *rest).requires_grad
+
+
 @pytest.fixture
 def set_threads() -> Iterator[Callable[[int], None]]:
     """torch.set_num_threads, undone after the test."""
@@ -100,7 +131,7 @@ def set_threads() -> Iterator[Callable[[int], None]]:
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("name", DIFFERENTIABLE)
 def test_threads_change_nothing(name: str, set_threads: Callable[[int], None]) -> None:
     """Values and gradients are the same bits with 1, 2, 3 and 7 threads."""
     function, shapes, rest = CALLS[name]
@@ -115,7 +146,7 @@ def test_threads_change_nothing(name: str, set_threads: Callable[[int], None]) -
         assert all(torch.equal(a, b) for a, b in zip(with_threads(n), one, strict=True))
 
 
-@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("name", DIFFERENTIABLE)
 def test_gradients_of_gradients_are_refused(name: str) -> None:
     """There is no second derivative, and asking for one says so instead of giving 0."""
     function, shapes, rest = CALLS[name]
@@ -127,7 +158,7 @@ def test_gradients_of_gradients_are_refused(name: str) -> None:
         gradient.sum().backward()
 
 
-@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("name", DIFFERENTIABLE)
 def test_inference_gives_what_training_gives(name: str) -> None:
     """Without gradients the same bits come out, and inputs are left as they were."""
     function, shapes, rest = CALLS[name]

@@ -1,7 +1,8 @@
 """Which version of a kernel runs. The only place that asks what the machine has.
 
 The environment variables DGNO_SCAN (loop, chunked or c), DGNO_OPERATOR and DGNO_GATE (reference or c) overrule the
-choice, for tests and for finding faults.
+choice, for tests and for finding faults; DGNO_FEED_FORWARD and DGNO_ATTENTIVE_SCAN (layers or c) that of whole parts of
+a block, which are computed layer by layer wherever a layer's version is asked for.
 """
 
 from __future__ import annotations
@@ -12,10 +13,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dgno.errors import ConfigError
-from dgno.kernels import depthwise, depthwise_c, dg_operator, dg_operator_c, selective_scan_c
+from dgno.kernels import (
+    attentive_scan_c,
+    depthwise,
+    depthwise_c,
+    dg_operator,
+    dg_operator_c,
+    feed_forward_c,
+    selective_scan_c,
+)
 from dgno.kernels.dg_operator import Operators, Sides
 from dgno.kernels.pointwise import pointwise as pointwise_linear
 from dgno.kernels.pointwise import pointwise_onednn
@@ -34,6 +43,7 @@ APPLIES: dict[str, Callable[..., Tensor]] = {"reference": dg_operator.apply, "c"
 POINTWISES: dict[str, Callable[..., Tensor]] = {"linear": pointwise_linear, "onednn": pointwise_onednn}
 GELU_GATES: dict[str, Callable[..., Tensor]] = {"reference": depthwise.gelu_gate, "c": depthwise_c.gelu_gate_c}
 SIGMOID_GATES: dict[str, Callable[..., Tensor]] = {"reference": depthwise.sigmoid_gate, "c": depthwise_c.sigmoid_gate_c}
+FUSED = {"layers": None, "c": None}  # parts of a block: layer by layer, or in one call
 LARGEST_ELEMENT = 4096  # tokens; beyond, a matrix product over the whole element is faster than the compiled walk
 
 
@@ -90,6 +100,51 @@ def choose_gate(device: torch.device, dtype: torch.dtype, channels: int) -> Choi
     if channels < compiled.fewest_channels():
         return Choice("reference", f"the compiled gate needs {compiled.fewest_channels()} channels, got {channels}")
     return Choice("c", f"compiled, {compiled.version_name()} instructions")
+
+
+def choose_feed_forward(device: torch.device, dtype: torch.dtype, channels: int) -> Choice:
+    """How x + feed_forward(norm(x)) is computed where no gradient is wanted."""
+    return _choose_fused("DGNO_FEED_FORWARD", ("DGNO_GATE",), feed_forward_c.load, device, dtype, channels)
+
+
+def choose_attentive_scan(device: torch.device, dtype: torch.dtype, channels: int) -> Choice:
+    """How x + attentive_scan(norm(x)) is computed where no gradient is wanted."""
+    layers = ("DGNO_GATE", "DGNO_SCAN")
+    return _choose_fused("DGNO_ATTENTIVE_SCAN", layers, attentive_scan_c.load, device, dtype, channels)
+
+
+def _choose_fused(
+    variable: str,
+    layers: tuple[str, ...],
+    load: Callable[[], feed_forward_c.CompiledFeedForward | attentive_scan_c.CompiledAttentiveScan],
+    device: torch.device,
+    dtype: torch.dtype,
+    channels: int,
+) -> Choice:
+    if wanted := _asked_for(variable, FUSED):
+        return wanted
+    if asked := [layer for layer in layers if os.environ.get(layer)]:
+        return Choice("layers", f"{asked[0]} asks for a version of a layer")
+    if unfit := _unfit_for_c(device, dtype):
+        return Choice("layers", unfit)
+    try:
+        compiled = load()
+    except OSError as error:
+        return Choice("layers", str(error))
+    if channels < compiled.lanes():
+        return Choice("layers", f"the compiled version needs {compiled.lanes()} channels, got {channels}")
+    return Choice("c", f"compiled, {compiled.version_name()} instructions; layer by layer where a gradient is wanted")
+
+
+def wants_layers(module: nn.Module, x: Tensor) -> bool:
+    """Must a part of a network be computed layer by layer: for a gradient, a trace, mixed precision, or a hook?"""
+    if torch.is_grad_enabled() and (x.requires_grad or any(p.requires_grad for p in module.parameters())):
+        return True
+    if torch.compiler.is_compiling() or torch.jit.is_tracing() or torch.is_autocast_enabled(x.device.type):
+        return True
+    if any(p.dtype != x.dtype or p.device != x.device for p in module.parameters()):
+        return True
+    return any(m._forward_hooks or m._forward_pre_hooks for m in module.modules())
 
 
 def _asked_for(variable: str, known: Mapping[str, Any]) -> Choice | None:

@@ -42,6 +42,12 @@ def check_plain(**tensors: Tensor) -> None:
             raise ValueError(f"{name} is {tensor.dtype} on {tensor.device.type}, wanted float32 on the CPU")
 
 
+def check_no_gradient(*tensors: Tensor) -> None:
+    """Refuse tensors whose gradient is wanted, where there would be none."""
+    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
+        raise RuntimeError("this kernel has no gradient: call it under torch.no_grad(), or use its layers")
+
+
 def channels_last(x: Tensor) -> Tensor:
     """The map without its history, the channels of a pixel side by side in memory."""
     return x.detach().contiguous(memory_format=torch.channels_last)

@@ -6,41 +6,10 @@
 #define VF NAME(vector)
 #define VI NAME(integers)
 #include "vectors.h"
+#include "reductions.h"
+#include "gelu.h"
 
 static inline __attribute__((always_inline)) TARGET VF NAME(whole)(const float *p) { return NAME(load)(p, LANES); }
-
-/* The standard normal distribution function within 2e-8 before rounding, and its density: near 0 an odd polynomial, further
- * out 1 - density times a polynomial in 1 / (1 + 0.3 |x|), both fitted at Chebyshev nodes. */
-static inline __attribute__((always_inline)) TARGET VF NAME(normal_cdf)(VF x, VF *density) {
-    const VF square = x * x, e = NAME(exp2)(square * (-0.5f * LOG2_E));
-    *density = e * 0.39894228f;
-    VF near = square * -6.8268739078e-6f + 1.1110955389e-4f;
-    near = near * square - 1.1839316482e-3f;
-    near = near * square + 9.9723361669e-3f;
-    near = near * square - 6.6490218577e-2f;
-    near = (near * square + 3.9894227693e-1f) * x;
-
-    VI bits, sign;
-    memcpy(&bits, &x, sizeof bits);
-    sign = bits & (int)0x80000000;
-    bits &= 0x7fffffff;
-    VF size;
-    memcpy(&size, &bits, sizeof size);
-    const VF t = 1.0f / (size * 0.3f + 1.0f);
-    VF far = t * -8.5949774392e-2f + 2.4633526614e-1f;
-    far = far * t - 5.7471273103e-2f;
-    far = far * t + 1.7127337682e-1f;
-    far = far * t + 1.0422334974e-1f;
-    far = far * t + 1.2174271895e-1f;
-    far = 0.5f - e * (far * t - 1.1414305340e-4f);
-    VI far_bits, near_bits;
-    memcpy(&far_bits, &far, sizeof far_bits);
-    memcpy(&near_bits, &near, sizeof near_bits);
-    const VI is_far = size > 1.25f;
-    bits = (is_far & (far_bits | sign)) | (~is_far & near_bits);
-    memcpy(&near, &bits, sizeof near);
-    return near + 0.5f;
-}
 
 /* Is a neighbour of (y, x) outside the map? */
 static inline __attribute__((always_inline)) TARGET int NAME(at_edge)(const struct gate *s, long y, long x) {
@@ -74,8 +43,7 @@ static inline __attribute__((always_inline)) TARGET VF NAME(forward_pixel)(
         const VF e = NAME(exp2)((z + bias) * -LOG2_E);
         return NAME(whole)(map + (y * s->width + x) * s->channels) / (e + 1.0f);
     }
-    VF density;
-    return z * NAME(normal_cdf)(z, &density) * NAME(convolve)(s, map + s->channels / 2, second, y, x, edge);
+    return z * NAME(normal_cdf)(z) * NAME(convolve)(s, map + s->channels / 2, second, y, x, edge);
 }
 
 static inline __attribute__((always_inline)) TARGET void NAME(forward_row)(const struct gate *s, long b, long y, long c, int gelu) {
@@ -101,9 +69,8 @@ static inline __attribute__((always_inline)) TARGET struct NAME(gradients) NAME(
     const VF z = NAME(convolve)(s, map, first, y, x, edge);
     struct NAME(gradients) r = {{0}, {0}, {0}};
     if (gelu) {
-        VF density;
-        const VF z2 = NAME(convolve)(s, map + s->channels / 2, second, y, x, edge), cdf = NAME(normal_cdf)(z, &density);
-        r.first = g * z2 * (cdf + z * density);
+        const VF z2 = NAME(convolve)(s, map + s->channels / 2, second, y, x, edge), cdf = NAME(normal_cdf)(z);
+        r.first = g * z2 * (cdf + z * NAME(normal_density)(z));
         r.second = g * z * cdf;
     } else {
         const VF gate = 1.0f / (NAME(exp2)((z + bias) * -LOG2_E) + 1.0f);

@@ -13,7 +13,7 @@ Two departures from the published module, both switched by the constructor:
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -22,11 +22,12 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from dgno.kernels import backends
+from dgno.kernels.attentive_scan import CLASSES, AttentiveWeights, ScanOrder, scan_order
+from dgno.kernels.attentive_scan_c import attentive_scan_c
 from dgno.kernels.reorder import inverse_permutation, reorder
 from dgno.networks.blocks import ChannelNorm, Map
 from dgno.operators.pointwise import Pointwise
 
-CLASSES = 64  # prompts to choose from
 PROMPT_RANK = 32  # E = codes (64 x 32) @ basis (32 x N)
 STATES = 8  # N, per channel
 
@@ -44,7 +45,7 @@ class Routing(nn.Module):
         """The class of every pixel in raster order, and its row of `prompts`."""
         logits = self.logits(F.gelu(self.hidden(x))).permute(0, 2, 3, 1).flatten(1, 2)  # (b, l, classes)
         if not self.training:
-            classes = F.log_softmax(logits, -1).argmax(-1)  # its rounding decides near-ties, as when published
+            classes = logits.argmax(-1)
             return classes, F.embedding(classes, prompts)
         soft = (logits + self.noise(logits)).softmax(-1)
         classes = soft.argmax(-1)
@@ -72,32 +73,6 @@ class _StraightThrough(torch.autograd.Function):
         classes, prompts = ctx.saved_tensors
         chosen = torch.zeros_like(prompts).index_add_(0, classes.flatten(), gradient.flatten(0, 1))
         return gradient @ prompts.mT, None, chosen
-
-
-class ScanOrder(NamedTuple):
-    """How the b h w pixels of a batch are arranged into sequences, as permutations of its rows."""
-
-    sequences: int  # how many, all of the same length
-    sorted: Tensor  # scan position -> pixel
-    unsorted: Tensor  # pixel -> scan position
-    raster: Tensor | None  # the same arrangement into sequences without the sort; None if that is the identity
-
-
-def scan_order(classes: Int[Tensor, "b l"], height: int, width: int, block: int | None) -> ScanOrder:
-    """Sequences of the aligned `block` x `block` squares (or of whole images), each sorted by class, in raster order
-    inside a class."""
-    b = classes.shape[0]
-    images = torch.arange(b, device=classes.device)[:, None]
-    if block is None:
-        sequence, count = images, 1
-    else:
-        rows = torch.arange(height, device=classes.device) // block
-        columns = torch.arange(width, device=classes.device) // block
-        count = (height // block) * (width // block)
-        sequence = images * count + (rows[:, None] * (width // block) + columns).flatten()
-    order = torch.argsort((sequence * CLASSES + classes).flatten(), stable=True)
-    raster = None if block is None else torch.argsort(sequence.flatten(), stable=True)
-    return ScanOrder(b * count, order, inverse_permutation(order), raster)
 
 
 class SelectiveScan(nn.Module):
@@ -157,6 +132,26 @@ class AttentiveScan(nn.Module):
         y = y.reshape(b, h, w, -1).permute(0, 3, 1, 2)  # an image again, its pixels still in scan order
         y = self.project_out(self.norm(y)).permute(0, 2, 3, 1).flatten(0, 2)
         return reorder(y, order.unsorted, order.sorted).reshape(b, h, w, -1).permute(0, 3, 1, 2)
+
+    def added(self, x: Map, norm: ChannelNorm, prompt_basis: Float[Tensor, "rank n"]) -> Map:
+        """x + forward(norm(x)), in two passes over the map where nothing asks for its layers."""
+        choice = backends.choose_attentive_scan(x.device, x.dtype, x.shape[1])
+        if self.training or choice.name == "layers" or backends.wants_layers(self, x):
+            return x + self(norm(x), prompt_basis)
+        weights = self.weights(norm, prompt_basis)
+        return attentive_scan_c(x, weights, block=self.block, prompt_sorted=self.prompt_sorted)
+
+    def weights(self, norm: ChannelNorm, prompt_basis: Float[Tensor, "rank n"]) -> AttentiveWeights:
+        """The parameters of the module and of the norm before it."""
+        routing, scan = self.routing, self.scan
+        assert self.position.bias is not None
+        return AttentiveWeights(
+            *(norm.weight, norm.bias, routing.hidden.weight, routing.hidden.bias),
+            *(routing.logits.weight, routing.logits.bias, self.prompt_codes @ prompt_basis),
+            *(self.project_in.weight, self.project_in.bias, self.position.weight, self.position.bias),
+            *(scan.x_proj.weight, scan.dt_proj.weight, scan.dt_proj.bias, scan.A_log, scan.D),
+            *(self.norm.weight, self.norm.bias, self.project_out.weight, self.project_out.bias),
+        )
 
     def arrange(self, prompt: Float[Tensor, "b l n"], order: ScanOrder) -> Float[Tensor, "s k n"]:
         """The prompts of all pixels as sequences: in scan order, or as published in raster order."""

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from dgno.kernels import backends
+from dgno.kernels.feed_forward_c import feed_forward_c
 from dgno.operators.pointwise import Pointwise
 
 Map = Float[Tensor, "b c h w"]
@@ -38,6 +39,14 @@ class GatedFeedForward(nn.Module):
 
     def forward(self, x: Map) -> Map:
         return self.project_out(backends.gelu_gate(self.project_in(x), self.depthwise.weight))
+
+    def added(self, x: Map, norm: ChannelNorm) -> Map:
+        """x + forward(norm(x)), in one pass over the map where nothing asks for its layers."""
+        choice = backends.choose_feed_forward(x.device, x.dtype, x.shape[1])
+        if choice.name == "layers" or backends.wants_layers(self, x):
+            return x + self(norm(x))
+        weights = self.project_in.weight, self.depthwise.weight, self.project_out.weight
+        return feed_forward_c(x, norm.weight, norm.bias, *weights)
 
 
 class Downsample(nn.Sequential):

@@ -23,5 +23,5 @@ class MambaBlock(nn.Module):
         self.feed_forward = GatedFeedForward(dim)
 
     def forward(self, x: Map) -> Map:
-        x = x + self.scan(self.norm1(x), self.prompt_basis)
-        return x + self.feed_forward(self.norm2(x))
+        x = self.scan.added(x, self.norm1, self.prompt_basis)
+        return self.feed_forward.added(x, self.norm2)

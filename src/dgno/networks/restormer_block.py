@@ -53,4 +53,4 @@ class RestormerBlock(nn.Module):
 
     def forward(self, x: Map) -> Map:
         x = x + self.attention(self.norm1(x))
-        return x + self.feed_forward(self.norm2(x))
+        return self.feed_forward.added(x, self.norm2)

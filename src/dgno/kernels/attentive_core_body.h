@@ -1,0 +1,132 @@
+/* The second half of the attentive scan: pixels in the order of their classes through the scan, and back. Included by
+ * attentive_scan.c once per instruction set. A chunk of TOKENS tokens goes through three steps while it is in the cache. */
+
+/* max(x, 0) + log(1 + e^-|x|), the logarithm by a polynomial with a relative error of 3e-8. */
+static inline __attribute__((always_inline)) TARGET VF NAME(softplus)(VF x) {
+    VI bits;
+    memcpy(&bits, &x, sizeof bits);
+    bits |= (int)0x80000000;
+    VF minus_size;
+    memcpy(&minus_size, &bits, sizeof bits);
+    const VF e = NAME(exp2)(minus_size * LOG2_E);
+    VF p = e * 2.0302261522e-03f - 1.3407454316e-02f;
+    p = p * e + 4.1478066755e-02f;
+    p = p * e - 8.2441564691e-02f;
+    p = p * e + 1.2418422787e-01f;
+    p = p * e - 1.6105685706e-01f;
+    p = p * e + 1.9890746165e-01f;
+    p = p * e - 2.4987270627e-01f;
+    p = p * e + 3.3332559606e-01f;
+    p = p * e - 4.9999981433e-01f;
+    p = p * e + 9.9999999926e-01f;
+    return NAME(choose)(x < 0.0f, (VF){0}, x) + e * p;
+}
+
+/* A walk over the pixels of a sequence in raster order. */
+struct NAME(walk) {
+    long pixel, column, to_next_row;
+};
+
+static inline struct NAME(walk) NAME(walk_from)(const struct core *s, long sequence, long t) {
+    const long across = s->width / s->block_width, down = s->height / s->block_height, image = sequence / (across * down);
+    const long row = image * s->height + sequence / across % down * s->block_height + t / s->block_width;
+    const long column = t % s->block_width;
+    return (struct NAME(walk)){row * s->width + sequence % across * s->block_width + column, column, s->width - s->block_width};
+}
+
+static inline void NAME(step)(const struct core *s, struct NAME(walk) *w) {
+    w->pixel++;
+    if (++w->column == s->block_width) {
+        w->column = 0;
+        w->pixel += w->to_next_row;
+    }
+}
+
+/* Pixels of a sequence by class, in raster order inside a class. */
+static void NAME(sort)(const struct core *s, long sequence) {
+    const long length = s->block_height * s->block_width;
+    long next[CLASSES + 1] = {0};
+    struct NAME(walk) w = NAME(walk_from)(s, sequence, 0);
+    for (long t = 0; t < length; t++, NAME(step)(s, &w)) next[s->classes[w.pixel] + 1]++;
+    for (int c = 0; c < CLASSES; c++) next[c + 1] += next[c];
+    w = NAME(walk_from)(s, sequence, 0);
+    for (long t = 0; t < length; t++, NAME(step)(s, &w))
+        s->order[sequence * length + next[s->classes[w.pixel]]++] = (int)w.pixel;
+}
+
+/* Tokens [first, first + count) of a sequence: gathered to u, and the scan's parameters B, C and delta of them. */
+static TARGET void NAME(prepare)(const struct core *s, long sequence, long first, long count, const struct chunk *m) {
+    const long hidden = 2 * s->channels, stride = PADDED(hidden), parameters = PADDED(s->rank + 2 * STATES);
+    const struct matrix to_parameters = {hidden, parameters / LANES, s->x_proj, NULL};
+    const struct matrix to_delta = {s->rank, stride / LANES, s->dt_proj, s->dt_bias};
+    const int *order = s->order + sequence * s->block_height * s->block_width + first;
+    for (long t = 0; t < count; t++)
+        for (long c = 0; c < hidden; c += LANES) {
+            const long i = c < hidden - LANES ? c : hidden - LANES;
+            NAME(store)(m->u + t * stride + i, NAME(load)(s->y + order[t] * hidden + i, LANES), LANES);
+        }
+    NAME(product)(&to_parameters, count, m->u, stride, m->parameters, parameters);
+    NAME(product)(&to_delta, count, m->parameters, parameters, m->delta, stride);
+    for (long i = 0; i < count * stride; i += LANES) NAME(store)(m->delta + i, NAME(softplus)(NAME(load)(m->delta + i, LANES)), LANES);
+    struct NAME(walk) w = NAME(walk_from)(s, sequence, first);
+    for (long t = 0; t < count; t++, NAME(step)(s, &w)) {
+        const float *restrict prompt = s->prompts + s->classes[s->prompt_sorted ? order[t] : w.pixel] * STATES;
+        float *restrict C = m->parameters + t * parameters + s->rank + STATES;
+        for (int n = 0; n < STATES; n++) C[n] += prompt[n];
+    }
+}
+
+/* The scan of LANES channels from c over `count` tokens, from and to the state; y takes the place of u. */
+static TARGET void NAME(scan)(const struct core *s, long c, long count, const struct chunk *m, float *state) {
+    const long stride = PADDED(2 * s->channels), parameters = PADDED(s->rank + 2 * STATES);
+    VF A[STATES], h[STATES];
+    for (int n = 0; n < STATES; n++) {
+        A[n] = NAME(load)(s->A + n * stride + c, LANES) * LOG2_E;
+        h[n] = NAME(load)(state + n * stride + c, LANES);
+    }
+    const VF D = NAME(load)(s->D + c, LANES);
+    for (long t = 0; t < count; t++) {
+        const float *B = m->parameters + t * parameters + s->rank, *C = B + STATES;
+        const VF u = NAME(load)(m->u + t * stride + c, LANES), delta = NAME(load)(m->delta + t * stride + c, LANES);
+        const VF du = delta * u;
+        VF y = D * u;
+#pragma GCC unroll 8
+        for (int n = 0; n < STATES; n++) {
+            h[n] = NAME(exp2)(delta * A[n]) * h[n] + du * B[n];
+            y += h[n] * C[n];
+        }
+        NAME(store)(m->u + t * stride + c, y, LANES);
+    }
+    for (int n = 0; n < STATES; n++) NAME(store)(state + n * stride + c, h[n], LANES);
+}
+
+/* Scanned tokens normalised, projected and added to their pixels. */
+static TARGET void NAME(finish)(const struct core *s, long sequence, long first, long count, const struct chunk *m) {
+    const long hidden = 2 * s->channels, stride = PADDED(hidden), outputs = PADDED(s->channels);
+    const struct matrix project_out = {hidden, outputs / LANES, s->project_out, s->project_out_bias};
+    const int *order = s->order + sequence * s->block_height * s->block_width + first;
+    for (long t = 0; t < count; t++)
+        NAME(normalise)(m->u + t * stride, hidden, s->norm_weight, s->norm_bias, m->delta + t * stride);
+    NAME(product)(&project_out, count, m->delta, stride, m->result, outputs);
+    for (long t = 0; t < count; t++) {
+        const long pixel = order[t] * s->channels;
+        NAME(add_row)(s->x + pixel, m->result + t * outputs, outputs, 1, s->channels, s->out + pixel);
+    }
+}
+
+/* Floats of memory for a chunk of `tokens`. */
+static long NAME(chunk_size)(const struct core *s, long tokens) {
+    return ROUNDED(tokens) * (2 * PADDED(2 * s->channels) + PADDED(s->rank + 2 * STATES) + PADDED(s->channels));
+}
+
+static struct chunk NAME(chunk_at)(const struct core *s, long tokens, float *memory) {
+    const long rows = ROUNDED(tokens), hidden = PADDED(2 * s->channels);
+    float *u = memory, *delta = u + rows * hidden, *parameters = delta + rows * hidden;
+    return (struct chunk){u, delta, parameters, parameters + rows * PADDED(s->rank + 2 * STATES)};
+}
+
+/* The chunk from its row t on. */
+static struct chunk NAME(chunk_from)(const struct core *s, const struct chunk *m, long t) {
+    const long hidden = t * PADDED(2 * s->channels);
+    return (struct chunk){m->u + hidden, m->delta + hidden, m->parameters + t * PADDED(s->rank + 2 * STATES), m->result + t * PADDED(s->channels)};
+}

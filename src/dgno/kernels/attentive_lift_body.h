@@ -1,0 +1,81 @@
+/* The first half of the attentive scan: every pixel's class, and its gated features. Included by attentive_scan.c once
+ * per instruction set. */
+
+/* The class of every pixel of the tile in the row that was filled last: the best of the routing's logits. */
+static TARGET void NAME(route)(const struct lift *s, const struct ring *r, float *hidden, float *logits, unsigned char *classes) {
+    const long inner = PADDED(s->routing);
+    const struct matrix to_hidden = {s->channels, inner / LANES, s->route_hidden, s->route_hidden_bias};
+    const struct matrix to_logits = {s->routing, CLASSES / LANES, s->route_logits, s->route_logits_bias};
+    NAME(product)(&to_hidden, r->columns, r->normalised + r->channels, r->channels, hidden, inner);
+    for (long i = 0; i < r->columns * inner; i += LANES) {
+        const VF value = NAME(load)(hidden + i, LANES);
+        NAME(store)(hidden + i, value * NAME(normal_cdf)(value), LANES);
+    }
+    NAME(product)(&to_logits, r->columns, hidden, inner, logits, CLASSES);
+    for (long i = 0; i < r->columns; i++) {
+        const float *row = logits + i * CLASSES;
+        VF best = NAME(load)(row, LANES);
+        for (long c = LANES; c < CLASSES; c += LANES) {
+            const VF other = NAME(load)(row + c, LANES);
+            best = NAME(choose)(other > best, other, best);
+        }
+        best = NAME(maximum)(best);
+        VI first = NAME(lanes)() + CLASSES;
+        for (long c = CLASSES - LANES; c >= 0; c -= LANES) { /* the first of equals, as torch has it */
+            const VI is_best = NAME(load)(row + c, LANES) >= best;
+            first = (is_best & (NAME(lanes)() + (int)c)) | (~is_best & first);
+        }
+        const int class = NAME(minimum)(first);
+        classes[i] = (unsigned char)(class < CLASSES ? class : 0); /* not-a-number is no best */
+    }
+}
+
+/* y * sigmoid(convolution of y + bias), for row y of the tile. */
+static TARGET void NAME(position_row)(const struct lift *s, const struct ring *r, long y, float *out) {
+    const long hidden = 2 * s->channels, pixel = r->project.vectors * LANES;
+    const float *rows[3] = {NAME(ring_row)(r, y - 1), NAME(ring_row)(r, y), NAME(ring_row)(r, y + 1)};
+    for (long start = 0; start < hidden; start += LANES) {
+        const long c = start < hidden - LANES ? start : hidden - LANES; /* the last vector ends at the last channel */
+        const VF bias = NAME(load)(s->position_bias + c, LANES);
+        VF taps[9];
+        for (int t = 0; t < 9; t++) taps[t] = NAME(load)(s->position + t * hidden + c, LANES);
+        for (long i = 0; i < r->columns; i += PIXELS) {
+            VF sums[PIXELS];
+            NAME(convolve)(rows, i * pixel + c, pixel, taps, sums);
+            for (int p = 0; p < PIXELS && i + p < r->columns; p++) {
+                const VF e = NAME(exp2)((sums[p] + bias) * -LOG2_E);
+                NAME(store)(out + (i + p) * hidden + c, NAME(load)(rows[1] + (i + p + 1) * pixel + c, LANES) / (e + 1.0f), LANES);
+            }
+        }
+    }
+}
+
+static TARGET void NAME(lift_row)(const struct lift *s, const struct ring *r, long b, long y, float *hidden, float *logits) {
+    NAME(fill)(r, y);
+    if (y >= 0 && y < s->height)
+        NAME(route)(s, r, hidden, logits, s->classes + (b * s->height + y) * s->width + r->left);
+}
+
+/* One task: columns [left, left + tile) of rows [top, bottom) of an image. Rows beside the strip are not routed. */
+static TARGET void NAME(lift)(const struct lift *s, long b, long top, long bottom, long left, float *memory) {
+    const long columns = left + s->tile < s->width ? s->tile : s->width - left, rounded = ROUNDED(s->tile + 2);
+    float *hidden = memory, *logits = hidden + rounded * PADDED(s->routing), *normalised = logits + rounded * CLASSES;
+    const struct ring r = {
+        s->height, s->width, s->channels, s->x + b * s->height * s->width * s->channels, s->norm_weight, s->norm_bias,
+        {s->channels, PADDED(2 * s->channels) / LANES, s->project_in, s->project_in_bias},
+        left, columns, normalised, normalised + (rounded + 1) * s->channels,
+    };
+    NAME(fill)(&r, top - 1);
+    NAME(lift_row)(s, &r, b, top, hidden, logits);
+    for (long y = top; y < bottom; y++) {
+        if (y + 1 < bottom) NAME(lift_row)(s, &r, b, y + 1, hidden, logits);
+        else NAME(fill)(&r, y + 1);
+        NAME(position_row)(s, &r, y, s->y + ((b * s->height + y) * s->width + left) * 2 * s->channels);
+    }
+}
+
+/* Floats of memory that a task needs. */
+static long NAME(lift_workspace)(const struct lift *s) {
+    const long rounded = ROUNDED(s->tile + 2);
+    return rounded * (PADDED(s->routing) + CLASSES + 3 * PADDED(2 * s->channels)) + (rounded + 1) * s->channels;
+}

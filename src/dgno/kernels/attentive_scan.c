@@ -1,0 +1,199 @@
+/* The attentive state-space module with its norm and its residual in two passes over the map: the fast twin of
+ * attentive_scan.py, which says what is computed. Forward only.
+ *
+ * The lift finds every pixel's class and gated features; tiles of columns and strips of rows are spread over threads
+ * (OpenMP). The core takes the pixels of a sequence in the order of their classes, a chunk of tokens at a time: scan
+ * parameters, scan, norm and projection of a chunk never leave the cache. Threads share the sequences, or where there are
+ * fewer of them the tokens and the channels of every chunk. Every pixel is computed alike wherever it stands, so results
+ * depend neither on the number of threads nor on the tiles. */
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "versions.h"
+
+#define LOG2_E 1.44269504088896341f
+#define CLASSES 64
+#define STATES 8
+#define TOKENS 96 /* in a thread's chunk; a multiple of the rows that products are rounded to */
+
+struct lift {
+    long batch, height, width, channels, routing;
+    long tile, strip;                                     /* columns and rows of a task */
+    const float *x;                                       /* (batch, height, width, channels) */
+    const float *norm_weight, *norm_bias;                 /* (channels) */
+    const float *route_hidden, *route_hidden_bias;        /* packed and padded, like all matrices and their biases */
+    const float *route_logits, *route_logits_bias;
+    const float *project_in, *project_in_bias;
+    const float *position, *position_bias;                /* (9, 2 channels), raster order; (2 channels) */
+    float *y;                                             /* (batch, height, width, 2 channels) */
+    unsigned char *classes;                               /* (batch, height, width) */
+};
+
+struct core {
+    long batch, height, width, channels, rank;
+    long block_height, block_width, prompt_sorted;        /* a sequence is a block of the plane */
+    const float *x, *y;                                   /* as in the lift */
+    const unsigned char *classes;
+    const float *prompts;                                 /* (CLASSES, STATES) */
+    const float *x_proj, *dt_proj, *dt_bias;
+    const float *A, *D;                                   /* (STATES, padded 2 channels), (padded 2 channels) */
+    const float *norm_weight, *norm_bias;                 /* (2 channels) */
+    const float *project_out, *project_out_bias;
+    int *order;                                           /* (pixels): place in a sequence -> pixel */
+    float *out;                                           /* like x */
+};
+
+struct chunk { /* rows of whole vectors */
+    float *u, *delta, *parameters, *result;
+};
+
+#ifdef HAVE_X86_VERSIONS
+#define TARGET TARGET_AVX512
+#define NAME(x) x##_avx512
+#define LANES 16
+#include "attentive_scan_body.h"
+#undef TARGET
+#undef NAME
+#undef LANES
+
+#define TARGET TARGET_AVX2
+#define NAME(x) x##_avx2
+#define LANES 8
+#include "attentive_scan_body.h"
+#undef TARGET
+#undef NAME
+#undef LANES
+#endif
+
+#define TARGET
+#define NAME(x) x##_plain
+#define LANES 4
+#include "attentive_scan_body.h"
+#undef LANES
+
+#define STEPS(set, lanes) {lanes, lift_workspace_##set, lift_##set, chunk_size_##set, chunk_at_##set, chunk_from_##set, sort_##set, prepare_##set, scan_##set, finish_##set}
+static const struct version {
+    long lanes;
+    long (*lift_workspace)(const struct lift *);
+    void (*lift)(const struct lift *, long, long, long, long, float *);
+    long (*chunk_size)(const struct core *, long);
+    struct chunk (*chunk_at)(const struct core *, long, float *);
+    struct chunk (*chunk_from)(const struct core *, const struct chunk *, long);
+    void (*sort)(const struct core *, long);
+    void (*prepare)(const struct core *, long, long, long, const struct chunk *);
+    void (*scan)(const struct core *, long, long, const struct chunk *, float *);
+    void (*finish)(const struct core *, long, long, long, const struct chunk *);
+} VERSIONS[] = {
+    [PLAIN] = STEPS(plain, 4),
+#ifdef HAVE_X86_VERSIONS
+    [AVX2] = STEPS(avx2, 8),
+    [AVX512] = STEPS(avx512, 16),
+#endif
+};
+
+int dgno_attentive_best_version(void) { return best_version(); }
+const char *dgno_attentive_version_name(int version) { return version_name(version); }
+
+/* Channels in a vector: matrices are packed by it. */
+long dgno_attentive_lanes(int version) { return VERSIONS[version].lanes; }
+
+static float *allocate(size_t floats) {
+    const size_t size = (floats * sizeof(float) + 63) / 64 * 64;
+    float *memory = aligned_alloc(64, size);
+    if (memory) memset(memory, 0, size);
+    return memory;
+}
+
+/* Returns 0, or 1 when there was no memory for a thread's workspace. */
+int dgno_attentive_lift(const struct lift *s, int version, int threads) {
+    const struct version *v = &VERSIONS[version];
+    const long tiles = (s->width + s->tile - 1) / s->tile, strips = (s->height + s->strip - 1) / s->strip;
+    int failed = 0;
+    (void)threads; /* unused without OpenMP */
+#pragma omp parallel num_threads(threads) reduction(| : failed)
+    {
+        float *memory = allocate((size_t)v->lift_workspace(s));
+        failed = !memory;
+#pragma omp for schedule(dynamic)
+        for (long task = 0; task < s->batch * strips * tiles; task++) {
+            const long top = task / tiles % strips * s->strip, bottom = top + s->strip < s->height ? top + s->strip : s->height;
+            if (memory) v->lift(s, task / tiles / strips, top, bottom, task % tiles * s->tile, memory);
+        }
+        free(memory);
+    }
+    return failed;
+}
+
+static long least(long a, long b) { return a < b ? a : b; }
+
+/* All sequences, each by one thread. */
+static int core_by_sequence(const struct core *s, const struct version *v, long sequences, int threads) {
+    const long length = s->block_height * s->block_width, hidden = (2 * s->channels + v->lanes - 1) / v->lanes * v->lanes;
+    int failed = 0;
+    (void)threads;
+#pragma omp parallel num_threads(threads) reduction(| : failed)
+    {
+        const long size = v->chunk_size(s, TOKENS);
+        float *memory = allocate((size_t)(size + STATES * hidden));
+        failed = !memory;
+#pragma omp for schedule(dynamic)
+        for (long sequence = 0; sequence < sequences; sequence++) {
+            if (!memory) continue;
+            const struct chunk chunk = v->chunk_at(s, TOKENS, memory);
+            float *state = memory + size;
+            memset(state, 0, (size_t)(STATES * hidden) * sizeof(float));
+            v->sort(s, sequence);
+            for (long first = 0; first < length; first += TOKENS) {
+                const long count = least(TOKENS, length - first);
+                v->prepare(s, sequence, first, count, &chunk);
+                for (long c = 0; c < hidden; c += v->lanes) v->scan(s, c, count, &chunk, state);
+                v->finish(s, sequence, first, count, &chunk);
+            }
+        }
+        free(memory);
+    }
+    return failed;
+}
+
+/* One sequence after the other, its tokens and channels spread over the threads. */
+static int core_by_token(const struct core *s, const struct version *v, long sequences, int threads) {
+    const long length = s->block_height * s->block_width, hidden = (2 * s->channels + v->lanes - 1) / v->lanes * v->lanes;
+    const long size = v->chunk_size(s, TOKENS), tokens = TOKENS * (long)threads;
+    float *memory = allocate((size_t)(size * threads + STATES * hidden));
+    if (!memory) return 1;
+    const struct chunk all = v->chunk_at(s, tokens, memory);
+    float *state = memory + size * threads;
+#pragma omp parallel num_threads(threads)
+    for (long sequence = 0; sequence < sequences; sequence++) {
+#pragma omp single
+        {
+            memset(state, 0, (size_t)(STATES * hidden) * sizeof(float));
+            v->sort(s, sequence);
+        }
+        for (long first = 0; first < length; first += tokens) {
+            const long count = least(tokens, length - first);
+#pragma omp for schedule(static)
+            for (long t = 0; t < count; t += TOKENS) {
+                const struct chunk part = v->chunk_from(s, &all, t);
+                v->prepare(s, sequence, first + t, least(TOKENS, count - t), &part);
+            }
+#pragma omp for schedule(static)
+            for (long c = 0; c < hidden; c += v->lanes) v->scan(s, c, count, &all, state);
+#pragma omp for schedule(static)
+            for (long t = 0; t < count; t += TOKENS) {
+                const struct chunk part = v->chunk_from(s, &all, t);
+                v->finish(s, sequence, first + t, least(TOKENS, count - t), &part);
+            }
+        }
+    }
+    free(memory);
+    return 0;
+}
+
+/* Returns 0, or 1 when there was no memory for a thread's workspace. */
+int dgno_attentive_core(const struct core *s, int version, int threads) {
+    const long sequences = s->batch * (s->height / s->block_height) * (s->width / s->block_width);
+    return (sequences < threads ? core_by_token : core_by_sequence)(s, &VERSIONS[version], sequences, threads);
+}

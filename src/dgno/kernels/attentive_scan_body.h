@@ -1,0 +1,14 @@
+/* One instruction set's version of the attentive scan: included by attentive_scan.c once per set, which defines NAME, TARGET
+ * and LANES. */
+
+#define VF NAME(vector)
+#define VI NAME(integers)
+#include "vectors.h"
+#include "reductions.h"
+#include "gelu.h"
+#include "products.h"
+#include "rings.h"
+#include "attentive_lift_body.h"
+#include "attentive_core_body.h"
+#undef VF
+#undef VI

@@ -1,0 +1,158 @@
+"""The attentive scan in C, in two passes over the map; the fast twin of `attentive_scan.py`, same signature.
+
+The library is built from `attentive_scan.c` when the package is installed (an optional extension) and is called through
+ctypes. It computes in float32 on channels-last maps and has no gradient: networks in training go through the layers.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+
+import torch
+from torch import Tensor
+
+from dgno.kernels.attentive_scan import CLASSES, AttentiveWeights, Map
+from dgno.kernels.compiled import Arguments, channels_last, check_no_gradient, check_plain, fields, load_library
+from dgno.kernels.packing import pack, pad_outputs
+from dgno.kernels.tiles import strip_height, tile_width
+
+STATES = 8  # that the library is compiled for
+
+
+class _Lift(Arguments):
+    """`struct lift` of attentive_scan.c, field by field."""
+
+    _fields_ = fields(
+        ("batch", "height", "width", "channels", "routing", "tile", "strip"),
+        (
+            *("x", "norm_weight", "norm_bias", "route_hidden", "route_hidden_bias", "route_logits"),
+            *("route_logits_bias", "project_in", "project_in_bias", "position", "position_bias", "y", "classes"),
+        ),
+    )
+
+
+class _Core(Arguments):
+    """`struct core` of attentive_scan.c, field by field."""
+
+    _fields_ = fields(
+        ("batch", "height", "width", "channels", "rank", "block_height", "block_width", "prompt_sorted"),
+        (
+            *("x", "y", "classes", "prompts", "x_proj", "dt_proj", "dt_bias", "A", "D", "norm_weight", "norm_bias"),
+            *("project_out", "project_out_bias", "order", "out"),
+        ),
+    )
+
+
+class CompiledAttentiveScan:
+    """The loaded library, and the version in it that suits this processor."""
+
+    def __init__(self) -> None:
+        self.library = load_library("attentive_scan")
+        self.library.dgno_attentive_version_name.restype = ctypes.c_char_p
+        self.library.dgno_attentive_lanes.restype = ctypes.c_long
+        self.version = int(self.library.dgno_attentive_best_version())
+
+    def version_name(self) -> str:
+        """The instruction set in use: plain, avx2 or avx512."""
+        return str(self.library.dgno_attentive_version_name(self.version).decode())
+
+    def lanes(self) -> int:
+        """Channels in a vector; a map must have as many at least."""
+        return int(self.library.dgno_attentive_lanes(self.version))
+
+    def run(self, step: str, arguments: Arguments) -> None:
+        function = getattr(self.library, f"dgno_attentive_{step}")
+        if function(ctypes.byref(arguments), self.version, torch.get_num_threads()):
+            raise MemoryError("no memory for the workspace of the attentive scan")
+
+
+@functools.cache
+def load() -> CompiledAttentiveScan:
+    """The compiled module; an OSError says why there is none."""
+    return CompiledAttentiveScan()
+
+
+def attentive_scan_c(x: Map, weights: AttentiveWeights, *, block: int | None, prompt_sorted: bool) -> Map:
+    """`attentive_scan` of attentive_scan.py, compiled; float32 on the CPU, without gradient, 8 states."""
+    _check(x, weights, block)
+    x = channels_last(x)
+    if not x.numel():
+        return x
+    y, classes = _lift(x, weights)
+    return _core(x, y, classes, weights, block, prompt_sorted)
+
+
+def _lift(x: Tensor, weights: AttentiveWeights) -> tuple[Tensor, Tensor]:
+    """Gated features (b, h, w, 2 c) and classes (b, h, w) of all pixels."""
+    (b, c, h, w), lanes = x.shape, load().lanes()
+    y, classes = x.new_empty(b, h, w, 2 * c), torch.empty(b, h, w, dtype=torch.uint8)
+    held = {
+        "norm_weight": weights.norm_weight.detach().contiguous(),
+        "norm_bias": weights.norm_bias.detach().contiguous(),
+        "route_hidden": pack(weights.route_hidden, lanes),
+        "route_hidden_bias": _padded(weights.route_hidden_bias, lanes),
+        "route_logits": pack(weights.route_logits, lanes),
+        "route_logits_bias": weights.route_logits_bias.detach().contiguous(),
+        "project_in": pack(weights.project_in, lanes),
+        "project_in_bias": _padded(weights.project_in_bias, lanes),
+        "position": weights.position.detach().flatten(1).T.contiguous(),
+        "position_bias": weights.position_bias.detach().contiguous(),
+    }
+    tile = tile_width(w)
+    arguments = _Lift(batch=b, height=h, width=w, channels=c, routing=weights.route_hidden.shape[0], tile=tile)
+    arguments.strip = strip_height(h, b * -(-w // tile))
+    arguments.point(x=x, y=y, classes=classes, **held)
+    load().run("lift", arguments)
+    return y, classes
+
+
+def _core(
+    x: Tensor, y: Tensor, classes: Tensor, weights: AttentiveWeights, block: int | None, prompt_sorted: bool
+) -> Tensor:
+    """x with what the scanned features add to it."""
+    (b, c, h, w), lanes = x.shape, load().lanes()
+    out = torch.empty(b, c, h, w, memory_format=torch.channels_last)
+    order = torch.empty(b * h * w, dtype=torch.int32)
+    held = {
+        "prompts": weights.prompts.detach().contiguous(),
+        "x_proj": pack(weights.x_proj, lanes),
+        "dt_proj": pack(weights.dt_proj, lanes),
+        "dt_bias": _padded(weights.dt_bias, lanes),
+        "A": pad_outputs(-torch.exp(weights.A_log.detach()), lanes).T.contiguous(),
+        "D": _padded(weights.D, lanes),
+        "norm_weight": weights.out_norm_weight.detach().contiguous(),
+        "norm_bias": weights.out_norm_bias.detach().contiguous(),
+        "project_out": pack(weights.project_out, lanes),
+        "project_out_bias": _padded(weights.project_out_bias, lanes),
+    }
+    arguments = _Core(batch=b, height=h, width=w, channels=c, rank=weights.dt_proj.shape[1])
+    arguments.block_height, arguments.block_width = (block, block) if block else (h, w)
+    arguments.prompt_sorted = prompt_sorted
+    arguments.point(x=x, y=y, classes=classes, order=order, out=out, **held)
+    load().run("core", arguments)
+    return out
+
+
+def _padded(vector: Tensor, lanes: int) -> Tensor:
+    return pad_outputs(vector.detach(), lanes).contiguous()
+
+
+def _check(x: Tensor, weights: AttentiveWeights, block: int | None) -> None:
+    """Refuse what the C code would misread."""
+    (_, c, h, w), lanes = x.shape, load().lanes()
+    check_plain(x=x, **weights._asdict())
+    check_no_gradient(x, *weights)
+    routing, rank = weights.route_hidden.shape[0], weights.dt_proj.shape[1]
+    wanted: tuple[tuple[int, ...], ...] = (
+        *((c,), (c,), (routing, c), (routing,), (CLASSES, routing), (CLASSES,), (CLASSES, STATES)),
+        *((2 * c, c), (2 * c,), (2 * c, 1, 3, 3), (2 * c,), (rank + 2 * STATES, 2 * c), (2 * c, rank), (2 * c,)),
+        *((2 * c, STATES), (2 * c,), (2 * c,), (2 * c,), (c, 2 * c), (c,)),
+    )
+    for (name, tensor), shape in zip(weights._asdict().items(), wanted, strict=True):
+        if tensor.shape != shape:
+            raise ValueError(f"{name} is {tuple(tensor.shape)}, wanted {shape} for {c} channels")
+    if c < lanes:
+        raise ValueError(f"the compiled module needs {lanes} channels, got {c}")
+    if block and (h % block or w % block):
+        raise ValueError(f"blocks of {block} px do not fit a map of {h} x {w} px")

@@ -1,0 +1,91 @@
+"""The gated feed-forward network in C, in one pass over the map; the fast twin of `feed_forward.py`, same signature.
+
+The library is built from `feed_forward.c` when the package is installed (an optional extension) and is called through
+ctypes. It computes in float32 on channels-last maps and has no gradient: networks in training go through the layers.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from dgno.kernels.compiled import Arguments, channels_last, check_no_gradient, check_plain, fields, load_library
+from dgno.kernels.feed_forward import Map
+from dgno.kernels.packing import pack, pad_outputs
+from dgno.kernels.tiles import strip_height, tile_width
+
+
+class _FeedForward(Arguments):
+    """`struct feed_forward` of feed_forward.c, field by field."""
+
+    _fields_ = fields(
+        ("batch", "height", "width", "channels", "hidden", "tile", "strip"),
+        ("x", "norm_weight", "norm_bias", "project_in", "taps", "project_out", "out"),
+    )
+
+
+class CompiledFeedForward:
+    """The loaded library, and the version in it that suits this processor."""
+
+    def __init__(self) -> None:
+        self.library = load_library("feed_forward")
+        self.library.dgno_feed_forward_version_name.restype = ctypes.c_char_p
+        self.library.dgno_feed_forward_lanes.restype = ctypes.c_long
+        self.version = int(self.library.dgno_feed_forward_best_version())
+
+    def version_name(self) -> str:
+        """The instruction set in use: plain, avx2 or avx512."""
+        return str(self.library.dgno_feed_forward_version_name(self.version).decode())
+
+    def lanes(self) -> int:
+        return int(self.library.dgno_feed_forward_lanes(self.version))
+
+    def run(self, arguments: _FeedForward) -> None:
+        if self.library.dgno_feed_forward(ctypes.byref(arguments), self.version, torch.get_num_threads()):
+            raise MemoryError("no memory for the workspace of the feed-forward network")
+
+
+@functools.cache
+def load() -> CompiledFeedForward:
+    """The compiled network; an OSError says why there is none."""
+    return CompiledFeedForward()
+
+
+def feed_forward_c(
+    x: Map,
+    norm_weight: Float[Tensor, " c"],
+    norm_bias: Float[Tensor, " c"],
+    project_in: Float[Tensor, "hidden2 c"],
+    depthwise: Float[Tensor, "hidden2 1 3 3"],
+    project_out: Float[Tensor, "c hidden2//2"],
+) -> Map:
+    """`feed_forward` of feed_forward.py, compiled; float32 on the CPU, without gradient, `lanes` channels or more."""
+    (b, c, h, w), (_, hidden), lanes = x.shape, project_out.shape, load().lanes()
+    check_plain(x=x, norm_weight=norm_weight, norm_bias=norm_bias, project_in=project_in, project_out=project_out)
+    check_plain(depthwise=depthwise)
+    check_no_gradient(x, norm_weight, norm_bias, project_in, depthwise, project_out)
+    if norm_weight.shape != (c,) or norm_bias.shape != (c,):
+        raise ValueError(f"norms of {tuple(norm_weight.shape)} and {tuple(norm_bias.shape)} do not fit {c} channels")
+    if project_in.shape != (2 * hidden, c) or depthwise.shape != (2 * hidden, 1, 3, 3) or project_out.shape[0] != c:
+        raise ValueError(f"weights {tuple(project_in.shape)} and {tuple(project_out.shape)} do not fit {c} channels")
+    x, out = channels_last(x), torch.empty(b, c, h, w, memory_format=torch.channels_last)
+    if c < lanes:
+        raise ValueError(f"the compiled network needs {lanes} channels, got {c}")
+    if not x.numel():
+        return out
+    halves = [pad_outputs(half, lanes) for half in project_in.detach().chunk(2)]
+    taps = [pad_outputs(half, lanes) for half in depthwise.detach().flatten(1).chunk(2)]
+    packed_in, packed_out = pack(torch.cat(halves), lanes), pack(project_out, lanes)
+    packed_taps = torch.cat(taps).T.contiguous()
+    tile = tile_width(w)
+    arguments = _FeedForward(batch=b, height=h, width=w, channels=c, hidden=hidden, tile=tile)
+    arguments.strip = strip_height(h, b * -(-w // tile))
+    weight, bias = norm_weight.detach().contiguous(), norm_bias.detach().contiguous()
+    arguments.point(x=x, norm_weight=weight, norm_bias=bias, project_in=packed_in, taps=packed_taps)
+    arguments.point(project_out=packed_out, out=out)
+    load().run(arguments)
+    return out

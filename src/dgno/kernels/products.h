@@ -1,0 +1,59 @@
+/* Products of rows with a matrix, rows' = rows W^T + bias: included inside each version, after vectors.h.
+ *
+ * The matrix comes packed, (vectors, inputs, LANES): LANES neighbouring outputs of one input side by side, zeros beyond the
+ * last output. A tile of TILE_ROWS x TILE_VECTORS sums stays in registers while the inputs are walked once. Every row is
+ * summed in the same order wherever it stands, so a result does not depend on what is computed beside it. */
+
+#ifndef PRODUCTS_H
+#define PRODUCTS_H
+struct matrix {
+    long inputs, vectors; /* outputs: vectors x LANES */
+    const float *packed;  /* (vectors, inputs, LANES) */
+    const float *bias;    /* (vectors x LANES), or null */
+};
+#define TILE_ROWS (LANES == 4 ? 4 : 6)
+#define TILE_VECTORS (LANES == 16 ? 4 : 2)
+#define MOST_TILE_ROWS 6 /* of all versions: buffers hold a multiple of it */
+/* Rows of a buffer that a product of `rows` rows may touch. */
+#define ROUNDED(rows) (((rows) + MOST_TILE_ROWS * 2 - 1) / (MOST_TILE_ROWS * 2) * (MOST_TILE_ROWS * 2))
+#define PADDED(channels) (((channels) + LANES - 1) / LANES * LANES)
+#endif
+
+static inline __attribute__((always_inline)) TARGET void NAME(tile)(
+        const struct matrix *m, long first, const float *rows, long stride, float *out, long out_stride, const int vectors) {
+    const float *columns = m->packed + first * m->inputs * LANES;
+    VF sums[TILE_ROWS][TILE_VECTORS];
+    for (int v = 0; v < vectors; v++) {
+        VF start = {0};
+        if (m->bias) start = NAME(load)(m->bias + (first + v) * LANES, LANES);
+        for (int i = 0; i < TILE_ROWS; i++) sums[i][v] = start;
+    }
+    for (long k = 0; k < m->inputs; k++) {
+        VF column[TILE_VECTORS];
+        for (int v = 0; v < vectors; v++) column[v] = NAME(load)(columns + (v * m->inputs + k) * LANES, LANES);
+        for (int i = 0; i < TILE_ROWS; i++) {
+            const VF entry = rows[i * stride + k] - (VF){0};
+            for (int v = 0; v < vectors; v++) sums[i][v] += entry * column[v];
+        }
+    }
+    for (int i = 0; i < TILE_ROWS; i++)
+        for (int v = 0; v < vectors; v++) NAME(store)(out + i * out_stride + (first + v) * LANES, sums[i][v], LANES);
+}
+
+/* `count` rows of m->inputs entries, `stride` apart, to rows of whole vectors. Both buffers hold ROUNDED(count) rows. */
+static TARGET void NAME(product)(
+        const struct matrix *m, long count, const float *rows, long stride, float *out, long out_stride) {
+    for (long first = 0; first < m->vectors; first += TILE_VECTORS)
+        for (long i = 0; i < count; i += TILE_ROWS) {
+            const float *from = rows + i * stride;
+            float *to = out + i * out_stride;
+            switch (m->vectors - first) {
+            case 1: NAME(tile)(m, first, from, stride, to, out_stride, 1); break;
+#if LANES == 16
+            case 2: NAME(tile)(m, first, from, stride, to, out_stride, 2); break;
+            case 3: NAME(tile)(m, first, from, stride, to, out_stride, 3); break;
+#endif
+            default: NAME(tile)(m, first, from, stride, to, out_stride, TILE_VECTORS);
+            }
+        }
+}

@@ -1,0 +1,19 @@
+"""How fused kernels in C cut a map into tasks."""
+
+from __future__ import annotations
+
+import torch
+
+TILE = 64  # columns, about: narrower tiles repeat too much at their sides, the rows of wider ones leave the cache
+
+
+def tile_width(width: int) -> int:
+    """Columns of a tile of a map so wide: about 64, all alike."""
+    return -(-width // -(-width // TILE))
+
+
+def strip_height(height: int, tasks: int) -> int:
+    """Rows of a strip, where columns and images make so many tasks: all of them, unless threads would wait."""
+    threads = torch.get_num_threads()
+    strips = 1 if threads == 1 else -(-4 * threads // tasks)
+    return max(min(height, 8), -(-height // strips))

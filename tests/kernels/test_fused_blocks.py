@@ -1,0 +1,188 @@
+"""Parts of a block in one call: the compiled versions give what the plain ones give, wherever and however they run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from kernel_comparison import assert_agree, compiled_versions
+from torch import Tensor
+
+from dgno.kernels import attentive_scan_c, backends, feed_forward_c
+from dgno.kernels.attentive_scan import AttentiveWeights, attentive_scan
+from dgno.kernels.feed_forward import feed_forward
+from dgno.networks.mamba_block import MambaBlock
+
+pytestmark = pytest.mark.skipif(not compiled_versions(feed_forward_c), reason="the kernels were not compiled")
+
+
+@pytest.fixture(params=compiled_versions(feed_forward_c))
+def version(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Every instruction set of this machine, set for both parts."""
+    for module in (feed_forward_c, attentive_scan_c):
+        monkeypatch.setattr(module.load(), "version", request.param)
+    return request.param
+
+
+@pytest.fixture
+def threads() -> Any:
+    """Sets the number of threads; it is put back afterwards."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+def normal(random: torch.Generator, *shape: int, scale: float = 1.0) -> Tensor:
+    return scale * torch.randn(*shape, generator=random)
+
+
+def feed_forward_inputs(b: int, c: int, h: int, w: int, hidden: int) -> list[Tensor]:
+    """Map, norm and weights, with activations of both signs from about 0 to 10."""
+    random = torch.Generator().manual_seed(c * h * w)
+    return [
+        *(normal(random, b, c, h, w) + 3, 1 + normal(random, c, scale=0.1), normal(random, c)),
+        *(normal(random, 2 * hidden, c, scale=2 * c**-0.5), normal(random, 2 * hidden, 1, 3, 3, scale=0.5)),
+        normal(random, c, hidden, scale=hidden**-0.5),
+    ]
+
+
+# (b, c, h, w, hidden): one pixel, one row, one column; channels and hidden ones beside the vectors (4, 8, 16); maps
+# wider than a tile, and high enough to be cut into strips by several threads
+MAPS = [
+    (1, 16, 1, 1, 42),
+    (2, 17, 1, 9, 5),
+    (1, 20, 11, 1, 53),
+    (2, 33, 4, 5, 1),
+    (1, 16, 3, 131, 42),
+    (1, 48, 40, 7, 127),
+]
+
+
+@pytest.mark.parametrize("sizes", MAPS, ids=str)
+def test_the_compiled_feed_forward_network_is_the_plain_one(version: int, sizes: tuple[int, ...]) -> None:
+    """O16, at odd sizes, for every instruction set."""
+    inputs = feed_forward_inputs(*sizes)
+    exact = feed_forward(*(t.double() for t in inputs))
+    assert_agree(feed_forward_c.feed_forward_c(*inputs), exact)
+
+
+def attentive_weights(c: int, random: torch.Generator) -> AttentiveWeights:
+    """Parameters of the usual sizes; several classes are taken, step sizes are from about 0.01 to 1."""
+    hidden, rank = 2 * c, -(-2 * c // 16)
+
+    def matrix(outputs: int, inputs: int) -> Tensor:
+        return normal(random, outputs, inputs, scale=inputs**-0.5)
+
+    return AttentiveWeights(
+        *(1 + normal(random, c, scale=0.1), normal(random, c, scale=0.1), matrix(c // 3, c), normal(random, c // 3)),
+        *(matrix(64, c // 3), normal(random, 64, scale=0.1), normal(random, 64, 8), matrix(hidden, c)),
+        *(normal(random, hidden), normal(random, hidden, 1, 3, 3, scale=0.3), normal(random, hidden)),
+        *(matrix(rank + 16, hidden), matrix(hidden, rank), normal(random, hidden) - 3, normal(random, hidden, 8)),
+        *(normal(random, hidden), 1 + normal(random, hidden, scale=0.1), normal(random, hidden, scale=0.1)),
+        *(matrix(c, hidden), normal(random, c)),
+    )
+
+
+# (b, c, h, w, block): one sequence longer than a chunk, several shorter ones, one pixel
+SCANS = [
+    (1, 16, 1, 1, None),
+    (2, 17, 9, 70, None),
+    (1, 20, 16, 24, 8),
+    (2, 48, 12, 12, 12),
+    (1, 16, 3, 131, None),
+]
+
+
+@pytest.mark.parametrize("prompt_sorted", [False, True])
+@pytest.mark.parametrize("sizes", SCANS, ids=str)
+def test_the_compiled_attentive_scan_is_the_plain_one(
+    version: int, sizes: tuple[int, int, int, int, int | None], prompt_sorted: bool
+) -> None:
+    """O16, at odd sizes, for every instruction set, whole images and blocks, prompts in both orders."""
+    b, c, h, w, block = sizes
+    random = torch.Generator().manual_seed(c * h * w)
+    weights, x = attentive_weights(c, random), normal(random, b, c, h, w)
+    exact_weights = AttentiveWeights(*(t.double() for t in weights))
+    exact = attentive_scan(x.double(), exact_weights, block=block, prompt_sorted=prompt_sorted)
+    ours = attentive_scan_c.attentive_scan_c(x, weights, block=block, prompt_sorted=prompt_sorted)
+    assert_agree(ours, exact)
+
+
+def parts(c: int) -> dict[str, Callable[[Tensor], Tensor]]:
+    """The two compiled parts for maps of c channels."""
+    random = torch.Generator().manual_seed(c)
+    weights, network = attentive_weights(c, random), feed_forward_inputs(1, c, 1, 1, 2 * c)[1:]
+    return {
+        "feed-forward": lambda x: feed_forward_c.feed_forward_c(x, *network),
+        "scan of the image": lambda x: attentive_scan_c.attentive_scan_c(x, weights, block=None, prompt_sorted=True),
+        "scan of blocks": lambda x: attentive_scan_c.attentive_scan_c(x, weights, block=8, prompt_sorted=False),
+    }
+
+
+@pytest.mark.parametrize("name", parts(16))
+def test_threads_change_nothing(name: str, threads: Callable[[int], None]) -> None:
+    """Bit for bit: also where there are more threads than sequences."""
+    part, x = parts(20)[name], torch.randn(1, 20, 40, 72, generator=torch.Generator().manual_seed(5))
+    threads(1)
+    alone = part(x)
+    for count in (2, 3, 7):
+        threads(count)
+        assert torch.equal(part(x), alone)
+
+
+@pytest.mark.parametrize("name", ["feed-forward", "scan of blocks"])
+def test_a_pixel_is_computed_alike_in_every_map(name: str) -> None:
+    """Bit for bit: a crop gives what the whole map gives, but for the pixel or the block at its sides."""
+    part, x = parts(16)[name], torch.randn(1, 16, 48, 200, generator=torch.Generator().manual_seed(6))
+    whole, crop = part(x), part(x[:, :, 8:40, 64:160].contiguous())
+    assert torch.equal(crop[:, :, 8:-8, 8:-8], whole[:, :, 16:32, 72:152])
+
+
+@pytest.mark.parametrize("name", parts(16))
+def test_what_is_not_a_number_stays_where_it_is_seen(name: str) -> None:
+    """A pixel that is not a number spoils its surroundings and nothing else, and no class is out of range for it."""
+    x = torch.randn(1, 16, 32, 32, generator=torch.Generator().manual_seed(8))
+    x[0, 3, 20, 20] = torch.nan
+    out = parts(16)[name](x)
+    assert out[0, :, 20, 20].isnan().any()
+    if name != "scan of the image":
+        assert out[:, :, :8].isfinite().all()
+
+
+@pytest.mark.parametrize("block, prompt_sorted", [(None, False), (4, True)])
+def test_blocks_in_one_call_are_blocks_layer_by_layer(
+    block: int | None, prompt_sorted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A whole block of a network gives the same both ways, with the routing's arg-max in both."""
+    torch.manual_seed(0)
+    module = MambaBlock(16, block=block, prompt_sorted=prompt_sorted).eval()
+    x = torch.randn(2, 16, 12, 20)
+    with torch.no_grad():
+        fused = module(x)
+        for variable in ("DGNO_FEED_FORWARD", "DGNO_ATTENTIVE_SCAN"):
+            monkeypatch.setenv(variable, "layers")
+        assert_agree(fused, module(x))
+
+
+def test_layers_run_where_they_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a gradient, in mixed precision, in a trace, or under a hook, a block is computed layer by layer."""
+    module, x = MambaBlock(16, block=None, prompt_sorted=True).eval(), torch.randn(1, 16, 8, 8)
+    assert backends.wants_layers(module, x)
+    with torch.no_grad():
+        assert not backends.wants_layers(module, x)
+        assert backends.wants_layers(module, x.double())
+        with torch.autocast("cpu", torch.bfloat16):
+            assert backends.wants_layers(module, x)
+        seen: list[torch.Size] = []
+        handle = module.feed_forward.project_in.register_forward_hook(lambda m, i, output: seen.append(output.shape))
+        module(x)
+        assert seen == [(1, 84, 8, 8)]
+        handle.remove()
+        assert not backends.wants_layers(module, x)
+        module(x)
+        assert len(seen) == 1
+    module(x.requires_grad_()).sum().backward()
+    assert x.grad is not None
+    assert x.grad.abs().max() > 0
