@@ -157,7 +157,7 @@ def test_sizes_that_are_not_compiled_run_plainly() -> None:
 
 @pytest.mark.parametrize("variable", ["DGNO_GATE", "DGNO_SCAN"])
 def test_a_layer_that_is_asked_for_runs(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A block is computed layer by layer where the version of one of its layers is asked for, and the reason says so."""
+    """A block is computed layer by layer where a version of one of its layers is asked for, and the reason says so."""
     monkeypatch.setenv(variable, "c")
     choice = backends.choose_attentive_scan(CPU, torch.float32, channels=32)
     assert choice == Choice("layers", f"{variable} asks for a version of a layer")

@@ -140,7 +140,8 @@ def wants_layers(module: nn.Module, x: Tensor) -> bool:
     """Must a part of a network be computed layer by layer: for a gradient, a trace, mixed precision, or a hook?"""
     if torch.is_grad_enabled() and (x.requires_grad or any(p.requires_grad for p in module.parameters())):
         return True
-    if torch.compiler.is_compiling() or torch.jit.is_tracing() or torch.is_autocast_enabled(x.device.type):
+    is_traced = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined]
+    if is_traced or torch.is_autocast_enabled(x.device.type):
         return True
     if any(p.dtype != x.dtype or p.device != x.device for p in module.parameters()):
         return True
