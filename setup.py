@@ -32,6 +32,7 @@ HEADERS = {
     "selective_scan": ["versions.h", "vectors.h", "selective_scan_body.h"],
     "dg_operator": ["versions.h", "dg_operator_body.h", "dg_operator_versions.h"],
     "depthwise": ["versions.h", "vectors.h", "reductions.h", "gelu.h", "depthwise_body.h"],
+    "pointwise": ["versions.h", "vectors.h", "products.h", "pointwise_body.h"],
     "feed_forward": [*FUSED, "feed_forward_body.h"],
     "attentive_scan": [*FUSED, "attentive_scan_body.h", "attentive_lift_body.h", "attentive_core_body.h"],
 }

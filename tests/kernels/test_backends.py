@@ -17,6 +17,7 @@ from dgno.kernels import (
     depthwise_c,
     dg_operator_c,
     feed_forward_c,
+    pointwise_c,
     selective_scan_c,
 )
 from dgno.kernels.backends import Choice
@@ -50,6 +51,7 @@ CHOICES: dict[str, tuple[Choose, str, str, ModuleType]] = {
     "scan": (choose_scan, "DGNO_SCAN", "chunked", selective_scan_c),
     "operator": (choose_operator, "DGNO_OPERATOR", "reference", dg_operator_c),
     "gate": (choose_gate, "DGNO_GATE", "reference", depthwise_c),
+    "pointwise": (backends.choose_pointwise, "DGNO_POINTWISE", "onednn", pointwise_c),
     "feed-forward": (choose_feed_forward, "DGNO_FEED_FORWARD", "layers", feed_forward_c),
     "attentive scan": (choose_attentive_scan, "DGNO_ATTENTIVE_SCAN", "layers", attentive_scan_c),
 }
@@ -87,7 +89,7 @@ def test_other_dtypes_run_plainly(
 def test_other_devices_run_plainly(choose: Choose, variable: str, plain: str, module: ModuleType) -> None:
     """On a GPU plain tensor code runs, and the reason names the device."""
     choice = choose(GPU, torch.float32)
-    assert choice.name == plain
+    assert choice.name == ("linear" if variable == "DGNO_POINTWISE" else plain)
     assert "cuda" in choice.reason
 
 

@@ -17,6 +17,7 @@ from dgno.kernels.attentive_scan_c import attentive_scan_c
 from dgno.kernels.depthwise_c import gelu_gate_c, sigmoid_gate_c
 from dgno.kernels.dg_operator_c import apply_c, integrate_c
 from dgno.kernels.feed_forward_c import feed_forward_c
+from dgno.kernels.pointwise_c import pointwise_c
 from dgno.kernels.selective_scan_c import selective_scan_c as scan_c
 
 pytestmark = pytest.mark.skipif(not compiled_versions(selective_scan_c), reason="the kernels were not compiled")
@@ -38,6 +39,7 @@ CALLS: dict[str, tuple[Callable[..., Any], tuple[tuple[int, ...], ...], tuple[An
     "apply": (apply_c, ((2, 16, 9, 8), (2, 3, 4, 4, 4, 4)), ()),
     "gelu gate": (gelu_gate_c, ((2, 80, 9, 7), (80, 1, 3, 3)), ()),
     "sigmoid gate": (sigmoid_gate_c, ((2, 40, 9, 7), (40, 1, 3, 3), (40,)), ()),
+    "pointwise": (pointwise_c, ((2, 150, 7), (33, 7), (33,)), ()),
     "feed-forward": (feed_forward_c, ((2, 16, 9, 7), (16,), (16,), (84, 16), (84, 1, 3, 3), (16, 42)), ()),
     "attentive scan": (scan_of, ((2, 16, 9, 7), *SCAN_SHAPES), ()),
 }
@@ -66,6 +68,7 @@ LEGAL = {
     ("gelu gate", (3, 80, 9, 7)), ("gelu gate", (2, 80, 10, 7)), ("gelu gate", (2, 80, 9, 8)),
     ("sigmoid gate", (3, 40, 9, 7)), ("sigmoid gate", (2, 40, 10, 7)), ("sigmoid gate", (2, 40, 9, 8)),
     ("integrate", (3, 32, 12, 8)),
+    ("pointwise", (3, 150, 7)), ("pointwise", (2, 151, 7)),
     ("feed-forward", (3, 16, 9, 7)), ("feed-forward", (2, 16, 10, 7)), ("feed-forward", (2, 16, 9, 8)),
     ("attentive scan", (3, 16, 9, 7)), ("attentive scan", (2, 16, 10, 7)), ("attentive scan", (2, 16, 9, 8)),
 }  # fmt: skip

@@ -105,7 +105,7 @@ def _kernels() -> dict[str, str]:
         "feed-forward network": backends.choose_feed_forward(device, torch.float32, channels=16),
         "attentive scan": backends.choose_attentive_scan(device, torch.float32, channels=16),
         "gated convolution": backends.choose_gate(device, torch.float32, channels=32),
-        "1x1 convolution": backends.choose_pointwise(device),
+        "1x1 convolution": backends.choose_pointwise(device, torch.float32),
     }
     return {name: f"{choice.name} ({choice.reason})" for name, choice in choices.items()}
 

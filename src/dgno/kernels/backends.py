@@ -1,8 +1,9 @@
 """Which version of a kernel runs. The only place that asks what the machine has.
 
-The environment variables DGNO_SCAN (loop, chunked or c), DGNO_OPERATOR and DGNO_GATE (reference or c) overrule the
-choice, for tests and for finding faults; DGNO_FEED_FORWARD and DGNO_ATTENTIVE_SCAN (layers or c) that of whole parts of
-a block, which are computed layer by layer wherever a layer's version is asked for.
+The environment variables DGNO_SCAN (loop, chunked or c), DGNO_OPERATOR and DGNO_GATE (reference or c) and
+DGNO_POINTWISE (linear, onednn or c) overrule the choice, for tests and for finding faults; DGNO_FEED_FORWARD and
+DGNO_ATTENTIVE_SCAN (layers or c) that of whole parts of a block, which are computed layer by layer wherever a layer's
+version is asked for.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from dgno.kernels import (
     dg_operator,
     dg_operator_c,
     feed_forward_c,
+    pointwise_c,
     selective_scan_c,
 )
 from dgno.kernels.dg_operator import Operators, Sides
@@ -40,7 +42,11 @@ INTEGRATES: dict[str, Callable[..., tuple[Operators, Sides | None]]] = {
     "c": dg_operator_c.integrate_c,
 }
 APPLIES: dict[str, Callable[..., Tensor]] = {"reference": dg_operator.apply, "c": dg_operator_c.apply_c}
-POINTWISES: dict[str, Callable[..., Tensor]] = {"linear": pointwise_linear, "onednn": pointwise_onednn}
+POINTWISES: dict[str, Callable[..., Tensor]] = {
+    "linear": pointwise_linear,
+    "onednn": pointwise_onednn,
+    "c": pointwise_c.pointwise_c,
+}
 GELU_GATES: dict[str, Callable[..., Tensor]] = {"reference": depthwise.gelu_gate, "c": depthwise_c.gelu_gate_c}
 SIGMOID_GATES: dict[str, Callable[..., Tensor]] = {"reference": depthwise.sigmoid_gate, "c": depthwise_c.sigmoid_gate_c}
 FUSED = {"layers": None, "c": None}  # parts of a block: layer by layer, or in one call
@@ -166,11 +172,20 @@ def selective_scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D:
     return SCANS[choose_scan(u.device, u.dtype, A.shape[1]).name](u, delta, A, B, C, D)
 
 
-def choose_pointwise(device: torch.device) -> Choice:
-    """The version of the 1x1 convolution for tensors of this device."""
-    if device.type == "cpu" and torch.backends.mkldnn.is_available():
-        return Choice("onednn", "2 to 3 times faster than MKL on processors by AMD")
-    return Choice("linear", "oneDNN is for the CPU" if device.type != "cpu" else "torch is built without oneDNN")
+def choose_pointwise(device: torch.device, dtype: torch.dtype) -> Choice:
+    """The version of the 1x1 convolution for tensors of this device and dtype."""
+    if wanted := _asked_for("DGNO_POINTWISE", POINTWISES):
+        return wanted
+    if device.type != "cpu":
+        return Choice("linear", _unfit_for_c(device, dtype))
+    try:
+        compiled = pointwise_c.load()
+        unfit = _unfit_for_c(device, dtype)
+    except OSError as error:
+        unfit = str(error)
+    if unfit:
+        return Choice("onednn" if torch.backends.mkldnn.is_available() else "linear", unfit)
+    return Choice("c", f"compiled, {compiled.version_name()} instructions")
 
 
 def integrate(
@@ -199,4 +214,4 @@ def sigmoid_gate(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """`pointwise.pointwise`, by the version that suits the tensors."""
-    return POINTWISES[choose_pointwise(x.device).name](x, weight, bias)
+    return POINTWISES[choose_pointwise(x.device, x.dtype).name](x, weight, bias)
