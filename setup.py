@@ -28,7 +28,7 @@ class BuildKernels(build_ext):
 
 FOLDER = "src/dgno/kernels"
 HEADERS = {
-    "selective_scan": ["versions.h", "vectors.h", "selective_scan_body.h"],
+    "selective_scan": ["versions.h", "vectors.h", "selective_scan_rows.h", "selective_scan_body.h"],
     "dg_operator": ["versions.h", "dg_operator_body.h", "dg_operator_versions.h"],
     "depthwise": ["versions.h", "vectors.h", "depthwise_body.h"],
 }
