@@ -29,7 +29,10 @@ class BuildKernels(build_ext):
 FOLDER = "src/dgno/kernels"
 HEADERS = {
     "selective_scan": ["versions.h", "vectors.h", "selective_scan_rows.h", "selective_scan_body.h"],
-    "dg_operator": ["versions.h", "dg_operator_body.h", "dg_operator_versions.h"],
+    "dg_operator": [
+        *("versions.h", "vectors.h", "dg_operator_deal.h", "dg_operator_element.h", "dg_operator_gradient.h"),
+        *("dg_operator_body.h", "dg_operator_versions.h"),
+    ],
     "depthwise": ["versions.h", "vectors.h", "depthwise_body.h"],
 }
 

@@ -49,14 +49,24 @@ class CompiledOperator:
 
     def run(self, step: str, arguments: _DG) -> None:
         function = getattr(self.library, f"dgno_dg_{step}")
-        function.restype = None
-        function(ctypes.byref(arguments), self.version, torch.get_num_threads())
+        if function(ctypes.byref(arguments), self.version, torch.get_num_threads()):
+            raise MemoryError("no memory for the workspace of the DG operator")
 
 
 @functools.cache
 def load() -> CompiledOperator:
     """The compiled operator; an OSError says why there is none."""
     return CompiledOperator()
+
+
+def _heads_last(operators: Tensor) -> Tensor:
+    """Operators as the C code holds them, heads in the last axis: without a copy if they came from there."""
+    return operators.detach().movedim(-3, -1).contiguous()
+
+
+def _heads_before(operators: Tensor) -> Tensor:
+    """Operators of the C code, (..., d, d, heads), in the order of axes that all others use."""
+    return operators.movedim(-1, -3)
 
 
 class _Integrate(torch.autograd.Function):
@@ -66,27 +76,25 @@ class _Integrate(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor | None]:
         kv, key_norm, value_norm = channels_last(kv), key_norm.detach().contiguous(), value_norm.detach().contiguous()
         (b, _, h, w), (_, heads, d), (ph, pw) = kv.shape, key_norm.shape, size
-        grid = (b, h // ph, w // pw, heads, d, d)
+        grid = (b, h // ph, w // pw, d, d, heads)
         volume, side = kv.new_empty(grid), kv.new_empty(4, *grid) if sides else None
         arguments = _DG(batch=b, rows=grid[1], columns=grid[2], ph=ph, pw=pw, heads=heads, width=d)
         arguments.point(kv=kv, key_norm=key_norm, value_norm=value_norm, volume=volume, sides=side)
         load().run("integrate", arguments)
         ctx.save_for_backward(kv, key_norm, value_norm)
         ctx.size = size
-        return volume, side
+        return _heads_before(volume), None if side is None else _heads_before(side)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gvolume: Tensor, gsides: Tensor | None) -> tuple[Tensor | None, ...]:
         kv, key_norm, value_norm = ctx.saved_tensors
         (b, rows, columns, heads, d, _), (ph, pw) = gvolume.shape, ctx.size
-        gvolume, gsides = gvolume.contiguous(), None if gsides is None else gsides.contiguous()
+        gvolume, gsides = _heads_last(gvolume), None if gsides is None else _heads_last(gsides)
         gkv = torch.empty_like(kv)
         gkey_norm, gvalue_norm = kv.new_empty(b * rows, 2, heads, d), kv.new_empty(b * rows, 2, heads, d)
         arguments = _DG(batch=b, rows=rows, columns=columns, ph=ph, pw=pw, heads=heads, width=d)
-        arguments.point(
-            kv=kv, key_norm=key_norm, value_norm=value_norm, sides=gsides
-        )  # sides: only whether there are any
+        arguments.point(kv=kv, key_norm=key_norm, value_norm=value_norm)
         arguments.point(gvolume=gvolume, gsides=gsides, gkv=gkv, gkey_norm=gkey_norm, gvalue_norm=gvalue_norm)
         load().run("integrate_backward", arguments)
         return gkv, gkey_norm.sum(0), gvalue_norm.sum(0), None, None
@@ -95,7 +103,7 @@ class _Integrate(torch.autograd.Function):
 class _Apply(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, q: Tensor, operators: Tensor) -> Tensor:
-        q, operators = channels_last(q), operators.detach().contiguous()
+        q, operators = channels_last(q), _heads_last(operators)
         out = torch.empty_like(q)
         arguments = _apply_arguments(q, operators)
         arguments.point(out=out)
@@ -112,11 +120,11 @@ class _Apply(torch.autograd.Function):
         arguments = _apply_arguments(q, operators)
         arguments.point(gout=gout, gq=gq, goperators=goperators)
         load().run("apply_backward", arguments)
-        return gq, goperators
+        return gq, _heads_before(goperators)
 
 
 def _apply_arguments(q: Tensor, operators: Tensor) -> _DG:
-    b, rows, columns, heads, d, _ = operators.shape
+    b, rows, columns, d, _, heads = operators.shape
     ph, pw = q.shape[2] // rows, q.shape[3] // columns
     arguments = _DG(batch=b, rows=rows, columns=columns, ph=ph, pw=pw, heads=heads, width=d)
     arguments.point(q=q, operators=operators)
