@@ -30,8 +30,8 @@ FOLDER = "src/dgno/kernels"
 HEADERS = {
     "selective_scan": ["versions.h", "vectors.h", "selective_scan_rows.h", "selective_scan_body.h"],
     "dg_operator": [
-        *("versions.h", "vectors.h", "dg_operator_deal.h", "dg_operator_element.h", "dg_operator_gradient.h"),
-        *("dg_operator_body.h", "dg_operator_versions.h"),
+        *("versions.h", "vectors.h", "dg_operator_deal.h", "dg_operator_element.h", "dg_operator_apply.h"),
+        *("dg_operator_gradient.h", "dg_operator_body.h", "dg_operator_versions.h"),
     ],
     "depthwise": ["versions.h", "vectors.h", "depthwise_body.h"],
 }

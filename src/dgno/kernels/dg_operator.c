@@ -13,12 +13,13 @@ struct dg {
     long batch, rows, columns, ph, pw, heads, width; /* grid of elements, their size, heads and channels per head */
     const float *kv;                     /* (batch, h, w, 2 c): keys, then values */
     const float *key_norm, *value_norm;  /* (2, heads, width): weight, then bias */
-    float *volume;                       /* (batch, rows, columns, width, width, heads) */
+    float *volume;                       /* (batch, rows, columns, heads, width, width), heads last for some widths */
     float *sides;                        /* (4, ...) like volume: left, right, top, bottom; or null */
     const float *gvolume, *gsides;
     float *gkv;
     float *gkey_norm, *gvalue_norm;      /* (batch rows, 2, heads, width): to be summed over the first axis */
     const float *q, *operators;          /* (batch, h, w, c); like volume */
+    const float *onto;                   /* like q, or null */
     float *out;                          /* (batch, h, w, c) */
     const float *gout;
     float *gq, *goperators;
@@ -73,6 +74,9 @@ static const struct steps *steps_for(long width, int version) {
 
 /* Is there a version for heads of `width` channels? */
 int dgno_dg_has_width(long width) { return steps_for(width, 0) != NULL; }
+
+/* Do operators of this width lie with the heads last, (d, d, heads), or first? */
+int dgno_dg_heads_last(long width) { return width % 3 == 0; }
 
 int dgno_dg_best_version(void) { return best_version(); }
 const char *dgno_dg_version_name(int version) { return version_name(version); }

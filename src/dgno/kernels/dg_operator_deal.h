@@ -1,13 +1,15 @@
 /* Vectors for the DG operator, and how the channels of a token are dealt to them: included by dg_operator_element.h.
  *
- * One vector holds one channel of HEADS heads at TOGETHER tokens (lane = token * HEADS + head), d vectors hold all their
- * channels: so means, deviations and products over channels or tokens are sums of whole vectors. In memory the channels
- * of a head are neighbours: vectors are dealt like cards, by halves and thirds, when they are loaded, and back when they
- * are stored. Heads come in groups of HEADS, tokens in blocks of TOGETHER; the last ones may lack some. */
+ * One vector holds one channel of HEADS heads at TOGETHER tokens (lane = token * HEADS + head), d vectors hold all
+ * their channels: so means, deviations and products over channels or tokens are sums of whole vectors. In memory the
+ * channels of a head are neighbours: vectors are dealt like cards, by halves and thirds, when they are loaded, and back
+ * when they are stored. Heads come in groups of HEADS, tokens in blocks of TOGETHER; the last ones may lack some. */
 
+#undef SQUARE
 #undef HALVINGS
 #undef TOGETHER
 #undef HEADS
+#define SQUARE (WIDTH * WIDTH)
 #define HALVINGS (WIDTH == 3 ? 0 : WIDTH == 6 ? 1 : WIDTH == 12 || WIDTH == 4 ? 2 : WIDTH == 8 ? 3 : 4)
 #define TOGETHER (WIDTH % 3 ? LANES / 4 : 1) /* the published network, d = 3, 6, 12, has 16 heads; ours 4 or 5 */
 #define HEADS (LANES / TOGETHER)
@@ -31,12 +33,11 @@ struct dg_map { /* one token of a map, and the floats from a token to its neighb
 #define ZIP_3(l, x) (CARD(l, x) % 3 == 2 ? 0 : CARD(l, x) % 3 * LANES + CARD(l, x) / 3)
 #define ZIP_3_TOO(l, x) (CARD(l, x) % 3 == 2 ? LANES + CARD(l, x) / 3 : (l))
 #define TILED(l, x) ((l) % (x))
-#define OTHERS(l, x) (((l) + (x)) % LANES)
+#define TURNED(l, x) ((l) % (x) * (x) + (l) / (x))
 
 /* Where channel i is after the halves and thirds of d vectors have been dealt. */
-#define PLACE(i)                                                                                                        \
-    ((HALVINGS > 0 ? (i) % 2 * (WIDTH / 2) : 0) + (HALVINGS > 1 ? (i) / 2 % 2 * (WIDTH / 4) : 0) +                      \
-     (HALVINGS > 2 ? (i) / 4 % 2 * (WIDTH / 8) : 0) + (HALVINGS > 3 ? (i) / 8 % 2 * (WIDTH / 16) : 0) + ((i) >> HALVINGS))
+#define PLACE_AFTER(n, i) (HALVINGS >= (n) ? ((i) >> ((n) - 1)) % 2 * (WIDTH >> (n)) : 0)
+#define PLACE(i) (PLACE_AFTER(1, i) + PLACE_AFTER(2, i) + PLACE_AFTER(3, i) + PLACE_AFTER(4, i) + ((i) >> HALVINGS))
 #endif
 
 /* The even numbers of n vectors to the first half of them, the odd ones to the second; likewise for the next n. */
@@ -100,8 +101,8 @@ INLINE TARGET void NAME(collect)(VF *v) {
     if (HALVINGS > 0) NAME(unhalve)(v, WIDTH);
 }
 
-/* A block of `tokens` tokens from p on, `right` floats apart, and `heads` heads; what is missing is 0. The floats `ahead`
- * of these, which will be wanted soon, are fetched into the cache. */
+/* A block of `tokens` tokens from p on, `right` floats apart, and `heads` heads; what is missing is 0. What lies `ahead`
+ * floats further on will be wanted soon and is fetched into the cache. */
 INLINE TARGET void NAME(load_block)(VF *v, const float *p, long right, long ahead, int tokens, int heads) {
     const int whole = WIDTH / TOGETHER; /* vectors of one token */
     if (tokens == TOGETHER && heads == HEADS) {
@@ -135,26 +136,61 @@ INLINE TARGET void NAME(store_block)(const VF *v, float *p, long right, long ahe
             memcpy(p + t * right, (const float *)flat + t * HEADS * WIDTH, (size_t)(heads * WIDTH) * sizeof(float));
 }
 
-/* The same `heads` numbers at every token of a block. */
-INLINE TARGET VF NAME(load_heads)(const float *p, int heads) {
-    VF v = NAME(load)(p, heads == HEADS ? HEADS : heads);
-    return TOGETHER == 1 ? v : SHUFFLE(v, v, TILED, HEADS);
-}
-
-/* The sum over the tokens of a block, and the part of its token t, to memory. */
-INLINE TARGET void NAME(store_sum)(float *p, VF v, int heads) {
-    if (TOGETHER > 2) v += SHUFFLE(v, v, OTHERS, LANES / 2);
-    if (TOGETHER > 1) v += SHUFFLE(v, v, OTHERS, HEADS);
-    memcpy(p, &v, (size_t)(heads == HEADS ? HEADS : heads) * sizeof(float));
-}
-
-INLINE TARGET void NAME(store_token)(float *p, VF v, int t, int heads) {
-    memcpy(p, (const float *)&v + t * HEADS, (size_t)heads * sizeof(float));
-}
-
-/* All lanes of the tokens [from, end) of a block. */
+/* The tokens [from, end) of a block: all bits of their lanes. */
 INLINE TARGET VI NAME(tokens_mask)(int from, int end) {
     VI mask;
     for (int l = 0; l < LANES; l++) mask[l] = l >= from * HEADS && l < end * HEADS ? -1 : 0;
     return mask;
+}
+
+/* Operators in memory: for the widths with one token a vector, entry (i, j) of all heads side by side, (d, d, heads);
+ * else one head after the other, (heads, d, d). `stride` is the number of all heads. */
+#undef OPERATOR_OF
+#define OPERATOR_OF(head) (WIDTH % 3 ? (head) * WIDTH * WIDTH : (head))
+
+/* One vector an entry, the same at every token of a block; what stands for missing heads is not used. */
+INLINE TARGET void NAME(load_operator)(VF *K, const float *p, long stride, int heads) {
+#if WIDTH % 3 == 0
+    if (heads == HEADS)
+        for (int i = 0; i < SQUARE; i++) K[i] = NAME(load)(p + i * stride, HEADS);
+    else
+        for (int i = 0; i < SQUARE; i++) K[i] = NAME(load)(p + i * stride, heads);
+#else
+    (void)stride;
+    const float *second = p + (heads > 1) * SQUARE, *third = second + (heads > 2) * SQUARE;
+    const float *last = p + (heads - 1) * SQUARE;
+    for (int i = 0; i < SQUARE; i++) {
+        const VF v = {p[i], second[i], third[i], last[i]};
+        K[i] = SHUFFLE(v, v, TILED, HEADS);
+    }
+#endif
+}
+
+/* scale * the sum over the tokens [from, end) of a block. */
+INLINE TARGET void NAME(store_operator)(
+        const VF *K, float *p, long stride, int heads, float scale, int from, int end) {
+#if WIDTH % 3 == 0
+    (void)from, (void)end;
+    if (heads == HEADS)
+        for (int i = 0; i < SQUARE; i++) NAME(store)(p + i * stride, K[i] * scale, HEADS);
+    else
+        for (int i = 0; i < SQUARE; i++) NAME(store)(p + i * stride, K[i] * scale, heads);
+#else
+    (void)stride;
+    const VI mask = NAME(tokens_mask)(from, end);
+    for (int i = 0; i < SQUARE; i += 4) { /* four entries of four heads at a time */
+        VF v[4];
+        for (int j = 0; j < 4; j++) v[j] = NAME(select)(mask, K[i + j] * scale, (VF){0});
+        if (TOGETHER > 2) v[0] = ADD_HALVES(v[0], v[2], LANES / 2), v[1] = ADD_HALVES(v[1], v[3], LANES / 2);
+        if (TOGETHER > 1) v[0] = ADD_HALVES(v[0], v[1], 4), v[1] = ADD_HALVES(v[2], v[3], 4);
+        if (TOGETHER > 2) v[0] = SHUFFLE(v[0], v[0], TURNED, 4);
+        float flat[16]; /* entries of heads, if turned heads of entries */
+        memcpy(flat, v, sizeof flat);
+        for (int h = 0; h < heads; h++)
+            if (TOGETHER > 2)
+                memcpy(p + h * SQUARE + i, flat + 4 * h, 4 * sizeof(float));
+            else
+                for (int j = 0; j < 4; j++) p[h * SQUARE + i + j] = flat[4 * j + h];
+    }
+#endif
 }

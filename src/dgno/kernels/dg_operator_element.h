@@ -1,5 +1,5 @@
-/* The DG operator on one element and one group of heads, from plain pointers: included by dg_operator_versions.h for each
- * head width and instruction set, and free to be used by a kernel that has just computed queries, keys and values.
+/* The kernel integrals of one element and one group of heads, from plain pointers: included by dg_operator_versions.h
+ * for each head width and instruction set, and free to be used by a kernel that has just computed keys and values.
  *
  * The includer defines
  *   NAME(x)   the name of x in this version
@@ -19,14 +19,12 @@
 
 struct dg_element {
     long ph, pw;    /* its tokens in y and x */
-    long all_heads; /* operators lie as (d, d, all heads) in memory; pointers to them point to the group's first head */
-    int heads;      /* how many heads the group has, at most HEADS */
+    long all_heads; /* the operator's stride, see dg_operator_deal.h; pointers point to what belongs to the group */
+    int heads;      /* how many heads the group has */
     long ahead;     /* elements are that many tokens apart: the next one is fetched into the cache meanwhile */
 };
 #endif
 
-#undef SQUARE
-#define SQUARE (WIDTH * WIDTH)
 #define BLOCKS(e) (((e)->pw + TOGETHER - 1) / TOGETHER)                                /* in a row of tokens */
 #define TOKENS(e, x) ((int)((e)->pw - (x) * TOGETHER < TOGETHER ? (e)->pw - (x) * TOGETHER : TOGETHER)) /* in block x */
 
@@ -64,8 +62,8 @@ INLINE TARGET void NAME(cut)(VF *x, int tokens) {
 #define TILE_J 4
 #endif
 
-/* product[i d + j] = sum of a_i b_j over the blocks of some rows and columns; a and b lie block by block, 2 d vectors. A
- * tile of the product at a time stays in registers. */
+/* product[i d + j] = sum of a_i b_j over the blocks of some rows and columns; a and b lie block by block, 2 d vectors.
+ * A tile of the product at a time stays in registers. */
 INLINE TARGET void NAME(contract)(VF *product, const VF *blocks, long rows, long columns, long row) {
     for (int i0 = 0; i0 < WIDTH; i0 += TILE_I)
         for (int j0 = 0; j0 < WIDTH; j0 += TILE_J) {
@@ -79,15 +77,6 @@ INLINE TARGET void NAME(contract)(VF *product, const VF *blocks, long rows, long
             UNROLL for (int i = 0; i < TILE_I; i++)
                 UNROLL for (int j = 0; j < TILE_J; j++) product[(i0 + i) * WIDTH + j0 + j] = tile[i][j];
         }
-}
-
-/* An operator in memory, (d, d, all heads), from its vectors, divided by the number of tokens that were summed. */
-INLINE TARGET void NAME(store_operator)(const struct dg_element *e, float *to, const VF *K, float tokens) {
-    for (int i = 0; i < SQUARE; i++) NAME(store_sum)(to + i * e->all_heads, K[i] * (1 / tokens), e->heads);
-}
-
-INLINE TARGET void NAME(store_side)(const struct dg_element *e, float *to, const VF *K, int token) {
-    for (int i = 0; i < SQUARE; i++) NAME(store_token)(to + i * e->all_heads, K[i] / (float)e->ph, token, e->heads);
 }
 
 /* K = k^T v over the element, and, where `sides` are given, over its outermost tokens left, right, at the top, at the
@@ -116,50 +105,23 @@ TARGET static void NAME(integrate_element)(
     VF K[SQUARE], part[SQUARE];
     if (!sides) {
         NAME(contract)(K, blocks, e->ph, row, row);
-        NAME(store_operator)(e, volume, K, (float)(e->ph * e->pw));
+        NAME(store_operator)(K, volume, e->all_heads, e->heads, 1 / (float)(e->ph * e->pw), 0, TOGETHER);
         return;
     }
     NAME(contract)(K, blocks, e->ph, 1, row);
-    NAME(store_side)(e, sides[0], K, 0);
-    if (row == 1) NAME(store_side)(e, sides[1], K, (int)e->pw - 1);
-    if (row > 1) {
-        NAME(contract)(part, blocks + (row - 1) * 2 * WIDTH, e->ph, 1, row);
-        NAME(store_side)(e, sides[1], part, TOKENS(e, row - 1) - 1);
+    NAME(store_operator)(K, sides[0], e->all_heads, e->heads, 1 / (float)e->ph, 0, 1);
+    NAME(contract)(part, blocks + (row - 1) * 2 * WIDTH, e->ph, 1, row);
+    const int end = TOKENS(e, row - 1);
+    NAME(store_operator)(part, sides[1], e->all_heads, e->heads, 1 / (float)e->ph, end - 1, end);
+    if (row > 1)
         for (int i = 0; i < SQUARE; i++) K[i] += part[i];
-    }
     if (row > 2) {
         NAME(contract)(part, blocks + 2 * WIDTH, e->ph, row - 2, row);
         for (int i = 0; i < SQUARE; i++) K[i] += part[i];
     }
-    NAME(store_operator)(e, volume, K, (float)(e->ph * e->pw));
+    NAME(store_operator)(K, volume, e->all_heads, e->heads, 1 / (float)(e->ph * e->pw), 0, TOGETHER);
     NAME(contract)(part, blocks, 1, row, row);
-    NAME(store_operator)(e, sides[2], part, (float)e->pw);
+    NAME(store_operator)(part, sides[2], e->all_heads, e->heads, 1 / (float)e->pw, 0, TOGETHER);
     NAME(contract)(part, blocks + (e->ph - 1) * row * 2 * WIDTH, 1, row, row);
-    NAME(store_operator)(e, sides[3], part, (float)e->pw);
-}
-
-/* out = q K, or q K + z where `onto` is given; K : (d, d, all heads). Maps may be rows of buffers of any stride. */
-TARGET static void NAME(apply_element)(
-        const struct dg_element *e, struct dg_map q, const float *operator, const struct dg_map *onto, float *out,
-        long out_right, long out_down) {
-    VF K[SQUARE];
-    for (int i = 0; i < SQUARE; i++) K[i] = NAME(load_heads)(operator + i * e->all_heads, e->heads);
-    for (long y = 0; y < e->ph; y++)
-        for (long x = 0; x < BLOCKS(e); x++) {
-            const int tokens = TOKENS(e, x);
-            const float *at = q.first + y * q.down + x * TOGETHER * q.right;
-            VF query[WIDTH], result[WIDTH];
-            NAME(load_block)(query, at, q.right, e->ahead * q.right, tokens, e->heads);
-            UNROLL for (int j = 0; j < WIDTH; j++) result[j] = query[0] * K[j];
-            UNROLL for (int i = 1; i < WIDTH; i++)
-                UNROLL for (int j = 0; j < WIDTH; j++) result[j] += query[i] * K[i * WIDTH + j];
-            if (onto) {
-                VF z[WIDTH];
-                const float *from = onto->first + y * onto->down + x * TOGETHER * onto->right;
-                NAME(load_block)(z, from, onto->right, e->ahead * onto->right, tokens, e->heads);
-                UNROLL for (int j = 0; j < WIDTH; j++) result[j] += z[j];
-            }
-            float *to = out + y * out_down + x * TOGETHER * out_right;
-            NAME(store_block)(result, to, out_right, e->ahead * out_right, tokens, e->heads);
-        }
+    NAME(store_operator)(part, sides[3], e->all_heads, e->heads, 1 / (float)e->pw, 0, TOGETHER);
 }

@@ -1,4 +1,4 @@
-/* All head widths of one instruction set: included by dg_operator.c once per set, which defines SET, TARGET and LANES. */
+/* All head widths of one instruction set: included by dg_operator.c once per set; it defines SET, TARGET and LANES. */
 
 #define JOIN(x, d, set) x##_##d##_##set
 #define EXPAND(x, d, set) JOIN(x, d, set)

@@ -58,27 +58,22 @@ static inline __attribute__((always_inline)) TARGET VF NAME(sqrt)(VF x) {
 #endif
 }
 
-/* The sums over the lanes of v[0] ... v[LANES - 1], side by side; v is overwritten. Halves of two vectors are added at
- * a time: log2(LANES) additions deep, in an order that depends on nothing. */
+/* Blocks of m lanes of a and b, added in pairs; those of a go to lanes l without l & m, those of b to lanes with. */
 #define OWN_HALF(l, m) ((l) & (m) ? LANES + (l) : (l))
 #define OTHER_HALF(l, m) ((l) & (m) ? LANES + (l) - (m) : (l) + (m))
-#define ADD_HALVES(m) \
-    for (int i = 0; i < (m); i++) \
-        v[i] = SHUFFLE(v[i], v[i + (m)], OWN_HALF, m) + SHUFFLE(v[i], v[i + (m)], OTHER_HALF, m)
+#define ADD_HALVES(a, b, m) (SHUFFLE(a, b, OWN_HALF, m) + SHUFFLE(a, b, OTHER_HALF, m))
+
+/* The sums over the lanes of v[0] ... v[LANES - 1], side by side; v is overwritten. */
 static inline __attribute__((always_inline)) TARGET VF NAME(sums)(VF *v) {
 #if LANES == 16
-    ADD_HALVES(8);
+    for (int i = 0; i < 8; i++) v[i] = ADD_HALVES(v[i], v[i + 8], 8);
 #endif
 #if LANES >= 8
-    ADD_HALVES(4);
+    for (int i = 0; i < 4; i++) v[i] = ADD_HALVES(v[i], v[i + 4], 4);
 #endif
-    ADD_HALVES(2);
-    ADD_HALVES(1);
-    return v[0];
+    for (int i = 0; i < 2; i++) v[i] = ADD_HALVES(v[i], v[i + 2], 2);
+    return ADD_HALVES(v[0], v[1], 1);
 }
-#undef OWN_HALF
-#undef OTHER_HALF
-#undef ADD_HALVES
 
 #if defined(HAVE_X86_VERSIONS) && LANES == 16
 /* 2^x within 2 units in the last place, for finite x: 0, a denormal number or infinity where the result demands it.
