@@ -29,12 +29,18 @@ class BuildKernels(build_ext):
 FOLDER = "src/dgno/kernels"
 FUSED = ["versions.h", "vectors.h", "reductions.h", "gelu.h", "products.h", "rings.h"]
 HEADERS = {
-    "selective_scan": ["versions.h", "vectors.h", "selective_scan_body.h"],
-    "dg_operator": ["versions.h", "dg_operator_body.h", "dg_operator_versions.h"],
+    "selective_scan": ["versions.h", "vectors.h", "selective_scan_rows.h", "selective_scan_body.h"],
+    "dg_operator": [
+        *("versions.h", "vectors.h", "dg_operator_deal.h", "dg_operator_element.h", "dg_operator_apply.h"),
+        *("dg_operator_gradient.h", "dg_operator_body.h", "dg_operator_versions.h"),
+    ],
     "depthwise": ["versions.h", "vectors.h", "reductions.h", "gelu.h", "depthwise_body.h"],
     "pointwise": ["versions.h", "vectors.h", "products.h", "pointwise_body.h"],
     "feed_forward": [*FUSED, "feed_forward_body.h"],
-    "attentive_scan": [*FUSED, "attentive_scan_body.h", "attentive_lift_body.h", "attentive_core_body.h"],
+    "attentive_scan": [
+        *(*FUSED, "selective_scan_rows.h"),
+        *("attentive_scan_body.h", "attentive_lift_body.h", "attentive_core_body.h"),
+    ],
 }
 
 

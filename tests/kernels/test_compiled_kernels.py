@@ -37,6 +37,7 @@ CALLS: dict[str, tuple[Callable[..., Any], tuple[tuple[int, ...], ...], tuple[An
     "scan": (scan_c, ((3, 40, 70), (3, 40, 70), (70, 8), (3, 40, 8), (3, 40, 8), (70,)), ()),
     "integrate": (integrate_c, ((2, 32, 12, 8), (2, 4, 4), (2, 4, 4)), ((4, 2), True)),
     "apply": (apply_c, ((2, 16, 9, 8), (2, 3, 4, 4, 4, 4)), ()),
+    "apply onto": (apply_c, ((2, 16, 9, 8), (2, 3, 4, 4, 4, 4), (2, 16, 9, 8)), ()),
     "gelu gate": (gelu_gate_c, ((2, 80, 9, 7), (80, 1, 3, 3)), ()),
     "sigmoid gate": (sigmoid_gate_c, ((2, 40, 9, 7), (40, 1, 3, 3), (40,)), ()),
     "pointwise": (pointwise_c, ((2, 150, 7), (33, 7), (33,)), ()),

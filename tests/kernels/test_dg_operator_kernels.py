@@ -109,6 +109,35 @@ def test_compiled_application_is_the_plain_one(
     assert_all_agree(values_and_gradients(apply_c, apply_inputs(d, element)), apply_reference(d, element))
 
 
+@pytest.mark.parametrize("heads", [1, 3, 4, 5, 8, 16, 19])
+@pytest.mark.parametrize("d", WIDTHS)
+def test_any_number_of_heads(compiled_operator: CompiledOperator, d: int, heads: int) -> None:
+    """O16: fewer heads than a vector takes, whole vectors of them, and one or more besides; values and gradients."""
+    kv, key_norm, value_norm, q, operators = random_tensors(
+        (1, 2 * heads * d, 4, 11), (2, heads, d), (2, heads, d), (1, heads * d, 4, 11), (1, 2, 1, heads, d, d)
+    )
+    for function, fast, inputs in [
+        (
+            partial(integrate, size=(2, 11), sides=True),
+            partial(integrate_c, size=(2, 11), sides=True),
+            [kv, key_norm, value_norm],
+        ),
+        (apply, apply_c, [q, operators]),
+    ]:
+        assert_all_agree(values_and_gradients(fast, inputs), values_and_gradients(function, inputs, torch.float64))
+
+
+@pytest.mark.parametrize("d", WIDTHS)
+def test_what_it_is_applied_onto_is_added(compiled_operator: CompiledOperator, d: int) -> None:
+    """q K + z in one pass, for memory of both layouts; z gets the result's gradient."""
+    q, operators = apply_inputs(d, (2, 5))
+    (z,) = random_tensors(tuple(q.shape))
+    reference = values_and_gradients(apply, [q, operators, z], torch.float64)
+    assert_agree(reference[0], apply(q.double(), operators.double()) + z, 1e-12)
+    for layout in (torch.contiguous_format, torch.channels_last):
+        assert_all_agree(values_and_gradients(apply_c, [q, operators, z.contiguous(memory_format=layout)]), reference)
+
+
 def test_equal_channels_have_no_infinite_gradient(compiled_operator: CompiledOperator) -> None:
     """A token whose channels are all equal has deviation 0: value and gradient are finite, and the reference's."""
     kv, *norms = integrate_inputs(4, (2, 5))

@@ -19,7 +19,7 @@ static inline __attribute__((always_inline)) TARGET VF NAME(softplus)(VF x) {
     p = p * e + 3.3332559606e-01f;
     p = p * e - 4.9999981433e-01f;
     p = p * e + 9.9999999926e-01f;
-    return NAME(choose)(x < 0.0f, (VF){0}, x) + e * p;
+    return NAME(select)(x < 0.0f, (VF){0}, x) + e * p;
 }
 
 /* A walk over the pixels of a sequence in raster order. */
@@ -84,19 +84,11 @@ static TARGET void NAME(scan)(const struct core *s, long c, long count, const st
         A[n] = NAME(load)(s->A + n * stride + c, LANES) * LOG2_E;
         h[n] = NAME(load)(state + n * stride + c, LANES);
     }
-    const VF D = NAME(load)(s->D + c, LANES);
-    for (long t = 0; t < count; t++) {
-        const float *B = m->parameters + t * parameters + s->rank, *C = B + STATES;
-        const VF u = NAME(load)(m->u + t * stride + c, LANES), delta = NAME(load)(m->delta + t * stride + c, LANES);
-        const VF du = delta * u;
-        VF y = D * u;
-#pragma GCC unroll 8
-        for (int n = 0; n < STATES; n++) {
-            h[n] = NAME(exp2)(delta * A[n]) * h[n] + du * B[n];
-            y += h[n] * C[n];
-        }
-        NAME(store)(m->u + t * stride + c, y, LANES);
-    }
+    const struct scan_rows rows = {
+        m->u + c, m->delta + c, m->parameters + s->rank, m->parameters + s->rank + STATES, m->u + c,
+        stride, stride, parameters, parameters, stride,
+    };
+    NAME(scan_rows)(rows, count, 0, A, NAME(load)(s->D + c, LANES), h, LANES, STATES);
     for (int n = 0; n < STATES; n++) NAME(store)(state + n * stride + c, h[n], LANES);
 }
 

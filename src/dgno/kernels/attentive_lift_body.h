@@ -17,7 +17,7 @@ static TARGET void NAME(route)(const struct lift *s, const struct ring *r, float
         VF best = NAME(load)(row, LANES);
         for (long c = LANES; c < CLASSES; c += LANES) {
             const VF other = NAME(load)(row + c, LANES);
-            best = NAME(choose)(other > best, other, best);
+            best = NAME(select)(other > best, other, best);
         }
         best = NAME(maximum)(best);
         VI first = NAME(lanes)() + CLASSES;

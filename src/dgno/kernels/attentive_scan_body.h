@@ -8,6 +8,7 @@
 #include "gelu.h"
 #include "products.h"
 #include "rings.h"
+#include "selective_scan_rows.h"
 #include "attentive_lift_body.h"
 #include "attentive_core_body.h"
 #undef VF

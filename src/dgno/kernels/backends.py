@@ -196,10 +196,10 @@ def integrate(
     return INTEGRATES[choice.name](kv, key_norm, value_norm, size, sides)
 
 
-def apply(q: Tensor, operators: Operators) -> Tensor:
+def apply(q: Tensor, operators: Operators, onto: Tensor | None = None) -> Tensor:
     """`dg_operator.apply`, by the version that suits the tensors."""
     tokens = q.shape[2] * q.shape[3] // (operators.shape[1] * operators.shape[2])
-    return APPLIES[choose_operator(q.device, q.dtype, operators.shape[-1], tokens).name](q, operators)
+    return APPLIES[choose_operator(q.device, q.dtype, operators.shape[-1], tokens).name](q, operators, onto)
 
 
 def gelu_gate(x: Tensor, weight: Tensor) -> Tensor:

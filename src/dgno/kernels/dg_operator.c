@@ -4,23 +4,22 @@
  * Maps are channels-last: the channels of a pixel side by side. A row of the grid of elements is one task; tasks are
  * spread over threads (OpenMP) and write to places of their own, so results do not depend on the number of threads. */
 
-#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "versions.h"
-
-#define EPSILON 1e-5f
 
 struct dg {
     long batch, rows, columns, ph, pw, heads, width; /* grid of elements, their size, heads and channels per head */
     const float *kv;                     /* (batch, h, w, 2 c): keys, then values */
     const float *key_norm, *value_norm;  /* (2, heads, width): weight, then bias */
-    float *volume;                       /* (batch, rows, columns, heads, width, width) */
+    float *volume;                       /* (batch, rows, columns, heads, width, width), heads last for some widths */
     float *sides;                        /* (4, ...) like volume: left, right, top, bottom; or null */
     const float *gvolume, *gsides;
     float *gkv;
     float *gkey_norm, *gvalue_norm;      /* (batch rows, 2, heads, width): to be summed over the first axis */
     const float *q, *operators;          /* (batch, h, w, c); like volume */
+    const float *onto;                   /* like q, or null */
     float *out;                          /* (batch, h, w, c) */
     const float *gout;
     float *gq, *goperators;
@@ -28,28 +27,34 @@ struct dg {
 
 struct steps {
     long width;
-    void (*integrate)(const struct dg *, long);
-    void (*integrate_backward)(const struct dg *, long);
-    void (*apply)(const struct dg *, long);
-    void (*apply_backward)(const struct dg *, long);
+    long (*workspace)(const struct dg *); /* floats that a step needs besides */
+    void (*integrate)(const struct dg *, long, float *);
+    void (*integrate_backward)(const struct dg *, long, float *);
+    void (*apply)(const struct dg *, long, float *);
+    void (*apply_backward)(const struct dg *, long, float *);
 };
 
 #ifdef HAVE_X86_VERSIONS
 #define TARGET TARGET_AVX512
 #define SET avx512
+#define LANES 16
 #include "dg_operator_versions.h"
 #undef TARGET
 #undef SET
+#undef LANES
 
 #define TARGET TARGET_AVX2
 #define SET avx2
+#define LANES 8
 #include "dg_operator_versions.h"
 #undef TARGET
 #undef SET
+#undef LANES
 #endif
 
 #define TARGET
 #define SET plain
+#define LANES 4
 #include "dg_operator_versions.h"
 
 #define WIDTHS (sizeof STEPS_OF_set_plain / sizeof STEPS_OF_set_plain[0])
@@ -70,15 +75,29 @@ static const struct steps *steps_for(long width, int version) {
 /* Is there a version for heads of `width` channels? */
 int dgno_dg_has_width(long width) { return steps_for(width, 0) != NULL; }
 
+/* Do operators of this width lie with the heads last, (d, d, heads), or first? */
+int dgno_dg_heads_last(long width) { return width % 3 == 0; }
+
 int dgno_dg_best_version(void) { return best_version(); }
 const char *dgno_dg_version_name(int version) { return version_name(version); }
 
-#define RUN_STRIPS(step)                                                                   \
-    void dgno_dg_##step(const struct dg *s, int version, int threads) {                    \
-        const struct steps *steps = steps_for(s->width, version);                          \
-        (void)threads; /* unused without OpenMP */                                         \
-        _Pragma("omp parallel for schedule(static) num_threads(threads)")                  \
-        for (long strip = 0; strip < s->batch * s->rows; strip++) steps->step(s, strip);   \
+/* Each returns 0, or 1 when there was no memory for a thread's workspace. */
+#define RUN_STRIPS(step)                                                                              \
+    int dgno_dg_##step(const struct dg *s, int version, int threads) {                                \
+        const struct steps *steps = steps_for(s->width, version);                                     \
+        const size_t size = (size_t)steps->workspace(s) * sizeof(float);                              \
+        int failed = 0;                                                                               \
+        (void)threads; /* unused without OpenMP */                                                    \
+        _Pragma("omp parallel num_threads(threads) reduction(| : failed)")                            \
+        {                                                                                             \
+            float *memory = aligned_alloc(64, (size + 63) / 64 * 64);                                 \
+            failed = !memory;                                                                         \
+            _Pragma("omp for schedule(static)")                                                       \
+            for (long strip = 0; strip < s->batch * s->rows; strip++)                                 \
+                if (memory) steps->step(s, strip, memory);                                            \
+            free(memory);                                                                             \
+        }                                                                                             \
+        return failed;                                                                                \
     }
 
 RUN_STRIPS(integrate)

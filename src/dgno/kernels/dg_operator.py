@@ -68,8 +68,9 @@ def integrate(
     return contract(k, v), torch.stack([contract(k[side], v[side]) for side in (left, right, top, bottom)])
 
 
-def apply(q: Map, operators: Operators) -> Map:
-    """q K at every token, K the operator of its element and head (DGNO paper, Eq. 16)."""
+def apply(q: Map, operators: Operators, onto: Map | None = None) -> Map:
+    """q K at every token, K the operator of its element and head (DGNO paper, Eq. 16); `onto` is added if given."""
     rows, columns, heads = operators.shape[1:4]
     tokens = split(q, (q.shape[2] // rows, q.shape[3] // columns), heads)
-    return join((tokens.flatten(-3, -2) @ operators).unflatten(-2, tokens.shape[4:6]))
+    out = join((tokens.flatten(-3, -2) @ operators).unflatten(-2, tokens.shape[4:6]))
+    return out if onto is None else out + onto

@@ -1,189 +1,136 @@
-/* One head width and instruction set of the DG operator: included by dg_operator.c once for each pair.
+/* The DG operator on one row of the grid of elements, for one head width and instruction set: included by
+ * dg_operator_versions.h, which defines NAME, TARGET, LANES and WIDTH as for dg_operator_element.h.
  *
- * The includer defines
- *   NAME(x)   the name of x in this version
- *   TARGET    the attribute that selects the instruction set
- *   WIDTH     d, the channels of a head
- *   LANES     the power of two at or above WIDTH
- *
- * A vector holds the channels of one head at one token; its unused lanes are zero. */
+ * Element after element, group of heads after group of heads; so what is read of memory is read once. */
 
-#define V NAME(vector)
-typedef float V __attribute__((vector_size(LANES * 4)));
+#include "dg_operator_element.h"
 
-struct NAME(norm) {
-    V weight, bias;
-};
+#include "dg_operator_apply.h"
+#include "dg_operator_gradient.h"
 
-static inline __attribute__((always_inline)) TARGET V NAME(load)(const float *p) {
-    V v = {0};
-    memcpy(&v, p, WIDTH * sizeof(float));
-    return v;
+#define GROUPS(s) (((s)->heads + HEADS - 1) / HEADS)
+
+/* What a task needs besides: blocks of an element, norms and their gradients for all groups. In floats. */
+static long NAME(workspace)(const struct dg *s) {
+    return (s->ph * ((s->pw + TOGETHER - 1) / TOGETHER) * 2 + GROUPS(s) * 8) * WIDTH * LANES;
 }
 
-static inline __attribute__((always_inline)) TARGET void NAME(store)(float *p, V v) {
-    memcpy(p, &v, WIDTH * sizeof(float));
+/* The first head of a group: the last group ends with the last head and overlaps the one before. */
+INLINE TARGET long NAME(first_head)(const struct dg *s, long group) {
+    const long last = s->heads < HEADS ? 0 : s->heads - HEADS;
+    return group * HEADS < last ? group * HEADS : last;
 }
 
-static inline __attribute__((always_inline)) TARGET float NAME(sum)(V v) {
-    float sum = 0;
-    for (int i = 0; i < WIDTH; i++) sum += v[i];
-    return sum;
+INLINE TARGET struct dg_element NAME(element)(const struct dg *s) {
+    return (struct dg_element){s->ph, s->pw, s->heads, (int)(s->heads < HEADS ? s->heads : HEADS), s->pw};
 }
 
-/* x - mean over the head's channels; unused lanes stay zero. */
-static inline __attribute__((always_inline)) TARGET V NAME(centre)(V x) {
-    V mean = {0};
-    const float m = NAME(sum)(x) * (1.0f / WIDTH);
-    for (int i = 0; i < WIDTH; i++) mean[i] = m;
-    return x - mean;
-}
-
-static inline __attribute__((always_inline)) TARGET float NAME(deviation)(V centred) {
-    return sqrtf(NAME(sum)(centred * centred) * (1.0f / (WIDTH - 1)));
-}
-
-static inline __attribute__((always_inline)) TARGET V NAME(normalise)(V x, struct NAME(norm) norm) {
-    const V centred = NAME(centre)(x);
-    return norm.weight * (centred / (NAME(deviation)(centred) + EPSILON)) + norm.bias;
-}
-
-/* Gradient at x of normalise(x) from the gradient g at its result; that of weight and bias is added to gnorm. */
-static inline __attribute__((always_inline)) TARGET V NAME(normalise_backward)(
-        V x, struct NAME(norm) norm, V g, struct NAME(norm) *gnorm) {
-    const V centred = NAME(centre)(x);
-    const float s = NAME(deviation)(centred), scale = 1 / (s + EPSILON);
-    gnorm->weight += g * (centred * scale);
-    gnorm->bias += g;
-    g = g * norm.weight * scale;
-    const float through_s = s > 0 ? NAME(sum)(g * centred) * scale / (s * (WIDTH - 1)) : 0;
-    return NAME(centre)(g - centred * through_s);
-}
-
-static inline __attribute__((always_inline)) TARGET struct NAME(norm) NAME(load_norm)(const float *p, long heads, long h) {
-    return (struct NAME(norm)){NAME(load)(p + h * WIDTH), NAME(load)(p + (heads + h) * WIDTH)};
+/* Vectors of the norms, (2, heads, d) in memory, of a group of heads; 0 for missing heads. */
+INLINE TARGET void NAME(load_norms)(const struct dg *s, long group, VF *norms) {
+    const long c = s->heads * WIDTH;
+    const float *const sources[4] = {s->key_norm, s->key_norm + c, s->value_norm, s->value_norm + c};
+    float *to = (float *)norms;
+    for (int n = 0; n < 4; n++)
+        for (int i = 0; i < WIDTH; i++)
+            for (int lane = 0; lane < LANES; lane++) {
+                const long h = NAME(first_head)(s, group) + lane % HEADS;
+                *to++ = h < s->heads ? sources[n][h * WIDTH + i] : 0;
+            }
 }
 
 /* The operators of all elements of one row of the grid: k^T v over the element and, if wanted, over its four sides. */
-TARGET static void NAME(integrate)(const struct dg *s, long strip) {
-    const long heads = s->heads, c = heads * WIDTH, w = s->columns * s->pw, square = WIDTH * WIDTH;
-    const long operators = s->batch * s->rows * s->columns * heads;
+TARGET static void NAME(integrate)(const struct dg *s, long strip, float *memory) {
+    const long c = s->heads * WIDTH, w = s->columns * s->pw;
+    const long size = s->heads * SQUARE, all = s->batch * s->rows * s->columns * size; /* of operators */
+    VF *norms = (VF *)memory, *blocks = norms + GROUPS(s) * 8 * WIDTH;
+    for (long group = 0; group < GROUPS(s); group++) NAME(load_norms)(s, group, norms + group * 4 * WIDTH);
     for (long column = 0; column < s->columns; column++)
-        for (long h = 0; h < heads; h++) {
-            const struct NAME(norm) knorm = NAME(load_norm)(s->key_norm, heads, h);
-            const struct NAME(norm) vnorm = NAME(load_norm)(s->value_norm, heads, h);
-            V volume[WIDTH] = {0}, side[4][WIDTH] = {0};
-            for (long y = 0; y < s->ph; y++)
-                for (long x = 0; x < s->pw; x++) {
-                    const float *kv = s->kv + ((strip * s->ph + y) * w + column * s->pw + x) * 2 * c + h * WIDTH;
-                    const V k = NAME(normalise)(NAME(load)(kv), knorm);
-                    const V v = NAME(normalise)(NAME(load)(kv + c), vnorm);
-                    const int touches[4] = {x == 0, x == s->pw - 1, y == 0, y == s->ph - 1};
-                    for (int i = 0; i < WIDTH; i++) volume[i] += k[i] * v;
-                    if (s->sides)
-                        for (int f = 0; f < 4; f++)
-                            if (touches[f])
-                                for (int i = 0; i < WIDTH; i++) side[f][i] += k[i] * v;
-                }
-            const long at = ((strip * s->columns + column) * heads + h) * square;
-            const float tokens = (float)(s->ph * s->pw);
-            for (int i = 0; i < WIDTH; i++) NAME(store)(s->volume + at + i * WIDTH, volume[i] / tokens);
-            if (s->sides)
-                for (int f = 0; f < 4; f++) {
-                    const float length = (float)(f < 2 ? s->ph : s->pw);
-                    for (int i = 0; i < WIDTH; i++)
-                        NAME(store)(s->sides + f * operators * square + at + i * WIDTH, side[f][i] / length);
-                }
+        for (long group = 0; group < GROUPS(s); group++) {
+            const struct dg_element e = NAME(element)(s);
+            const long h = NAME(first_head)(s, group);
+            const float *kv = s->kv + (strip * s->ph * w + column * s->pw) * 2 * c + h * WIDTH;
+            const struct dg_map k = {kv, 2 * c, w * 2 * c}, v = {kv + c, 2 * c, w * 2 * c};
+            const long at = (strip * s->columns + column) * size + OPERATOR_OF(h);
+            float *sides[4];
+            for (int f = 0; f < 4; f++) sides[f] = s->sides ? s->sides + f * all + at : NULL;
+            NAME(integrate_element)(
+                &e, k, v, norms + group * 4 * WIDTH, blocks, s->volume + at, s->sides ? sides : NULL);
         }
 }
 
-TARGET static void NAME(integrate_backward)(const struct dg *s, long strip) {
-    const long heads = s->heads, c = heads * WIDTH, w = s->columns * s->pw, square = WIDTH * WIDTH;
-    const long operators = s->batch * s->rows * s->columns * heads;
-    for (long h = 0; h < heads; h++) {
-        const struct NAME(norm) knorm = NAME(load_norm)(s->key_norm, heads, h);
-        const struct NAME(norm) vnorm = NAME(load_norm)(s->value_norm, heads, h);
-        struct NAME(norm) gknorm = {{0}, {0}}, gvnorm = {{0}, {0}};
-        for (long column = 0; column < s->columns; column++) {
-            const long at = ((strip * s->columns + column) * heads + h) * square;
-            V gvolume[WIDTH], gvolume_columns[WIDTH] = {0}, gside[4][WIDTH] = {0};
-            for (int i = 0; i < WIDTH; i++) {
-                gvolume[i] = NAME(load)(s->gvolume + at + i * WIDTH) / (float)(s->ph * s->pw);
-                if (s->sides)
-                    for (int f = 0; f < 4; f++)
-                        gside[f][i] = NAME(load)(s->gsides + f * operators * square + at + i * WIDTH) /
-                                      (float)(f < 2 ? s->ph : s->pw);
-            }
-            for (int j = 0; j < WIDTH; j++)
-                for (int i = 0; i < WIDTH; i++) gvolume_columns[j][i] = gvolume[i][j];
-            for (long y = 0; y < s->ph; y++)
-                for (long x = 0; x < s->pw; x++) {
-                    const long pixel = ((strip * s->ph + y) * w + column * s->pw + x) * 2 * c + h * WIDTH;
-                    const V k = NAME(load)(s->kv + pixel), v = NAME(load)(s->kv + pixel + c);
-                    const V kn = NAME(normalise)(k, knorm), vn = NAME(normalise)(v, vnorm);
-                    const int touches[4] = {x == 0, x == s->pw - 1, y == 0, y == s->ph - 1};
-                    V gk = {0}, gv = {0};
-                    for (int i = 0; i < WIDTH; i++) {
-                        gv += kn[i] * gvolume[i];
-                        gk += vn[i] * gvolume_columns[i];
-                    }
-                    if (s->sides)
-                        for (int f = 0; f < 4; f++)
-                            if (touches[f])
-                                for (int i = 0; i < WIDTH; i++) {
-                                    gv += kn[i] * gside[f][i];
-                                    gk[i] += NAME(sum)(gside[f][i] * vn);
-                                }
-                    NAME(store)(s->gkv + pixel, NAME(normalise_backward)(k, knorm, gk, &gknorm));
-                    NAME(store)(s->gkv + pixel + c, NAME(normalise_backward)(v, vnorm, gv, &gvnorm));
-                }
-        }
-        float *gk = s->gkey_norm + strip * 2 * c + h * WIDTH, *gv = s->gvalue_norm + strip * 2 * c + h * WIDTH;
-        NAME(store)(gk, gknorm.weight);
-        NAME(store)(gk + c, gknorm.bias);
-        NAME(store)(gv, gvnorm.weight);
-        NAME(store)(gv + c, gvnorm.bias);
-    }
-}
-
-/* q K at every token of one row of the grid. */
-TARGET static void NAME(apply)(const struct dg *s, long strip) {
-    const long heads = s->heads, c = heads * WIDTH, w = s->columns * s->pw;
+TARGET static void NAME(integrate_backward)(const struct dg *s, long strip, float *memory) {
+    const long c = s->heads * WIDTH, w = s->columns * s->pw;
+    const long size = s->heads * SQUARE, all = s->batch * s->rows * s->columns * size; /* of operators */
+    VF *norms = (VF *)memory, *gnorms = norms + GROUPS(s) * 4 * WIDTH;
+    for (long group = 0; group < GROUPS(s); group++) NAME(load_norms)(s, group, norms + group * 4 * WIDTH);
+    memset(gnorms, 0, (size_t)(GROUPS(s) * 4 * WIDTH) * sizeof(VF));
     for (long column = 0; column < s->columns; column++)
-        for (long h = 0; h < heads; h++) {
-            const float *operator= s->operators + ((strip * s->columns + column) * heads + h) * WIDTH * WIDTH;
-            V K[WIDTH];
-            for (int i = 0; i < WIDTH; i++) K[i] = NAME(load)(operator+ i * WIDTH);
-            for (long y = 0; y < s->ph; y++)
-                for (long x = 0; x < s->pw; x++) {
-                    const long pixel = ((strip * s->ph + y) * w + column * s->pw + x) * c + h * WIDTH;
-                    const V q = NAME(load)(s->q + pixel);
-                    V out = {0};
-                    for (int i = 0; i < WIDTH; i++) out += q[i] * K[i];
-                    NAME(store)(s->out + pixel, out);
-                }
+        for (long group = 0; group < GROUPS(s); group++) {
+            const struct dg_element e = NAME(element)(s);
+            const long h = NAME(first_head)(s, group);
+            const long pixel = (strip * s->ph * w + column * s->pw) * 2 * c + h * WIDTH;
+            const struct dg_map k = {s->kv + pixel, 2 * c, w * 2 * c}, v = {s->kv + pixel + c, 2 * c, w * 2 * c};
+            const long at = (strip * s->columns + column) * size + OPERATOR_OF(h);
+            const float *gsides[4];
+            for (int f = 0; f < 4; f++) gsides[f] = s->gsides ? s->gsides + f * all + at : NULL;
+            NAME(integrate_element_backward)(
+                &e, k, v, norms + group * 4 * WIDTH, s->gvolume + at, s->gsides ? gsides : NULL, s->gkv + pixel,
+                s->gkv + pixel + c, gnorms + group * 4 * WIDTH);
         }
+    float *const targets[4] = {s->gkey_norm + strip * 2 * c, s->gkey_norm + strip * 2 * c + c,
+                               s->gvalue_norm + strip * 2 * c, s->gvalue_norm + strip * 2 * c + c};
+    for (long group = 0; group < GROUPS(s); group++)
+        for (int n = 0; n < 4; n++)
+            for (int i = 0; i < WIDTH; i++)
+                for (int h = 0; h < HEADS && h < s->heads; h++) {
+                    const VF *g = gnorms + (group * 4 + n) * WIDTH + i;
+                    float sum = 0;
+                    for (int t = 0; t < TOGETHER; t++) sum += (*g)[t * HEADS + h];
+                    targets[n][(NAME(first_head)(s, group) + h) * WIDTH + i] = sum;
+                }
 }
 
-TARGET static void NAME(apply_backward)(const struct dg *s, long strip) {
-    const long heads = s->heads, c = heads * WIDTH, w = s->columns * s->pw;
+/* Where heads are vectors, one group has them all. */
+#undef APPLY_GROUPS
+#define APPLY_GROUPS(s) (WIDTH % 3 ? 1 : GROUPS(s))
+
+INLINE TARGET struct dg_element NAME(apply_group)(const struct dg *s, long group, long *first) {
+    struct dg_element e = NAME(element)(s);
+    *first = WIDTH % 3 ? 0 : NAME(first_head)(s, group);
+    if (WIDTH % 3) e.heads = (int)s->heads;
+    return e;
+}
+
+/* q K, or q K + z, at every token of one row of the grid. */
+TARGET static void NAME(apply)(const struct dg *s, long strip, float *memory) {
+    (void)memory;
+    const long c = s->heads * WIDTH, w = s->columns * s->pw;
     for (long column = 0; column < s->columns; column++)
-        for (long h = 0; h < heads; h++) {
-            const long at = ((strip * s->columns + column) * heads + h) * WIDTH * WIDTH;
-            V K_columns[WIDTH] = {0}, gK[WIDTH] = {0};
-            for (int j = 0; j < WIDTH; j++)
-                for (int i = 0; i < WIDTH; i++) K_columns[j][i] = s->operators[at + i * WIDTH + j];
-            for (long y = 0; y < s->ph; y++)
-                for (long x = 0; x < s->pw; x++) {
-                    const long pixel = ((strip * s->ph + y) * w + column * s->pw + x) * c + h * WIDTH;
-                    const V q = NAME(load)(s->q + pixel), gout = NAME(load)(s->gout + pixel);
-                    V gq = {0};
-                    for (int j = 0; j < WIDTH; j++) gq += gout[j] * K_columns[j];
-                    for (int i = 0; i < WIDTH; i++) gK[i] += q[i] * gout;
-                    NAME(store)(s->gq + pixel, gq);
-                }
-            for (int i = 0; i < WIDTH; i++) NAME(store)(s->goperators + at + i * WIDTH, gK[i]);
+        for (long group = 0, h; group < APPLY_GROUPS(s); group++) {
+            const struct dg_element e = NAME(apply_group)(s, group, &h);
+            const long pixel = (strip * s->ph * w + column * s->pw) * c + h * WIDTH;
+            const long at = (strip * s->columns + column) * s->heads * SQUARE + OPERATOR_OF(h);
+            const struct dg_map q = {s->q + pixel, c, w * c};
+            const struct dg_map onto = {s->onto + pixel, c, w * c};
+            const struct dg_target out = {s->out + pixel, c, w * c};
+            NAME(apply_element)(&e, q, s->operators + at, s->onto ? &onto : NULL, out);
         }
 }
 
-#undef V
+TARGET static void NAME(apply_backward)(const struct dg *s, long strip, float *memory) {
+    VF *blocks = (VF *)memory + GROUPS(s) * 8 * WIDTH;
+    const long c = s->heads * WIDTH, w = s->columns * s->pw;
+    for (long column = 0; column < s->columns; column++)
+        for (long group = 0, h; group < APPLY_GROUPS(s); group++) {
+            const struct dg_element e = NAME(apply_group)(s, group, &h);
+            const long pixel = (strip * s->ph * w + column * s->pw) * c + h * WIDTH;
+            const long at = (strip * s->columns + column) * s->heads * SQUARE + OPERATOR_OF(h);
+            const struct dg_map q = {s->q + pixel, c, w * c};
+            NAME(apply_element_backward)(
+                &e, q, s->operators + at, s->gout + pixel, blocks, s->gq + pixel, s->goperators + at);
+        }
+}
+
+#undef GROUPS
+#undef VF
+#undef VI

@@ -26,7 +26,7 @@ class _DG(Arguments):
         ("batch", "rows", "columns", "ph", "pw", "heads", "width"),
         (
             *("kv", "key_norm", "value_norm", "volume", "sides", "gvolume", "gsides", "gkv", "gkey_norm"),
-            *("gvalue_norm", "q", "operators", "out", "gout", "gq", "goperators"),
+            *("gvalue_norm", "q", "operators", "onto", "out", "gout", "gq", "goperators"),
         ),
     )
 
@@ -47,16 +47,37 @@ class CompiledOperator:
         """Is the library compiled for heads of d channels?"""
         return bool(self.library.dgno_dg_has_width(ctypes.c_long(d)))
 
+    def heads_last(self, d: int) -> bool:
+        """Do operators of heads of d channels lie as (d, d, heads) in memory, not as (heads, d, d)?"""
+        return bool(self.library.dgno_dg_heads_last(ctypes.c_long(d)))
+
     def run(self, step: str, arguments: _DG) -> None:
         function = getattr(self.library, f"dgno_dg_{step}")
-        function.restype = None
-        function(ctypes.byref(arguments), self.version, torch.get_num_threads())
+        if function(ctypes.byref(arguments), self.version, torch.get_num_threads()):
+            raise MemoryError("no memory for the workspace of the DG operator")
 
 
 @functools.cache
 def load() -> CompiledOperator:
     """The compiled operator; an OSError says why there is none."""
     return CompiledOperator()
+
+
+def _as_in_c(operators: Tensor) -> Tensor:
+    """Operators in the C code's order of axes; a copy only if they did not come from there."""
+    operators = operators.detach()
+    heads_last = load().heads_last(operators.shape[-1])
+    return operators.movedim(-3, -1).contiguous() if heads_last else operators.contiguous()
+
+
+def _new_operators(like: Tensor, *shape: int) -> tuple[Tensor, Tensor]:
+    """Room for operators of this shape, (..., heads, d, d): in the C code's order of axes, and a view in this one."""
+    *grid, heads, d, _ = shape
+    if not load().heads_last(d):
+        own = like.new_empty(shape)
+        return own, own
+    own = like.new_empty(*grid, d, d, heads)
+    return own, own.movedim(-1, -3)
 
 
 class _Integrate(torch.autograd.Function):
@@ -66,27 +87,26 @@ class _Integrate(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor | None]:
         kv, key_norm, value_norm = channels_last(kv), key_norm.detach().contiguous(), value_norm.detach().contiguous()
         (b, _, h, w), (_, heads, d), (ph, pw) = kv.shape, key_norm.shape, size
-        grid = (b, h // ph, w // pw, heads, d, d)
-        volume, side = kv.new_empty(grid), kv.new_empty(4, *grid) if sides else None
-        arguments = _DG(batch=b, rows=grid[1], columns=grid[2], ph=ph, pw=pw, heads=heads, width=d)
+        shape = (b, h // ph, w // pw, heads, d, d)
+        volume, volume_view = _new_operators(kv, *shape)
+        side, side_view = _new_operators(kv, 4, *shape) if sides else (None, None)
+        arguments = _DG(batch=b, rows=shape[1], columns=shape[2], ph=ph, pw=pw, heads=heads, width=d)
         arguments.point(kv=kv, key_norm=key_norm, value_norm=value_norm, volume=volume, sides=side)
         load().run("integrate", arguments)
         ctx.save_for_backward(kv, key_norm, value_norm)
         ctx.size = size
-        return volume, side
+        return volume_view, side_view
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gvolume: Tensor, gsides: Tensor | None) -> tuple[Tensor | None, ...]:
         kv, key_norm, value_norm = ctx.saved_tensors
         (b, rows, columns, heads, d, _), (ph, pw) = gvolume.shape, ctx.size
-        gvolume, gsides = gvolume.contiguous(), None if gsides is None else gsides.contiguous()
+        gvolume, gsides = _as_in_c(gvolume), None if gsides is None else _as_in_c(gsides)
         gkv = torch.empty_like(kv)
         gkey_norm, gvalue_norm = kv.new_empty(b * rows, 2, heads, d), kv.new_empty(b * rows, 2, heads, d)
         arguments = _DG(batch=b, rows=rows, columns=columns, ph=ph, pw=pw, heads=heads, width=d)
-        arguments.point(
-            kv=kv, key_norm=key_norm, value_norm=value_norm, sides=gsides
-        )  # sides: only whether there are any
+        arguments.point(kv=kv, key_norm=key_norm, value_norm=value_norm)
         arguments.point(gvolume=gvolume, gsides=gsides, gkv=gkv, gkey_norm=gkey_norm, gvalue_norm=gvalue_norm)
         load().run("integrate_backward", arguments)
         return gkv, gkey_norm.sum(0), gvalue_norm.sum(0), None, None
@@ -94,29 +114,31 @@ class _Integrate(torch.autograd.Function):
 
 class _Apply(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, q: Tensor, operators: Tensor) -> Tensor:
-        q, operators = channels_last(q), operators.detach().contiguous()
+    def forward(ctx: Any, q: Tensor, operators: Tensor, onto: Tensor | None) -> Tensor:
+        q, shape, operators = channels_last(q), operators.shape, _as_in_c(operators)
         out = torch.empty_like(q)
-        arguments = _apply_arguments(q, operators)
-        arguments.point(out=out)
+        arguments = _apply_arguments(q, operators, shape)
+        onto = None if onto is None else channels_last(onto)
+        arguments.point(onto=onto, out=out)
         load().run("apply", arguments)
         ctx.save_for_backward(q, operators)
+        ctx.shape = shape
         return out
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gout: Tensor) -> tuple[Tensor, Tensor]:
+    def backward(ctx: Any, gout: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         q, operators = ctx.saved_tensors
         gout = channels_last(gout)
-        gq, goperators = torch.empty_like(q), torch.empty_like(operators)
-        arguments = _apply_arguments(q, operators)
+        gq, (goperators, goperators_view) = torch.empty_like(q), _new_operators(q, *ctx.shape)
+        arguments = _apply_arguments(q, operators, ctx.shape)
         arguments.point(gout=gout, gq=gq, goperators=goperators)
         load().run("apply_backward", arguments)
-        return gq, goperators
+        return gq, goperators_view, gout if ctx.needs_input_grad[2] else None
 
 
-def _apply_arguments(q: Tensor, operators: Tensor) -> _DG:
-    b, rows, columns, heads, d, _ = operators.shape
+def _apply_arguments(q: Tensor, operators: Tensor, shape: torch.Size) -> _DG:
+    b, rows, columns, heads, d, _ = shape
     ph, pw = q.shape[2] // rows, q.shape[3] // columns
     arguments = _DG(batch=b, rows=rows, columns=columns, ph=ph, pw=pw, heads=heads, width=d)
     arguments.point(q=q, operators=operators)
@@ -140,12 +162,14 @@ def integrate_c(
     return _Integrate.apply(kv, key_norm, value_norm, size, sides)
 
 
-def apply_c(q: Map, operators: Operators) -> Map:
+def apply_c(q: Map, operators: Operators, onto: Map | None = None) -> Map:
     """`apply` of dg_operator.py, compiled; float32 on the CPU, for the head widths of `CompiledOperator.has_width`."""
     (b, c, h, w), (ob, rows, columns, heads, d, e) = q.shape, operators.shape
     if b != ob or c != heads * d or d != e or h % rows or w % columns:
         raise ValueError(f"operators {tuple(operators.shape)} do not fit a map {tuple(q.shape)}")
     if not load().has_width(d):
         raise ValueError(f"the compiled operator has no version for heads of {d} channels")
-    check_plain(q=q, operators=operators)
-    return _Apply.apply(q, operators)
+    if onto is not None and onto.shape != q.shape:
+        raise ValueError(f"a result of the shape {tuple(q.shape)} does not fit onto a map {tuple(onto.shape)}")
+    check_plain(q=q, operators=operators, **({} if onto is None else {"onto": onto}))
+    return _Apply.apply(q, operators, onto)

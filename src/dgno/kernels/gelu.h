@@ -4,8 +4,8 @@
  * least greatest error on [-5.3, 5.3]; further out it keeps its last value. No exponential and no division: it takes a quarter of
  * the time of forms that have them. */
 static inline __attribute__((always_inline)) TARGET VF NAME(normal_cdf)(VF x) {
-    x = NAME(choose)(x > 5.3f, (VF){0} + 5.3f, x);
-    x = NAME(choose)(x < -5.3f, (VF){0} - 5.3f, x);
+    x = NAME(select)(x > 5.3f, (VF){0} + 5.3f, x);
+    x = NAME(select)(x < -5.3f, (VF){0} - 5.3f, x);
     const VF t = x * x * 7.1199715201e-02f - 1.0f;
     VF p = t * 2.8362416255e-04f - 7.6456348235e-04f;
     p = p * t + 7.3209868781e-04f;

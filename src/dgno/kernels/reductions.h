@@ -20,16 +20,6 @@
 #define ALL_LANES {0, 1, 2, 3}
 #endif
 
-/* a where the mask's bits are set, b elsewhere. */
-static inline __attribute__((always_inline)) TARGET VF NAME(choose)(VI mask, VF a, VF b) {
-    VI a_bits, b_bits;
-    memcpy(&a_bits, &a, sizeof a_bits);
-    memcpy(&b_bits, &b, sizeof b_bits);
-    a_bits = (mask & a_bits) | (~mask & b_bits);
-    memcpy(&a, &a_bits, sizeof a);
-    return a;
-}
-
 /* The sum of all lanes, in every lane. */
 static inline __attribute__((always_inline)) TARGET VF NAME(sum)(VF v) {
     const VI partners[] = {PARTNERS};
@@ -44,7 +34,7 @@ static inline __attribute__((always_inline)) TARGET VF NAME(maximum)(VF v) {
 #pragma GCC unroll 4
     for (int i = 0; i < (int)(sizeof partners / sizeof *partners); i++) {
         const VF other = SHUFFLED(v, partners[i]);
-        v = NAME(choose)(other > v, other, v);
+        v = NAME(select)(other > v, other, v);
     }
     return v;
 }

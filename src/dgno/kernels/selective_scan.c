@@ -2,7 +2,7 @@
  *
  *     h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,      y_t = C_t . h_t + D u_t
  *
- * Sequences are spread over threads (OpenMP) and cut into groups of channels. One source, selective_scan_body.h, is
+ * Sequences are spread over threads (OpenMP) and cut into spans of channels. One source, selective_scan_body.h, is
  * compiled for several instruction sets; the best one that the processor has is chosen when the library is first used.
  * The backward pass keeps the state only before every SEGMENT-th token and computes the rest again.
  *
@@ -15,9 +15,10 @@
 #include "versions.h"
 
 #define CHUNK 64      /* channels over which one task sums gB and gC */
-#define SEGMENT 32    /* tokens between two stored states */
+#define SEGMENT 16    /* tokens between two stored states */
+#define SPAN 128      /* channels that one task walks together, at most; a multiple of every vector's length */
+#define PIECE 64      /* tokens of one vector of channels before the next vector's turn, where no states are stored */
 #define MAX_STATES 64 /* states per channel */
-#define LOG2_E 1.44269504088896341f
 
 struct scan {
     long batch, length, channels, states, segments;
@@ -61,13 +62,14 @@ struct scan {
 static const struct {
     long lanes;
     size_t workspace;
-    void (*forward)(const struct scan *, long, long);
+    void (*forward)(const struct scan *, long, long, long);
     void (*backward)(const struct scan *, long, long, void *);
+    void (*exponentials)(const float *, float *, long, long);
 } VERSIONS[] = {
-    [PLAIN] = {4, sizeof(struct workspace_plain), forward_plain, backward_plain},
+    [PLAIN] = {4, sizeof(struct workspace_plain), forward_plain, backward_plain, exponentials_plain},
 #ifdef HAVE_X86_VERSIONS
-    [AVX2] = {8, sizeof(struct workspace_avx2), forward_avx2, backward_avx2},
-    [AVX512] = {16, sizeof(struct workspace_avx512), forward_avx512, backward_avx512},
+    [AVX2] = {8, sizeof(struct workspace_avx2), forward_avx2, backward_avx2, exponentials_avx2},
+    [AVX512] = {16, sizeof(struct workspace_avx512), forward_avx512, backward_avx512, exponentials_avx512},
 #endif
 };
 
@@ -78,12 +80,22 @@ int dgno_scan_max_states(void) { return MAX_STATES; }
 int dgno_scan_segment(void) { return SEGMENT; }
 int dgno_scan_chunk(void) { return CHUNK; }
 
+/* Tasks are sequences by spans of channels: wide ones, that walk memory in order, as long as every thread gets one. */
 void dgno_scan_forward(const struct scan *s, int version, int threads) {
-    const long lanes = VERSIONS[version].lanes, groups = (s->channels + lanes - 1) / lanes;
-    (void)threads; /* unused without OpenMP */
+    const long lanes = VERSIONS[version].lanes, D = s->channels;
+    long span = SPAN;
+    while (span > lanes && s->batch * ((D + span - 1) / span) < threads) span /= 2;
+    const long spans = (D + span - 1) / span;
 #pragma omp parallel for schedule(static) num_threads(threads)
-    for (long task = 0; task < s->batch * groups; task++)
-        VERSIONS[version].forward(s, task / groups, task % groups * lanes);
+    for (long task = 0; task < s->batch * spans; task++) {
+        const long d = task % spans * span;
+        VERSIONS[version].forward(s, task / spans, d, d + span < D ? d + span : D);
+    }
+}
+
+/* For benchmarks: y = 2^x at n numbers in the first cache level, `repeats` times. */
+void dgno_scan_exponentials(const float *x, float *y, long n, long repeats, int version) {
+    VERSIONS[version].exponentials(x, y, n, repeats);
 }
 
 /* Returns 0, or 1 when there was no memory for a thread's workspace. */

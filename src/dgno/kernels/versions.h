@@ -1,9 +1,23 @@
 /* The instruction sets for which the kernels are compiled, and the choice among them at run time. */
 
 #if defined(__x86_64__) && defined(__GNUC__)
+#include <immintrin.h>
 #define HAVE_X86_VERSIONS 1
 #define TARGET_AVX512 __attribute__((target("avx512f,avx512vl,avx512dq,avx512bw,fma,prefer-vector-width=512")))
 #define TARGET_AVX2 __attribute__((target("avx2,fma")))
+#endif
+
+#ifdef HAVE_X86_VERSIONS
+static const float ROOTS_OF_2[32] __attribute__((unused)) = { /* 2^(k / 32) */
+    1.0f, 1.0218972f, 1.04427373f, 1.06714046f,
+    1.09050775f, 1.1143868f, 1.13878858f, 1.1637249f,
+    1.18920708f, 1.21524739f, 1.24185777f, 1.26905096f,
+    1.29683959f, 1.32523668f, 1.35425556f, 1.38390994f,
+    1.41421354f, 1.44518077f, 1.47682619f, 1.50916445f,
+    1.54221082f, 1.5759809f, 1.61049032f, 1.64575553f,
+    1.68179286f, 1.71861935f, 1.75625217f, 1.79470909f,
+    1.8340081f, 1.87416768f, 1.91520655f, 1.95714414f,
+};
 #endif
 
 enum { PLAIN, AVX2, AVX512 }; /* widest last */

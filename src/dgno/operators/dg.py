@@ -51,7 +51,7 @@ class DGOperator(nn.Module):
     def forward(self, z: Map) -> Map:
         q, kv = self.project(z)
         K = self.operators(kv)
-        return self.mlp(backends.apply(q, K) + z) + z
+        return self.mlp(backends.apply(q, K, onto=z)) + z
 
     def project(self, z: Map) -> tuple[Map, Float[Tensor, "b 2*c h w"]]:
         """Queries, and keys with values: one linear map, computed as two so that each result is contiguous."""
