@@ -32,7 +32,8 @@ HEADERS = {
     "selective_scan": ["versions.h", "vectors.h", "selective_scan_rows.h", "selective_scan_body.h"],
     "dg_operator": [
         *("versions.h", "vectors.h", "dg_operator_deal.h", "dg_operator_element.h", "dg_operator_apply.h"),
-        *("dg_operator_gradient.h", "dg_operator_body.h", "dg_operator_versions.h"),
+        *("dg_operator_gradient.h", "dg_operator_body.h", "dg_operator_versions.h", "dg_layer_body.h"),
+        *("reductions.h", "gelu.h", "products.h"),
     ],
     "depthwise": ["versions.h", "vectors.h", "reductions.h", "gelu.h", "depthwise_body.h"],
     "pointwise": ["versions.h", "vectors.h", "products.h", "pointwise_body.h"],

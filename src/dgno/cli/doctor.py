@@ -102,6 +102,7 @@ def _kernels() -> dict[str, str]:
     choices = {
         "selective scan": backends.choose_scan(device, torch.float32, states=8),
         "DG operator": backends.choose_operator(device, torch.float32, d=4, tokens=64),
+        "DG operator layer": backends.choose_operator_layer(device, torch.float32, heads=4, d=4, side=8),
         "feed-forward network": backends.choose_feed_forward(device, torch.float32, channels=16),
         "attentive scan": backends.choose_attentive_scan(device, torch.float32, channels=16),
         "gated convolution": backends.choose_gate(device, torch.float32, channels=32),

@@ -1,9 +1,9 @@
 """Which version of a kernel runs. The only place that asks what the machine has.
 
 The environment variables DGNO_SCAN (loop, chunked or c), DGNO_OPERATOR and DGNO_GATE (reference or c) and
-DGNO_POINTWISE (linear, onednn or c) overrule the choice, for tests and for finding faults; DGNO_FEED_FORWARD and
-DGNO_ATTENTIVE_SCAN (layers or c) that of whole parts of a block, which are computed layer by layer wherever a layer's
-version is asked for.
+DGNO_POINTWISE (linear, onednn or c) overrule the choice, for tests and for finding faults; DGNO_FEED_FORWARD,
+DGNO_ATTENTIVE_SCAN and DGNO_OPERATOR_LAYER (layers or c) that of whole parts of a network, which are computed layer by
+layer wherever a layer's version is asked for.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from dgno.kernels import (
     attentive_scan_c,
     depthwise,
     depthwise_c,
+    dg_layer_c,
     dg_operator,
     dg_operator_c,
     feed_forward_c,
@@ -49,7 +50,8 @@ POINTWISES: dict[str, Callable[..., Tensor]] = {
 }
 GELU_GATES: dict[str, Callable[..., Tensor]] = {"reference": depthwise.gelu_gate, "c": depthwise_c.gelu_gate_c}
 SIGMOID_GATES: dict[str, Callable[..., Tensor]] = {"reference": depthwise.sigmoid_gate, "c": depthwise_c.sigmoid_gate_c}
-FUSED = {"layers": None, "c": None}  # parts of a block: layer by layer, or in one call
+FUSED = {"layers": None, "c": None}  # parts of a network: layer by layer, or in one call
+Fused = feed_forward_c.CompiledFeedForward | attentive_scan_c.CompiledAttentiveScan | dg_operator_c.CompiledOperator
 LARGEST_ELEMENT = 4096  # tokens; beyond, a matrix product over the whole element is faster than the compiled walk
 
 
@@ -110,19 +112,33 @@ def choose_gate(device: torch.device, dtype: torch.dtype, channels: int) -> Choi
 
 def choose_feed_forward(device: torch.device, dtype: torch.dtype, channels: int) -> Choice:
     """How x + feed_forward(norm(x)) is computed where no gradient is wanted."""
-    return _choose_fused("DGNO_FEED_FORWARD", ("DGNO_GATE",), feed_forward_c.load, device, dtype, channels)
+    layers = ("DGNO_POINTWISE", "DGNO_GATE")
+    return _choose_fused("DGNO_FEED_FORWARD", layers, feed_forward_c.load, device, dtype, channels)
 
 
 def choose_attentive_scan(device: torch.device, dtype: torch.dtype, channels: int) -> Choice:
     """How x + attentive_scan(norm(x)) is computed where no gradient is wanted."""
-    layers = ("DGNO_GATE", "DGNO_SCAN")
+    layers = ("DGNO_POINTWISE", "DGNO_GATE", "DGNO_SCAN")
     return _choose_fused("DGNO_ATTENTIVE_SCAN", layers, attentive_scan_c.load, device, dtype, channels)
+
+
+def choose_operator_layer(device: torch.device, dtype: torch.dtype, heads: int, d: int, side: int | None) -> Choice:
+    """How a whole DG operator layer is computed where no gradient is wanted; elements of `side` px, None: the plane."""
+    layers = ("DGNO_POINTWISE", "DGNO_OPERATOR")
+    choice = _choose_fused("DGNO_OPERATOR_LAYER", layers, dg_operator_c.load, device, dtype, heads * d)
+    if choice.name == "layers" or os.environ.get("DGNO_OPERATOR_LAYER"):
+        return choice
+    if not dg_operator_c.load().has_width(d):
+        return Choice("layers", f"the compiled version has none for heads of {d} channels")
+    if side is None or side > dg_layer_c.LARGEST_SIDE:
+        return Choice("layers", f"elements of more than {dg_layer_c.LARGEST_SIDE} px leave the cache")
+    return choice
 
 
 def _choose_fused(
     variable: str,
     layers: tuple[str, ...],
-    load: Callable[[], feed_forward_c.CompiledFeedForward | attentive_scan_c.CompiledAttentiveScan],
+    load: Callable[[], Fused],
     device: torch.device,
     dtype: torch.dtype,
     channels: int,

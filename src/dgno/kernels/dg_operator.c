@@ -56,6 +56,9 @@ struct steps {
 #define SET plain
 #define LANES 4
 #include "dg_operator_versions.h"
+#undef TARGET
+#undef SET
+#undef LANES
 
 #define WIDTHS (sizeof STEPS_OF_set_plain / sizeof STEPS_OF_set_plain[0])
 
@@ -104,3 +107,86 @@ RUN_STRIPS(integrate)
 RUN_STRIPS(integrate_backward)
 RUN_STRIPS(apply)
 RUN_STRIPS(apply_backward)
+
+/* The whole layer, in two passes over the map: z to kernel integrals, and, when the fluxes have been added to them, z and
+ * the operators to mlp(q K + z) + z. */
+
+#define LOG2_E 1.44269504088896341f
+
+struct dg_layer {
+    long batch, rows, columns, side, heads, width; /* grid of elements, their side, heads and channels per head */
+    long tile;                                     /* elements of a task, neighbours in a row of the grid */
+    const float *z;                                /* (batch, h, w, c) */
+    const float *key_norm, *value_norm;            /* as in struct dg; likewise volume, sides and operators */
+    const float *project_kv, *kv_bias;             /* packed and padded, like all matrices and their biases */
+    const float *project_q, *q_bias, *mlp_in, *mlp_in_bias, *mlp_out, *mlp_out_bias;
+    float *volume, *sides;
+    const float *operators;
+    float *out;                                    /* like z */
+};
+
+#ifdef HAVE_X86_VERSIONS
+#define TARGET TARGET_AVX512
+#define NAME(x) x##_avx512
+#define LANES 16
+#include "dg_layer_body.h"
+#undef TARGET
+#undef NAME
+#undef LANES
+
+#define TARGET TARGET_AVX2
+#define NAME(x) x##_avx2
+#define LANES 8
+#include "dg_layer_body.h"
+#undef TARGET
+#undef NAME
+#undef LANES
+#endif
+
+#define TARGET
+#define NAME(x) x##_plain
+#define LANES 4
+#include "dg_layer_body.h"
+
+static const struct layer_steps {
+    long lanes;
+    long (*workspace)(const struct dg_layer *, const struct steps *);
+    void (*integrate)(const struct dg_layer *, const struct steps *, long, long, long, float *);
+    void (*apply)(const struct dg_layer *, const struct steps *, long, long, long, float *);
+} LAYERS[] = {
+    [PLAIN] = {4, layer_workspace_plain, layer_integrate_plain, layer_apply_plain},
+#ifdef HAVE_X86_VERSIONS
+    [AVX2] = {8, layer_workspace_avx2, layer_integrate_avx2, layer_apply_avx2},
+    [AVX512] = {16, layer_workspace_avx512, layer_integrate_avx512, layer_apply_avx512},
+#endif
+};
+
+/* Channels in a vector: matrices are packed by it. */
+long dgno_dg_lanes(int version) { return LAYERS[version].lanes; }
+
+/* Each returns 0, or 1 when there was no memory for a thread's workspace. */
+#define RUN_TILES(step)                                                                               \
+    int dgno_dg_layer_##step(const struct dg_layer *s, int version, int threads) {                    \
+        const struct steps *steps = steps_for(s->width, version);                                     \
+        const size_t size = (size_t)LAYERS[version].workspace(s, steps) * sizeof(float);              \
+        const long tiles = (s->columns + s->tile - 1) / s->tile;                                      \
+        int failed = 0;                                                                               \
+        (void)threads;                                                                                \
+        _Pragma("omp parallel num_threads(threads) reduction(| : failed)")                            \
+        {                                                                                             \
+            float *memory = aligned_alloc(64, (size + 63) / 64 * 64);                                 \
+            failed = !memory;                                                                         \
+            if (memory) memset(memory, 0, size);                                                      \
+            _Pragma("omp for schedule(dynamic)")                                                      \
+            for (long task = 0; task < s->batch * s->rows * tiles; task++) {                          \
+                const long column = task % tiles * s->tile, left = s->columns - column;               \
+                if (memory)                                                                           \
+                    LAYERS[version].step(s, steps, task / tiles, column, left < s->tile ? left : s->tile, memory); \
+            }                                                                                         \
+            free(memory);                                                                             \
+        }                                                                                             \
+        return failed;                                                                                \
+    }
+
+RUN_TILES(integrate)
+RUN_TILES(apply)

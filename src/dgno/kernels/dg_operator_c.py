@@ -37,6 +37,7 @@ class CompiledOperator:
     def __init__(self) -> None:
         self.library = load_library("dg_operator")
         self.library.dgno_dg_version_name.restype = ctypes.c_char_p
+        self.library.dgno_dg_lanes.restype = ctypes.c_long
         self.version = int(self.library.dgno_dg_best_version())
 
     def version_name(self) -> str:
@@ -51,7 +52,11 @@ class CompiledOperator:
         """Do operators of heads of d channels lie as (d, d, heads) in memory, not as (heads, d, d)?"""
         return bool(self.library.dgno_dg_heads_last(ctypes.c_long(d)))
 
-    def run(self, step: str, arguments: _DG) -> None:
+    def lanes(self) -> int:
+        """Channels in a vector: the layer's matrices are packed by it, and a map must have as many at least."""
+        return int(self.library.dgno_dg_lanes(self.version))
+
+    def run(self, step: str, arguments: Arguments) -> None:
         function = getattr(self.library, f"dgno_dg_{step}")
         if function(ctypes.byref(arguments), self.version, torch.get_num_threads()):
             raise MemoryError("no memory for the workspace of the DG operator")
@@ -63,14 +68,14 @@ def load() -> CompiledOperator:
     return CompiledOperator()
 
 
-def _as_in_c(operators: Tensor) -> Tensor:
+def as_in_c(operators: Tensor) -> Tensor:
     """Operators in the C code's order of axes; a copy only if they did not come from there."""
     operators = operators.detach()
     heads_last = load().heads_last(operators.shape[-1])
     return operators.movedim(-3, -1).contiguous() if heads_last else operators.contiguous()
 
 
-def _new_operators(like: Tensor, *shape: int) -> tuple[Tensor, Tensor]:
+def new_operators(like: Tensor, *shape: int) -> tuple[Tensor, Tensor]:
     """Room for operators of this shape, (..., heads, d, d): in the C code's order of axes, and a view in this one."""
     *grid, heads, d, _ = shape
     if not load().heads_last(d):
@@ -88,8 +93,8 @@ class _Integrate(torch.autograd.Function):
         kv, key_norm, value_norm = channels_last(kv), key_norm.detach().contiguous(), value_norm.detach().contiguous()
         (b, _, h, w), (_, heads, d), (ph, pw) = kv.shape, key_norm.shape, size
         shape = (b, h // ph, w // pw, heads, d, d)
-        volume, volume_view = _new_operators(kv, *shape)
-        side, side_view = _new_operators(kv, 4, *shape) if sides else (None, None)
+        volume, volume_view = new_operators(kv, *shape)
+        side, side_view = new_operators(kv, 4, *shape) if sides else (None, None)
         arguments = _DG(batch=b, rows=shape[1], columns=shape[2], ph=ph, pw=pw, heads=heads, width=d)
         arguments.point(kv=kv, key_norm=key_norm, value_norm=value_norm, volume=volume, sides=side)
         load().run("integrate", arguments)
@@ -102,7 +107,7 @@ class _Integrate(torch.autograd.Function):
     def backward(ctx: Any, gvolume: Tensor, gsides: Tensor | None) -> tuple[Tensor | None, ...]:
         kv, key_norm, value_norm = ctx.saved_tensors
         (b, rows, columns, heads, d, _), (ph, pw) = gvolume.shape, ctx.size
-        gvolume, gsides = _as_in_c(gvolume), None if gsides is None else _as_in_c(gsides)
+        gvolume, gsides = as_in_c(gvolume), None if gsides is None else as_in_c(gsides)
         gkv = torch.empty_like(kv)
         gkey_norm, gvalue_norm = kv.new_empty(b * rows, 2, heads, d), kv.new_empty(b * rows, 2, heads, d)
         arguments = _DG(batch=b, rows=rows, columns=columns, ph=ph, pw=pw, heads=heads, width=d)
@@ -115,7 +120,7 @@ class _Integrate(torch.autograd.Function):
 class _Apply(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, q: Tensor, operators: Tensor, onto: Tensor | None) -> Tensor:
-        q, shape, operators = channels_last(q), operators.shape, _as_in_c(operators)
+        q, shape, operators = channels_last(q), operators.shape, as_in_c(operators)
         out = torch.empty_like(q)
         arguments = _apply_arguments(q, operators, shape)
         onto = None if onto is None else channels_last(onto)
@@ -130,7 +135,7 @@ class _Apply(torch.autograd.Function):
     def backward(ctx: Any, gout: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         q, operators = ctx.saved_tensors
         gout = channels_last(gout)
-        gq, (goperators, goperators_view) = torch.empty_like(q), _new_operators(q, *ctx.shape)
+        gq, (goperators, goperators_view) = torch.empty_like(q), new_operators(q, *ctx.shape)
         arguments = _apply_arguments(q, operators, ctx.shape)
         arguments.point(gout=gout, gq=gq, goperators=goperators)
         load().run("apply_backward", arguments)

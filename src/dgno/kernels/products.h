@@ -57,3 +57,14 @@ static TARGET void NAME(product)(
             }
         }
 }
+
+/* out = x + y for a row of pixels; those of y are `stride` apart. */
+static inline __attribute__((always_inline)) TARGET void NAME(add_row)(
+        const float *x, const float *y, long stride, long pixels, long channels, float *out) {
+    const long last = channels - LANES;
+    for (long i = 0; i < pixels; i++, x += channels, y += stride, out += channels)
+        for (long c = 0; c < channels; c += LANES) {
+            const long j = c < last ? c : last;
+            NAME(store)(out + j, NAME(load)(x + j, LANES) + NAME(load)(y + j, LANES), LANES);
+        }
+}

@@ -12,9 +12,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from dgno.kernels import backends
+from dgno.kernels.dg_layer import LayerWeights
+from dgno.kernels.dg_layer_c import apply_layer_c, integrate_layer_c
 from dgno.kernels.dg_operator import Operators
 from dgno.operators.assembly import PaperAssembly, ReleasedAssembly
-from dgno.operators.galerkin import HeadNorm, Integral, no_traces
+from dgno.operators.galerkin import HeadNorm, Integral, Traces, face_traces, no_traces
 from dgno.operators.pointwise import Pointwise
 
 Map = Float[Tensor, "b c h w"]
@@ -49,9 +51,28 @@ class DGOperator(nn.Module):
         self.mlp = nn.Sequential(Pointwise(dim, dim), nn.GELU(), Pointwise(dim, dim))
 
     def forward(self, z: Map) -> Map:
+        heads, _, d = self.key_norm.weight.shape
+        choice = backends.choose_operator_layer(z.device, z.dtype, heads, d, self.element_size)
+        if choice.name == "c" and not backends.wants_layers(self, z):
+            return self.in_two_passes(z)
         q, kv = self.project(z)
         K = self.operators(kv)
         return self.mlp(backends.apply(q, K, onto=z)) + z
+
+    def in_two_passes(self, z: Map) -> Map:
+        """The same without gradients; what lies between z and the operators, or the result, is never stored."""
+        to_hidden, _, from_hidden = self.mlp
+        assert isinstance(to_hidden, Pointwise)
+        assert isinstance(from_hidden, Pointwise)
+        weights = LayerWeights(
+            *(self.qkv.weight, self.qkv.bias, self.key_norm.stacked(), self.value_norm.stacked()),
+            *(to_hidden.weight, to_hidden.bias, from_hidden.weight, from_hidden.bias),
+        )
+        assert self.element_size is not None
+        volume, sides = integrate_layer_c(z, weights, self.element_size, sides=self.integral is face_traces)
+        if self.assembly is not None:
+            volume = volume + self.assembly(Traces(*([volume] * 4 if sides is None else sides)))
+        return apply_layer_c(z, volume, weights)
 
     def project(self, z: Map) -> tuple[Map, Float[Tensor, "b 2*c h w"]]:
         """Queries, and keys with values: one linear map, computed as two so that each result is contiguous."""
