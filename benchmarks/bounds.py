@@ -8,7 +8,6 @@ are the best of many short runs, with as many threads as torch uses (exponential
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import sys
 import time
@@ -53,13 +52,7 @@ def exponentials(count: float) -> Callable[[], object]:
         compiled = selective_scan_c.load()
     except OSError:
         return by_torch
-
-    def compiled_ones() -> None:  # holds x and y, of which the library only gets addresses
-        pointers = ctypes.c_void_p(x.data_ptr()), ctypes.c_void_p(y.data_ptr())
-        sizes = ctypes.c_long(x.numel()), ctypes.c_long(repeats)
-        compiled.library.dgno_scan_exponentials(*pointers, *sizes, compiled.version)
-
-    return compiled_ones
+    return lambda: compiled.exponentials(x, y, repeats)
 
 
 @functools.cache

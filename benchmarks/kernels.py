@@ -4,7 +4,8 @@
 
 Sizes are those of a nano network (16 channels, 4 heads, scan blocks of 32 px) and of the published one (48 channels,
 16 heads, one scan over the image). The bound of a kernel is the longer one of two things that run beside it, in turns:
-a copy that moves as many bytes as the kernel has inputs and results, and as many exponentials as it takes.
+a copy that moves as many bytes as the kernel has inputs and results, and as many exponentials as it takes. Figures are
+the shortest of nine rounds: some kernels are done before a busy machine next looks after others.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def compare(
     if exponentials:
         of_one_thread = exponentials / torch.get_num_threads()
         alone[f"{exponentials / 1e6:.1f} M exp alone"] = bounds.exponentials(of_one_thread)
-    measured = seconds({**versions, **alone})
+    measured = seconds({**versions, **alone}, rounds=9, of=min)
     print_ratios(title, measured, base="C")
     times = measured["C"] / max(measured[name] for name in alone)
     print(f"    C takes {times:.2f} x its bound" + (f"; goal: at most {goal}" if goal else ""))
