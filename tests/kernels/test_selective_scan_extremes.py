@@ -41,7 +41,7 @@ def test_a_huge_step_has_finite_gradients(fast_scan: Scan, step: float) -> None:
 
 
 def test_powers_of_two_are_exact_to_two_units_or_so(compiled_scan: Scan) -> None:
-    """2^x is within 2.2 units in the last place over the range of normal numbers, 0 below float32, infinite above it."""
+    """2^x is within 2.2 units in the last place over the normal numbers, 0 below float32, infinite above."""
     x = torch.cat([torch.linspace(-125.5, 127.4, 100_000), torch.zeros(1), torch.tensor([-160.0, -1e30, 200.0, 1e30])])
     x = torch.nn.functional.pad(x, (0, -x.numel() % 16))
     y = torch.empty_like(x)
