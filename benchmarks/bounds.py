@@ -8,7 +8,6 @@ are the best of many short runs, with as many threads as torch uses (exponential
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import sys
 import time
@@ -33,12 +32,33 @@ def best_seconds(function: Callable[[], object], runs: int = 10) -> float:
     return min(times)
 
 
+def copy(moved: float) -> Callable[[], object]:
+    """Something to run that reads and writes `moved` bytes in all: to be timed beside what moves as many."""
+    source = torch.ones(max(1, round(moved / 8)))
+    target = torch.ones_like(source)
+    return lambda: target.copy_(source)
+
+
+def exponentials(count: float) -> Callable[[], object]:
+    """Something to run that takes about `count` exponentials, on one thread, from and to the first cache level."""
+    x, repeats = torch.linspace(-20, 0, EXPONENTIALS), max(1, round(count / EXPONENTIALS))
+    y = torch.empty_like(x)
+
+    def by_torch() -> None:
+        for _ in range(repeats):
+            torch.exp(x, out=y)
+
+    try:
+        compiled = selective_scan_c.load()
+    except OSError:
+        return by_torch
+    return lambda: compiled.exponentials(x, y, repeats)
+
+
 @functools.cache
 def copy_rate() -> float:
     """Bytes read plus bytes written per second, from memory to memory."""
-    source = torch.ones(COPIED // 4)
-    target = torch.ones_like(source)
-    return 2 * COPIED / best_seconds(lambda: target.copy_(source))
+    return 2 * COPIED / best_seconds(copy(2 * COPIED))
 
 
 @functools.cache
@@ -57,24 +77,9 @@ def product_rate(dtype: torch.dtype = torch.float32) -> float:
 
 @functools.cache
 def exp_rate() -> float:
-    """Exponentials (float32, from and to the first cache level) per second: by the compiled kernels, or torch's own."""
-    x, repeats = torch.linspace(-20, 0, EXPONENTIALS), 200
-    y = torch.empty_like(x)
-
-    def by_torch() -> None:
-        for _ in range(repeats):
-            torch.exp(x, out=y)
-
-    functions: list[Callable[[], object]] = [by_torch]
-    try:
-        compiled = selective_scan_c.load()
-        sizes = ctypes.c_long(x.numel()), ctypes.c_long(repeats)
-        pointers = ctypes.c_void_p(x.data_ptr()), ctypes.c_void_p(y.data_ptr())
-        functions.append(lambda: compiled.library.dgno_scan_exponentials(*pointers, *sizes, compiled.version))
-    except OSError:
-        pass
-    seconds = min(best_seconds(function, 20) for function in functions)
-    return x.numel() * repeats / seconds * torch.get_num_threads()
+    """Exponentials (float32) per second: of the compiled kernels, or torch's own where there are none."""
+    count = 200 * EXPONENTIALS
+    return count / best_seconds(exponentials(count), 20) * torch.get_num_threads()
 
 
 def least_seconds(*, moved: float = 0, operations: float = 0, exponentials: float = 0) -> float:

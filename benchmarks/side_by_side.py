@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 
-def seconds(functions: Mapping[str, Callable[[], object]], *, rounds: int = 7) -> dict[str, float]:
-    """Median seconds of each function over `rounds` rounds, in each of which every function runs once."""
+def seconds(
+    functions: Mapping[str, Callable[[], object]],
+    *,
+    rounds: int = 7,
+    of: Callable[[Sequence[float]], float] = statistics.median,
+) -> dict[str, float]:
+    """Median seconds of each function over `rounds` rounds, in each of which every function runs once.
+
+    of : another figure than the median; for functions of a few milliseconds on a busy machine, min
+    """
     for function in functions.values():
         function()
     times: dict[str, list[float]] = {name: [] for name in functions}
@@ -17,7 +25,7 @@ def seconds(functions: Mapping[str, Callable[[], object]], *, rounds: int = 7) -
             started = time.perf_counter()
             function()
             times[name].append(time.perf_counter() - started)
-    return {name: statistics.median(values) for name, values in times.items()}
+    return {name: of(values) for name, values in times.items()}
 
 
 def print_ratios(title: str, measured: Mapping[str, float], *, base: str) -> None:

@@ -43,8 +43,7 @@ TARGET static void NAME(apply_element_backward)(
             VF query[WIDTH], g[WIDTH], gquery[WIDTH], *block = blocks + (y * e->pw + x) * 2 * WIDTH;
             NAME(load_block)(query, q.first + at, q.right, e->ahead * q.right, 1, e->heads);
             NAME(load_block)(g, gout + at, q.right, e->ahead * q.right, 1, e->heads);
-            memcpy(block, query, sizeof query);
-            memcpy(block + WIDTH, g, sizeof g);
+            UNROLL for (int i = 0; i < WIDTH; i++) block[i] = query[i], block[WIDTH + i] = g[i];
             UNROLL for (int i = 0; i < WIDTH; i++) {
                 VF sum = {0};
                 UNROLL for (int j = 0; j < WIDTH; j++) sum += g[j] * K[i * WIDTH + j];

@@ -101,11 +101,11 @@ INLINE TARGET void NAME(collect)(VF *v) {
     if (HALVINGS > 0) NAME(unhalve)(v, WIDTH);
 }
 
-/* A block of `tokens` tokens from p on, `right` floats apart, and `heads` heads; what is missing is 0. What lies `ahead`
- * floats further on will be wanted soon and is fetched into the cache. */
+/* A block of `tokens` tokens from p on, `right` floats apart, and `heads` heads; what is missing is 0. What lies
+ * `ahead` floats further on will be wanted soon and is fetched into the cache. */
 INLINE TARGET void NAME(load_block)(VF *v, const float *p, long right, long ahead, int tokens, int heads) {
     const int whole = WIDTH / TOGETHER; /* vectors of one token */
-    if (tokens == TOGETHER && heads == HEADS) {
+    if ((TOGETHER == 1 || tokens == TOGETHER) && heads == HEADS) {
         UNROLL for (int i = 0; i < WIDTH; i++) {
             const float *at = p + i / whole * right + i % whole * LANES;
             v[i] = NAME(load)(at, LANES);
@@ -115,7 +115,7 @@ INLINE TARGET void NAME(load_block)(VF *v, const float *p, long right, long ahea
         float flat[WIDTH * LANES] = {0};
         for (int t = 0; t < tokens; t++)
             memcpy(flat + t * HEADS * WIDTH, p + t * right, (size_t)(heads * WIDTH) * sizeof(float));
-        memcpy(v, flat, sizeof flat);
+        UNROLL for (int i = 0; i < WIDTH; i++) v[i] = NAME(load)(flat + i * LANES, LANES);
     }
     NAME(deal)(v);
 }
@@ -125,7 +125,7 @@ INLINE TARGET void NAME(store_block)(const VF *v, float *p, long right, long ahe
     VF flat[WIDTH];
     UNROLL for (int i = 0; i < WIDTH; i++) flat[i] = v[i];
     NAME(collect)(flat);
-    if (tokens == TOGETHER && heads == HEADS)
+    if ((TOGETHER == 1 || tokens == TOGETHER) && heads == HEADS)
         UNROLL for (int i = 0; i < WIDTH; i++) {
             float *at = p + i / whole * right + i % whole * LANES;
             NAME(store)(at, flat[i], LANES);

@@ -30,14 +30,14 @@ struct dg_element {
 
 /* Subtracts the mean over the channels and returns the (unbiased) deviation. */
 INLINE TARGET VF NAME(centre)(VF *x) {
-    VF sum = x[0], squares = {0};
-    UNROLL for (int i = 1; i < WIDTH; i++) sum += x[i];
-    sum *= 1.0f / WIDTH;
+    VF sums[2] = {{0}}, squares[2] = {{0}}; /* of even and odd channels: two short chains are faster than a long one */
+    UNROLL for (int i = 0; i < WIDTH; i++) sums[i % 2] += x[i];
+    const VF mean = (sums[0] + sums[1]) * (1.0f / WIDTH);
     UNROLL for (int i = 0; i < WIDTH; i++) {
-        x[i] -= sum;
-        squares += x[i] * x[i];
+        x[i] -= mean;
+        squares[i % 2] += x[i] * x[i];
     }
-    return NAME(sqrt)(squares * (1.0f / (WIDTH - 1)));
+    return NAME(sqrt)((squares[0] + squares[1]) * (1.0f / (WIDTH - 1)));
 }
 
 /* w (x - mean) / (deviation + epsilon) + b, norm being the vectors w, then b. */
@@ -48,7 +48,7 @@ INLINE TARGET void NAME(normalise)(VF *x, const VF *norm) {
 
 /* Leaves the first `tokens` tokens of a block and puts 0 to the others. */
 INLINE TARGET void NAME(cut)(VF *x, int tokens) {
-    if (tokens < TOGETHER)
+    if (TOGETHER > 1 && tokens < TOGETHER)
         UNROLL for (int i = 0; i < WIDTH; i++) x[i] = NAME(select)(NAME(tokens_mask)(0, tokens), x[i], (VF){0});
 }
 
@@ -97,10 +97,10 @@ TARGET static void NAME(integrate_element)(
             NAME(load_block)(key, k.first + at, k.right, e->ahead * k.right, tokens, e->heads);
             NAME(normalise)(key, norms);
             NAME(cut)(key, tokens);
-            memcpy(block, key, sizeof key);
+            UNROLL for (int i = 0; i < WIDTH; i++) block[i] = key[i];
             NAME(load_block)(value, v.first + at, v.right, e->ahead * v.right, tokens, e->heads);
             NAME(normalise)(value, norms + 2 * WIDTH);
-            memcpy(block + WIDTH, value, sizeof value);
+            UNROLL for (int i = 0; i < WIDTH; i++) block[WIDTH + i] = value[i];
         }
     VF K[SQUARE], part[SQUARE];
     if (!sides) {

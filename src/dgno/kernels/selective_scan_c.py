@@ -33,7 +33,7 @@ class CompiledScan:
     def __init__(self) -> None:
         self.library = load_library("selective_scan")
         self.library.dgno_scan_version_name.restype = ctypes.c_char_p
-        self.library.dgno_scan_forward.restype = None
+        self.library.dgno_scan_forward.restype = self.library.dgno_scan_exponentials.restype = None
         self.version = int(self.library.dgno_scan_best_version())
         self.max_states = int(self.library.dgno_scan_max_states())
         self.segment = int(self.library.dgno_scan_segment())
@@ -49,6 +49,17 @@ class CompiledScan:
     def backward(self, scan: _Scan) -> None:
         if self.library.dgno_scan_backward(ctypes.byref(scan), self.version, torch.get_num_threads()):
             raise MemoryError("no memory for the workspace of the selective scan's gradient")
+
+    def exponentials(self, x: Float[Tensor, " n"], y: Float[Tensor, " n"], repeats: int = 1) -> None:
+        """y = 2^x by the scan's own means, for finite x, n a multiple of 16: for tests and to measure its speed."""
+        check_plain(x=x, y=y)
+        if x.numel() % 16 or x.shape != y.shape or not (x.is_contiguous() and y.is_contiguous()):
+            raise ValueError(
+                f"x and y of shapes {tuple(x.shape)} and {tuple(y.shape)}: wanted a multiple of 16 in a row"
+            )
+        sizes = ctypes.c_long(x.numel()), ctypes.c_long(repeats)
+        pointers = ctypes.c_void_p(x.data_ptr()), ctypes.c_void_p(y.data_ptr())
+        self.library.dgno_scan_exponentials(*pointers, *sizes, self.version)
 
 
 @functools.cache

@@ -93,7 +93,7 @@ static inline __attribute__((always_inline)) TARGET VF NAME(exp2)(VF x) {
     return NAME(exp2_finite)((VF)_mm512_max_ps(_mm512_set1_ps(-300), _mm512_min_ps(_mm512_set1_ps(300), (__m512)x)));
 }
 #else
-/* 2^x within 2 units in the last place; 0 below the range of normal numbers, infinity above it.
+/* 2^x within 2.2 units in the last place; 0 below the range of normal numbers, infinity above it.
  * x = k + f with k the nearest integer; 2^f is a polynomial, minimax in relative error on [-1/2, 1/2] with p(0) = 1
  * (9.1e-8 before rounding), so a decay of exactly 1 stays 1; 2^k is written into the exponent field. */
 static inline __attribute__((always_inline)) TARGET VF NAME(exp2)(VF x) {
