@@ -7,12 +7,15 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from kernel_comparison import assert_agree, compiled_versions
 from torch import Tensor
 
 from dgno.kernels import attentive_scan_c, backends, feed_forward_c
 from dgno.kernels.attentive_scan import AttentiveWeights, attentive_scan
+from dgno.kernels.depthwise import gelu_gate
 from dgno.kernels.feed_forward import feed_forward
+from dgno.networks import NETWORKS, build
 from dgno.networks.mamba_block import MambaBlock
 
 pytestmark = pytest.mark.skipif(not compiled_versions(feed_forward_c), reason="the kernels were not compiled")
@@ -166,6 +169,44 @@ def test_blocks_in_one_call_are_blocks_layer_by_layer(
         assert_agree(fused, module(x))
 
 
+@pytest.mark.skipif(
+    not compiled_versions(feed_forward_c) or not feed_forward_c.load().has_half(), reason="no products of bfloat16 here"
+)
+@pytest.mark.parametrize("sizes", MAPS, ids=str)
+def test_bfloat16_rounds_the_factors_and_nothing_else(sizes: tuple[int, ...]) -> None:
+    """Against float64 with the same factors rounded: the sums, the norm, the gate and the residual are float32."""
+    x, norm_weight, norm_bias, project_in, taps, project_out = feed_forward_inputs(*sizes)
+    ours = feed_forward_c.feed_forward_c(x, norm_weight, norm_bias, project_in, taps, project_out, half=True)
+
+    def rounded(t: Tensor) -> Tensor:
+        return t.float().bfloat16().double()
+
+    normalised = F.layer_norm(x.permute(0, 2, 3, 1), norm_weight.shape, norm_weight, norm_bias)
+    hidden = F.linear(rounded(normalised), rounded(project_in)).permute(0, 3, 1, 2)
+    gated = gelu_gate(hidden, taps.double()).permute(0, 2, 3, 1)
+    exact = x + F.linear(rounded(gated), rounded(project_out)).permute(0, 3, 1, 2)
+    assert_agree(ours, exact, 2e-3)  # a factor beside a rounding edge may fall to its other side
+    assert (ours - exact).abs().mean() <= 1e-4 * exact.abs().max()
+
+
+@pytest.mark.skipif(
+    not compiled_versions(feed_forward_c) or not feed_forward_c.load().has_half(), reason="no products of bfloat16 here"
+)
+def test_a_network_in_bfloat16_is_close_to_the_network() -> None:
+    """Mixed precision takes the fused kernels; what comes out is float32, and near, but not the same."""
+    torch.manual_seed(0)
+    network, x = build(NETWORKS["nano-face"]).eval(), torch.rand(1, 1, 64, 64)
+    with torch.no_grad():
+        exact = network(x)
+        with torch.autocast("cpu", torch.bfloat16):
+            assert not backends.wants_layers(network, x)
+            half = network(x)
+        change = (exact - x).abs().max()
+    difference = (half - exact).abs().max()
+    assert half.dtype == torch.float32
+    assert 0 < difference <= 0.05 * change
+
+
 def test_layers_run_where_they_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """With a gradient, in mixed precision, in a trace, or under a hook, a block is computed layer by layer."""
     module, x = MambaBlock(16, block=None, prompt_sorted=True).eval(), torch.randn(1, 16, 8, 8)
@@ -173,7 +214,7 @@ def test_layers_run_where_they_are_asked_for(monkeypatch: pytest.MonkeyPatch) ->
     with torch.no_grad():
         assert not backends.wants_layers(module, x)
         assert backends.wants_layers(module, x.double())
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.float16):
             assert backends.wants_layers(module, x)
         seen: list[torch.Size] = []
         handle = module.feed_forward.project_in.register_forward_hook(lambda m, i, output: seen.append(output.shape))

@@ -57,8 +57,8 @@ static void NAME(sort)(const struct core *s, long sequence) {
 /* Tokens [first, first + count) of a sequence: gathered to u, and the scan's parameters B, C and delta of them. */
 static TARGET void NAME(prepare)(const struct core *s, long sequence, long first, long count, const struct chunk *m) {
     const long hidden = 2 * s->channels, stride = PADDED(hidden), parameters = PADDED(s->rank + 2 * STATES);
-    const struct matrix to_parameters = {hidden, parameters / LANES, s->x_proj, NULL};
-    const struct matrix to_delta = {s->rank, stride / LANES, s->dt_proj, s->dt_bias};
+    const struct matrix to_parameters = {hidden, parameters / LANES, s->x_proj, NULL, 0};
+    const struct matrix to_delta = {s->rank, stride / LANES, s->dt_proj, s->dt_bias, 0};
     const int *order = s->order + sequence * s->block_height * s->block_width + first;
     for (long t = 0; t < count; t++)
         for (long c = 0; c < hidden; c += LANES) {
@@ -95,7 +95,7 @@ static TARGET void NAME(scan)(const struct core *s, long c, long count, const st
 /* Scanned tokens normalised, projected and added to their pixels. */
 static TARGET void NAME(finish)(const struct core *s, long sequence, long first, long count, const struct chunk *m) {
     const long hidden = 2 * s->channels, stride = PADDED(hidden), outputs = PADDED(s->channels);
-    const struct matrix project_out = {hidden, outputs / LANES, s->project_out, s->project_out_bias};
+    const struct matrix project_out = {hidden, outputs / LANES, s->project_out, s->project_out_bias, s->half};
     const int *order = s->order + sequence * s->block_height * s->block_width + first;
     for (long t = 0; t < count; t++)
         NAME(normalise)(m->u + t * stride, hidden, s->norm_weight, s->norm_bias, m->delta + t * stride);

@@ -4,8 +4,8 @@
 /* The class of every pixel of the tile in the row that was filled last: the best of the routing's logits. */
 static TARGET void NAME(route)(const struct lift *s, const struct ring *r, float *hidden, float *logits, unsigned char *classes) {
     const long inner = PADDED(s->routing);
-    const struct matrix to_hidden = {s->channels, inner / LANES, s->route_hidden, s->route_hidden_bias};
-    const struct matrix to_logits = {s->routing, CLASSES / LANES, s->route_logits, s->route_logits_bias};
+    const struct matrix to_hidden = {s->channels, inner / LANES, s->route_hidden, s->route_hidden_bias, 0};
+    const struct matrix to_logits = {s->routing, CLASSES / LANES, s->route_logits, s->route_logits_bias, 0};
     NAME(product)(&to_hidden, r->columns, r->normalised + r->channels, r->channels, hidden, inner);
     for (long i = 0; i < r->columns * inner; i += LANES) {
         const VF value = NAME(load)(hidden + i, LANES);
@@ -62,7 +62,7 @@ static TARGET void NAME(lift)(const struct lift *s, long b, long top, long botto
     float *hidden = memory, *logits = hidden + rounded * PADDED(s->routing), *normalised = logits + rounded * CLASSES;
     const struct ring r = {
         s->height, s->width, s->channels, s->x + b * s->height * s->width * s->channels, s->norm_weight, s->norm_bias,
-        {s->channels, PADDED(2 * s->channels) / LANES, s->project_in, s->project_in_bias},
+        {s->channels, PADDED(2 * s->channels) / LANES, s->project_in, s->project_in_bias, s->half},
         left, columns, normalised, normalised + (rounded + 1) * s->channels,
     };
     NAME(fill)(&r, top - 1);

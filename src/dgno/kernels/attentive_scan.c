@@ -21,6 +21,7 @@
 struct lift {
     long batch, height, width, channels, routing;
     long tile, strip;                                     /* columns and rows of a task */
+    long half;                                            /* is project_in bfloat16? */
     const float *x;                                       /* (batch, height, width, channels) */
     const float *norm_weight, *norm_bias;                 /* (channels) */
     const float *route_hidden, *route_hidden_bias;        /* packed and padded, like all matrices and their biases */
@@ -34,6 +35,7 @@ struct lift {
 struct core {
     long batch, height, width, channels, rank;
     long block_height, block_width, prompt_sorted;        /* a sequence is a block of the plane */
+    long half;                                            /* is project_out bfloat16? */
     const float *x, *y;                                   /* as in the lift */
     const unsigned char *classes;
     const float *prompts;                                 /* (CLASSES, STATES) */
@@ -95,6 +97,9 @@ static const struct version {
 
 int dgno_attentive_best_version(void) { return best_version(); }
 const char *dgno_attentive_version_name(int version) { return version_name(version); }
+
+/* May project_in and project_out be bfloat16? */
+int dgno_attentive_has_half(int version) { return version == AVX512 && has_half(); }
 
 /* Channels in a vector: matrices are packed by it. */
 long dgno_attentive_lanes(int version) { return VERSIONS[version].lanes; }

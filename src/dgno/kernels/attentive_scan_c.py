@@ -24,7 +24,7 @@ class _Lift(Arguments):
     """`struct lift` of attentive_scan.c, field by field."""
 
     _fields_ = fields(
-        ("batch", "height", "width", "channels", "routing", "tile", "strip"),
+        ("batch", "height", "width", "channels", "routing", "tile", "strip", "half"),
         (
             *("x", "norm_weight", "norm_bias", "route_hidden", "route_hidden_bias", "route_logits"),
             *("route_logits_bias", "project_in", "project_in_bias", "position", "position_bias", "y", "classes"),
@@ -36,7 +36,7 @@ class _Core(Arguments):
     """`struct core` of attentive_scan.c, field by field."""
 
     _fields_ = fields(
-        ("batch", "height", "width", "channels", "rank", "block_height", "block_width", "prompt_sorted"),
+        ("batch", "height", "width", "channels", "rank", "block_height", "block_width", "prompt_sorted", "half"),
         (
             *("x", "y", "classes", "prompts", "x_proj", "dt_proj", "dt_bias", "A", "D", "norm_weight", "norm_bias"),
             *("project_out", "project_out_bias", "order", "out"),
@@ -61,6 +61,10 @@ class CompiledAttentiveScan:
         """Channels in a vector; a map must have as many at least."""
         return int(self.library.dgno_attentive_lanes(self.version))
 
+    def has_half(self) -> bool:
+        """Can this processor multiply bfloat16?"""
+        return bool(self.library.dgno_attentive_has_half(self.version))
+
     def run(self, step: str, arguments: Arguments) -> None:
         function = getattr(self.library, f"dgno_attentive_{step}")
         if function(ctypes.byref(arguments), self.version, torch.get_num_threads()):
@@ -73,17 +77,24 @@ def load() -> CompiledAttentiveScan:
     return CompiledAttentiveScan()
 
 
-def attentive_scan_c(x: Map, weights: AttentiveWeights, *, block: int | None, prompt_sorted: bool) -> Map:
-    """`attentive_scan` of attentive_scan.py, compiled; float32 on the CPU, without gradient, 8 states."""
+def attentive_scan_c(
+    x: Map, weights: AttentiveWeights, *, block: int | None, prompt_sorted: bool, half: bool = False
+) -> Map:
+    """`attentive_scan` of attentive_scan.py, compiled; float32 on the CPU, without gradient, 8 states.
+
+    half : round the factors of the first and the last linear map to bfloat16, where the processor can; the routing, the
+        scan and its parameters stay in float32
+    """
     _check(x, weights, block)
+    half = half and load().has_half()
     x = channels_last(x)
     if not x.numel():
         return x
-    y, classes = _lift(x, weights)
-    return _core(x, y, classes, weights, block, prompt_sorted)
+    y, classes = _lift(x, weights, half)
+    return _core(x, y, classes, weights, block=block, prompt_sorted=prompt_sorted, half=half)
 
 
-def _lift(x: Tensor, weights: AttentiveWeights) -> tuple[Tensor, Tensor]:
+def _lift(x: Tensor, weights: AttentiveWeights, half: bool) -> tuple[Tensor, Tensor]:
     """Gated features (b, h, w, 2 c) and classes (b, h, w) of all pixels."""
     (b, c, h, w), lanes = x.shape, load().lanes()
     y, classes = x.new_empty(b, h, w, 2 * c), torch.empty(b, h, w, dtype=torch.uint8)
@@ -94,13 +105,14 @@ def _lift(x: Tensor, weights: AttentiveWeights) -> tuple[Tensor, Tensor]:
         "route_hidden_bias": _padded(weights.route_hidden_bias, lanes),
         "route_logits": pack(weights.route_logits, lanes),
         "route_logits_bias": weights.route_logits_bias.detach().contiguous(),
-        "project_in": pack(weights.project_in, lanes),
+        "project_in": pack(weights.project_in, lanes, half=half),
         "project_in_bias": _padded(weights.project_in_bias, lanes),
         "position": weights.position.detach().flatten(1).T.contiguous(),
         "position_bias": weights.position_bias.detach().contiguous(),
     }
     tile = tile_width(w)
     arguments = _Lift(batch=b, height=h, width=w, channels=c, routing=weights.route_hidden.shape[0], tile=tile)
+    arguments.half = half
     arguments.strip = strip_height(h, b * -(-w // tile))
     arguments.point(x=x, y=y, classes=classes, **held)
     load().run("lift", arguments)
@@ -108,7 +120,14 @@ def _lift(x: Tensor, weights: AttentiveWeights) -> tuple[Tensor, Tensor]:
 
 
 def _core(
-    x: Tensor, y: Tensor, classes: Tensor, weights: AttentiveWeights, block: int | None, prompt_sorted: bool
+    x: Tensor,
+    y: Tensor,
+    classes: Tensor,
+    weights: AttentiveWeights,
+    *,
+    block: int | None,
+    prompt_sorted: bool,
+    half: bool,
 ) -> Tensor:
     """x with what the scanned features add to it."""
     (b, c, h, w), lanes = x.shape, load().lanes()
@@ -123,12 +142,12 @@ def _core(
         "D": _padded(weights.D, lanes),
         "norm_weight": weights.out_norm_weight.detach().contiguous(),
         "norm_bias": weights.out_norm_bias.detach().contiguous(),
-        "project_out": pack(weights.project_out, lanes),
+        "project_out": pack(weights.project_out, lanes, half=half),
         "project_out_bias": _padded(weights.project_out_bias, lanes),
     }
     arguments = _Core(batch=b, height=h, width=w, channels=c, rank=weights.dt_proj.shape[1])
     arguments.block_height, arguments.block_width = (block, block) if block else (h, w)
-    arguments.prompt_sorted = prompt_sorted
+    arguments.prompt_sorted, arguments.half = prompt_sorted, half
     arguments.point(x=x, y=y, classes=classes, order=order, out=out, **held)
     load().run("core", arguments)
     return out

@@ -158,12 +158,29 @@ def _choose_fused(
     return Choice("c", f"compiled, {compiled.version_name()} instructions; layer by layer where a gradient is wanted")
 
 
+def fuses_in_half(device: torch.device) -> bool:
+    """Are products asked for in bfloat16, and can the fused kernels give them?"""
+    if device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
+        return False
+    try:
+        return torch.get_autocast_dtype("cpu") == torch.bfloat16 and feed_forward_c.load().has_half()
+    except OSError:
+        return False
+
+
+def fusible(x: Tensor) -> Tensor:
+    """The map as fused kernels take it: float32 where mixed precision may have given something shorter."""
+    return x.float() if fuses_in_half(x.device) else x
+
+
 def wants_layers(module: nn.Module, x: Tensor) -> bool:
-    """Must a part of a network be computed layer by layer: for a gradient, a trace, mixed precision, or a hook?"""
+    """Must a part of a network be computed layer by layer: for a gradient, a trace, a hook, or mixed precision
+    that is not compiled?"""
     if torch.is_grad_enabled() and (x.requires_grad or any(p.requires_grad for p in module.parameters())):
         return True
-    is_traced = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined]
-    if is_traced or torch.is_autocast_enabled(x.device.type):
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined]
+        return True
+    if torch.is_autocast_enabled(x.device.type) and not fuses_in_half(x.device):
         return True
     if any(p.dtype != x.dtype or p.device != x.device for p in module.parameters()):
         return True

@@ -17,9 +17,9 @@ static TARGET void NAME(gather)(const struct dg_layer *s, long strip, long colum
 
 /* The map of `count` rows by a packed matrix, to rows of `outputs` without padding. */
 static TARGET void NAME(project)(
-        const float *packed, const float *bias, long inputs, long outputs, long count, const float *rows, float *out) {
+        const float *packed, const float *bias, long half, long inputs, long outputs, long count, const float *rows, float *out) {
     const long padded = PADDED(outputs);
-    const struct matrix m = {inputs, padded / LANES, packed, bias};
+    const struct matrix m = {inputs, padded / LANES, packed, bias, half};
     NAME(product)(&m, count, rows, inputs, out, padded);
     if (padded > outputs)
         for (long i = 1; i < count; i++) memmove(out + i * outputs, out + i * padded, (size_t)outputs * sizeof(float));
@@ -41,7 +41,7 @@ static TARGET void NAME(layer_integrate)(
     float *rows = memory, *kv = rows + room * c, *sides = kv + room * PADDED(2 * c), *rest = sides + 4 * s->tile * size;
     struct dg grid = NAME(grid)(s, columns);
     NAME(gather)(s, strip, column, columns, rows);
-    NAME(project)(s->project_kv, s->kv_bias, c, 2 * c, tokens, rows, kv);
+    NAME(project)(s->project_kv, s->kv_bias, s->half, c, 2 * c, tokens, rows, kv);
     grid.kv = kv;
     grid.volume = s->volume + at;
     grid.sides = s->sides ? sides : NULL;
@@ -59,18 +59,18 @@ static TARGET void NAME(layer_apply)(
     float *rows = memory, *q = rows + room, *sum = q + room, *rest = sum + room;
     struct dg grid = NAME(grid)(s, columns);
     NAME(gather)(s, strip, column, columns, rows);
-    NAME(project)(s->project_q, s->q_bias, c, c, tokens, rows, q);
+    NAME(project)(s->project_q, s->q_bias, s->half, c, c, tokens, rows, q);
     grid.q = q;
     grid.operators = s->operators + (strip * s->columns + column) * c * s->width;
     grid.onto = rows;
     grid.out = sum;
     steps->apply(&grid, 0, rest);
-    NAME(project)(s->mlp_in, s->mlp_in_bias, c, c, tokens, sum, q);
+    NAME(project)(s->mlp_in, s->mlp_in_bias, s->half, c, c, tokens, sum, q);
     for (long i = 0; i < tokens * c; i += LANES) {
         const VF value = NAME(load)(q + i, LANES);
         NAME(store)(q + i, value * NAME(normal_cdf)(value), LANES);
     }
-    NAME(project)(s->mlp_out, s->mlp_out_bias, c, c, tokens, q, sum);
+    NAME(project)(s->mlp_out, s->mlp_out_bias, s->half, c, c, tokens, q, sum);
     for (long y = 0; y < s->side; y++) {
         float *out = s->out + ((strip * s->side + y) * w + column * s->side) * c;
         NAME(add_row)(rows + y * pixels * c, sum + y * pixels * c, c, pixels, c, out);

@@ -23,7 +23,7 @@ class _Layer(Arguments):
     """`struct dg_layer` of dg_operator.c, field by field."""
 
     _fields_ = fields(
-        ("batch", "rows", "columns", "side", "heads", "width", "tile"),
+        ("batch", "rows", "columns", "side", "heads", "width", "tile", "half"),
         (
             *("z", "key_norm", "value_norm", "project_kv", "kv_bias", "project_q", "q_bias", "mlp_in", "mlp_in_bias"),
             *("mlp_out", "mlp_out_bias", "volume", "sides", "operators", "out"),
@@ -31,9 +31,16 @@ class _Layer(Arguments):
     )
 
 
-def integrate_layer_c(z: Map, weights: LayerWeights, side: int, sides: bool) -> tuple[Operators, Sides | None]:
-    """`integrate_layer` of dg_layer.py, compiled; float32 on the CPU, without gradient."""
+def integrate_layer_c(
+    z: Map, weights: LayerWeights, side: int, sides: bool, *, half: bool = False
+) -> tuple[Operators, Sides | None]:
+    """`integrate_layer` of dg_layer.py, compiled; float32 on the CPU, without gradient.
+
+    half : round the factors of the linear maps to bfloat16, where the processor can; the integrals stay in float32
+    """
     arguments = _checked(z, weights, side)
+    half = half and load().has_half()
+    arguments.half = half
     (_, heads, d), lanes, z = weights.key_norm.shape, load().lanes(), channels_last(z)
     shape = (arguments.batch, arguments.rows, arguments.columns, heads, d, d)
     volume, volume_view = new_operators(z, *shape)
@@ -42,7 +49,7 @@ def integrate_layer_c(z: Map, weights: LayerWeights, side: int, sides: bool) -> 
     held = {
         "key_norm": weights.key_norm.detach().contiguous(),
         "value_norm": weights.value_norm.detach().contiguous(),
-        "project_kv": pack(weights.qkv[c:], lanes),
+        "project_kv": pack(weights.qkv[c:], lanes, half=half),
         "kv_bias": pad_outputs(weights.qkv_bias[c:].detach(), lanes).contiguous(),
     }
     arguments.point(z=z, volume=volume, sides=side_operators, **held)
@@ -50,8 +57,9 @@ def integrate_layer_c(z: Map, weights: LayerWeights, side: int, sides: bool) -> 
     return volume_view, side_view
 
 
-def apply_layer_c(z: Map, operators: Operators, weights: LayerWeights) -> Map:
-    """`apply_layer` of dg_layer.py, compiled; float32 on the CPU, without gradient."""
+def apply_layer_c(z: Map, operators: Operators, weights: LayerWeights, *, half: bool = False) -> Map:
+    """`apply_layer` of dg_layer.py, compiled; float32 on the CPU, without gradient; half as above."""
+    half = half and load().has_half()
     b, rows, columns, heads, d, _ = operators.shape
     if z.shape[0] != b or z.shape[1] != heads * d or not rows or z.shape[2] % rows:
         raise ValueError(f"operators {tuple(operators.shape)} do not fit a map {tuple(z.shape)}")
@@ -64,13 +72,14 @@ def apply_layer_c(z: Map, operators: Operators, weights: LayerWeights) -> Map:
     out = torch.empty(z.shape, memory_format=torch.channels_last)
     held = {
         "operators": as_in_c(operators),
-        "project_q": pack(weights.qkv[:c], lanes),
+        "project_q": pack(weights.qkv[:c], lanes, half=half),
         "q_bias": pad_outputs(weights.qkv_bias[:c].detach(), lanes).contiguous(),
-        "mlp_in": pack(weights.mlp_in, lanes),
+        "mlp_in": pack(weights.mlp_in, lanes, half=half),
         "mlp_in_bias": pad_outputs(weights.mlp_in_bias.detach(), lanes).contiguous(),
-        "mlp_out": pack(weights.mlp_out, lanes),
+        "mlp_out": pack(weights.mlp_out, lanes, half=half),
         "mlp_out_bias": pad_outputs(weights.mlp_out_bias.detach(), lanes).contiguous(),
     }
+    arguments.half = half
     arguments.point(z=z, out=out, **held)
     load().run("layer_apply", arguments)
     return out

@@ -116,6 +116,7 @@ RUN_STRIPS(apply_backward)
 struct dg_layer {
     long batch, rows, columns, side, heads, width; /* grid of elements, their side, heads and channels per head */
     long tile;                                     /* elements of a task, neighbours in a row of the grid */
+    long half;                                     /* are the matrices bfloat16? */
     const float *z;                                /* (batch, h, w, c) */
     const float *key_norm, *value_norm;            /* as in struct dg; likewise volume, sides and operators */
     const float *project_kv, *kv_bias;             /* packed and padded, like all matrices and their biases */
@@ -160,6 +161,9 @@ static const struct layer_steps {
     [AVX512] = {16, layer_workspace_avx512, layer_integrate_avx512, layer_apply_avx512},
 #endif
 };
+
+/* May the layer's matrices be bfloat16? */
+int dgno_dg_has_half(int version) { return version == AVX512 && has_half(); }
 
 /* Channels in a vector: matrices are packed by it. */
 long dgno_dg_lanes(int version) { return LAYERS[version].lanes; }

@@ -52,6 +52,10 @@ class CompiledOperator:
         """Do operators of heads of d channels lie as (d, d, heads) in memory, not as (heads, d, d)?"""
         return bool(self.library.dgno_dg_heads_last(ctypes.c_long(d)))
 
+    def has_half(self) -> bool:
+        """Can this processor multiply bfloat16?"""
+        return bool(self.library.dgno_dg_has_half(self.version))
+
     def lanes(self) -> int:
         """Channels in a vector: the layer's matrices are packed by it, and a map must have as many at least."""
         return int(self.library.dgno_dg_lanes(self.version))

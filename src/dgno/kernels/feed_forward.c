@@ -16,6 +16,7 @@
 struct feed_forward {
     long batch, height, width, channels, hidden;
     long tile, strip;                     /* columns and rows of a task */
+    long half;                            /* are the matrices bfloat16? */
     const float *x;                       /* (batch, height, width, channels) */
     const float *norm_weight, *norm_bias; /* (channels) */
     const float *project_in;              /* packed: two halves, each padded to whole vectors */
@@ -62,6 +63,9 @@ static const struct {
 
 int dgno_feed_forward_best_version(void) { return best_version(); }
 const char *dgno_feed_forward_version_name(int version) { return version_name(version); }
+
+/* May the matrices be bfloat16? */
+int dgno_feed_forward_has_half(int version) { return version == AVX512 && has_half(); }
 
 /* Channels in a vector: matrices are packed by it. */
 long dgno_feed_forward_lanes(int version) { return VERSIONS[version].lanes; }

@@ -36,9 +36,9 @@ static TARGET void NAME(forward)(const struct feed_forward *s, long b, long top,
     float *gated = memory, *result = gated + rounded * hidden, *normalised = result + rounded * PADDED(s->channels);
     const struct ring r = {
         s->height, s->width, s->channels, s->x + image, s->norm_weight, s->norm_bias,
-        {s->channels, 2 * hidden / LANES, s->project_in, NULL}, left, columns, normalised, normalised + rounded * s->channels,
+        {s->channels, 2 * hidden / LANES, s->project_in, NULL, s->half}, left, columns, normalised, normalised + rounded * s->channels,
     };
-    const struct matrix project_out = {s->hidden, PADDED(s->channels) / LANES, s->project_out, NULL};
+    const struct matrix project_out = {s->hidden, PADDED(s->channels) / LANES, s->project_out, NULL, s->half};
     NAME(fill)(&r, top - 1);
     NAME(fill)(&r, top);
     for (long y = top; y < bottom; y++) {

@@ -23,7 +23,7 @@ class _FeedForward(Arguments):
     """`struct feed_forward` of feed_forward.c, field by field."""
 
     _fields_ = fields(
-        ("batch", "height", "width", "channels", "hidden", "tile", "strip"),
+        ("batch", "height", "width", "channels", "hidden", "tile", "strip", "half"),
         ("x", "norm_weight", "norm_bias", "project_in", "taps", "project_out", "out"),
     )
 
@@ -44,6 +44,10 @@ class CompiledFeedForward:
     def lanes(self) -> int:
         return int(self.library.dgno_feed_forward_lanes(self.version))
 
+    def has_half(self) -> bool:
+        """Can this processor multiply bfloat16?"""
+        return bool(self.library.dgno_feed_forward_has_half(self.version))
+
     def run(self, arguments: _FeedForward) -> None:
         if self.library.dgno_feed_forward(ctypes.byref(arguments), self.version, torch.get_num_threads()):
             raise MemoryError("no memory for the workspace of the feed-forward network")
@@ -62,8 +66,14 @@ def feed_forward_c(
     project_in: Float[Tensor, "hidden2 c"],
     depthwise: Float[Tensor, "hidden2 1 3 3"],
     project_out: Float[Tensor, "c hidden2//2"],
+    *,
+    half: bool = False,
 ) -> Map:
-    """`feed_forward` of feed_forward.py, compiled; float32 on the CPU, without gradient, `lanes` channels or more."""
+    """`feed_forward` of feed_forward.py, compiled; float32 on the CPU, without gradient, `lanes` channels or more.
+
+    half : round the factors of the linear maps to bfloat16, where the processor can; their sums are float32
+    """
+    half = half and load().has_half()
     (b, c, h, w), (_, hidden), lanes = x.shape, project_out.shape, load().lanes()
     check_plain(x=x, norm_weight=norm_weight, norm_bias=norm_bias, project_in=project_in, project_out=project_out)
     check_plain(depthwise=depthwise)
@@ -79,10 +89,10 @@ def feed_forward_c(
         return out
     halves = [pad_outputs(half, lanes) for half in project_in.detach().chunk(2)]
     taps = [pad_outputs(half, lanes) for half in depthwise.detach().flatten(1).chunk(2)]
-    packed_in, packed_out = pack(torch.cat(halves), lanes), pack(project_out, lanes)
+    packed_in, packed_out = pack(torch.cat(halves), lanes, half=half), pack(project_out, lanes, half=half)
     packed_taps = torch.cat(taps).T.contiguous()
     tile = tile_width(w)
-    arguments = _FeedForward(batch=b, height=h, width=w, channels=c, hidden=hidden, tile=tile)
+    arguments = _FeedForward(batch=b, height=h, width=w, channels=c, hidden=hidden, tile=tile, half=half)
     arguments.strip = strip_height(h, b * -(-w // tile))
     weight, bias = norm_weight.detach().contiguous(), norm_bias.detach().contiguous()
     arguments.point(x=x, norm_weight=weight, norm_bias=bias, project_in=packed_in, taps=packed_taps)

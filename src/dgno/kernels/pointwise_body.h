@@ -9,7 +9,7 @@
 /* Rows [first, first + count) of the result: whole tiles from and to where they lie, the others through the buffers. */
 static TARGET void NAME(forward)(const struct pointwise *s, long first, long count, float *memory) {
     const long padded = PADDED(s->outputs), whole = padded == s->outputs ? count / TILE_ROWS * TILE_ROWS : 0, rest = count - whole;
-    const struct matrix m = {s->inputs, padded / LANES, s->packed, s->bias};
+    const struct matrix m = {s->inputs, padded / LANES, s->packed, s->bias, 0};
     const float *x = s->x + first * s->inputs;
     float *out = s->out + first * s->outputs, *from = memory, *to = memory + ROUNDED(ROWS) * s->inputs;
     if (whole) NAME(product)(&m, whole, x, s->inputs, out, s->outputs);

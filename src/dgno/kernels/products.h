@@ -10,6 +10,7 @@ struct matrix {
     long inputs, vectors; /* outputs: vectors x LANES */
     const float *packed;  /* (vectors, inputs, LANES) */
     const float *bias;    /* (vectors x LANES), or null */
+    long half;            /* are the entries bfloat16, (vectors, pairs of inputs, LANES, 2), and the rows rounded to it? */
 };
 #define TILE_ROWS (LANES == 4 ? 4 : 6)
 #define TILE_VECTORS (LANES == 16 ? 4 : 2)
@@ -40,9 +41,75 @@ static inline __attribute__((always_inline)) TARGET void NAME(tile)(
         for (int v = 0; v < vectors; v++) NAME(store)(out + i * out_stride + (first + v) * LANES, sums[i][v], LANES);
 }
 
+#if defined(HAVE_HALF) && LANES == 16
+#define HALF_ROWS 48   /* rounded at a time */
+#define MOST_PAIRS 1024 /* of inputs */
+
+/* A row as bfloat16, a zero after an odd number. */
+static TARGET_HALF void NAME(round_row)(const float *row, long inputs, unsigned short *out) {
+    for (long k = 0; k < inputs; k += 32) {
+        const __mmask16 low = inputs - k >= 16 ? 0xffff : (__mmask16)((1u << (inputs - k)) - 1);
+        const __mmask16 high = inputs - k >= 32 ? 0xffff : inputs - k <= 16 ? 0 : (__mmask16)((1u << (inputs - k - 16)) - 1);
+        const __m512bh both = _mm512_cvtne2ps_pbh(_mm512_maskz_loadu_ps(high, row + k + 16), _mm512_maskz_loadu_ps(low, row + k));
+        memcpy(out + k, &both, sizeof both);
+    }
+}
+
+static inline __attribute__((always_inline)) TARGET_HALF void NAME(half_tile)(
+        const struct matrix *m, long first, const unsigned short *rows, long stride, float *out, long out_stride, const int vectors) {
+    const long pairs = (m->inputs + 1) / 2;
+    const unsigned short *columns = (const unsigned short *)m->packed + first * pairs * 32;
+    __m512 sums[TILE_ROWS][TILE_VECTORS];
+    for (int v = 0; v < vectors; v++) {
+        const __m512 start = m->bias ? _mm512_loadu_ps(m->bias + (first + v) * 16) : _mm512_setzero_ps();
+        for (int i = 0; i < TILE_ROWS; i++) sums[i][v] = start;
+    }
+    for (long k = 0; k < pairs; k++) {
+        __m512i column[TILE_VECTORS];
+        for (int v = 0; v < vectors; v++) column[v] = _mm512_loadu_si512(columns + (v * pairs + k) * 32);
+        for (int i = 0; i < TILE_ROWS; i++) {
+            int pair;
+            memcpy(&pair, rows + i * stride + 2 * k, sizeof pair);
+            const __m512i entry = _mm512_set1_epi32(pair);
+            for (int v = 0; v < vectors; v++) sums[i][v] = _mm512_dpbf16_ps(sums[i][v], (__m512bh)entry, (__m512bh)column[v]);
+        }
+    }
+    for (int i = 0; i < TILE_ROWS; i++)
+        for (int v = 0; v < vectors; v++) _mm512_storeu_ps(out + i * out_stride + (first + v) * 16, sums[i][v]);
+}
+
+static TARGET_HALF void NAME(half_product)(
+        const struct matrix *m, long count, const float *rows, long stride, float *out, long out_stride) {
+    const long width = (m->inputs + 31) / 32 * 32;
+    unsigned short half[HALF_ROWS * 2 * MOST_PAIRS];
+    for (long start = 0; start < count; start += HALF_ROWS) {
+        const long some = count - start < HALF_ROWS ? count - start : HALF_ROWS;
+        for (long i = 0; i < (some + TILE_ROWS - 1) / TILE_ROWS * TILE_ROWS; i++)
+            NAME(round_row)(rows + (start + i) * stride, m->inputs, half + i * width);
+        for (long first = 0; first < m->vectors; first += TILE_VECTORS)
+            for (long i = 0; i < some; i += TILE_ROWS) {
+                const unsigned short *from = half + i * width;
+                float *to = out + (start + i) * out_stride;
+                switch (m->vectors - first) {
+                case 1: NAME(half_tile)(m, first, from, width, to, out_stride, 1); break;
+                case 2: NAME(half_tile)(m, first, from, width, to, out_stride, 2); break;
+                case 3: NAME(half_tile)(m, first, from, width, to, out_stride, 3); break;
+                default: NAME(half_tile)(m, first, from, width, to, out_stride, TILE_VECTORS);
+                }
+            }
+    }
+}
+#endif
+
 /* `count` rows of m->inputs entries, `stride` apart, to rows of whole vectors. Both buffers hold ROUNDED(count) rows. */
 static TARGET void NAME(product)(
         const struct matrix *m, long count, const float *rows, long stride, float *out, long out_stride) {
+#if defined(HAVE_HALF) && LANES == 16
+    if (m->half) {
+        NAME(half_product)(m, count, rows, stride, out, out_stride);
+        return;
+    }
+#endif
     for (long first = 0; first < m->vectors; first += TILE_VECTORS)
         for (long i = 0; i < count; i += TILE_ROWS) {
             const float *from = rows + i * stride;

@@ -5,6 +5,10 @@
 #define HAVE_X86_VERSIONS 1
 #define TARGET_AVX512 __attribute__((target("avx512f,avx512vl,avx512dq,avx512bw,fma,prefer-vector-width=512")))
 #define TARGET_AVX2 __attribute__((target("avx2,fma")))
+#if defined(__clang__) || __GNUC__ >= 10
+#define HAVE_HALF 1 /* products of bfloat16 summed in float32 */
+#define TARGET_HALF __attribute__((target("avx512f,avx512vl,avx512dq,avx512bw,avx512bf16,fma,prefer-vector-width=512")))
+#endif
 #endif
 
 #ifdef HAVE_X86_VERSIONS
@@ -37,5 +41,14 @@ static inline int best_version(void) {
     return avx2 && avx512 ? AVX512 : avx2 ? AVX2 : PLAIN;
 #else
     return PLAIN;
+#endif
+}
+
+/* Can this processor multiply bfloat16, in its widest version? */
+static inline int has_half(void) {
+#ifdef HAVE_HALF
+    return best_version() == AVX512 && __builtin_cpu_supports("avx512bf16");
+#else
+    return 0;
 #endif
 }

@@ -135,19 +135,23 @@ class AttentiveScan(nn.Module):
 
     def added(self, x: Map, norm: ChannelNorm, prompt_basis: Float[Tensor, "rank n"]) -> Map:
         """x + forward(norm(x)), in two passes over the map where nothing asks for its layers."""
+        x = backends.fusible(x)
         choice = backends.choose_attentive_scan(x.device, x.dtype, x.shape[1])
         if self.training or choice.name == "layers" or backends.wants_layers(self, x):
             return x + self(norm(x), prompt_basis)
         weights = self.weights(norm, prompt_basis)
-        return attentive_scan_c(x, weights, block=self.block, prompt_sorted=self.prompt_sorted)
+        half = backends.fuses_in_half(x.device)
+        return attentive_scan_c(x, weights, block=self.block, prompt_sorted=self.prompt_sorted, half=half)
 
     def weights(self, norm: ChannelNorm, prompt_basis: Float[Tensor, "rank n"]) -> AttentiveWeights:
         """The parameters of the module and of the norm before it."""
         routing, scan = self.routing, self.scan
         assert self.position.bias is not None
+        with torch.autocast(prompt_basis.device.type, enabled=False):
+            prompts = self.prompt_codes @ prompt_basis
         return AttentiveWeights(
             *(norm.weight, norm.bias, routing.hidden.weight, routing.hidden.bias),
-            *(routing.logits.weight, routing.logits.bias, self.prompt_codes @ prompt_basis),
+            *(routing.logits.weight, routing.logits.bias, prompts),
             *(self.project_in.weight, self.project_in.bias, self.position.weight, self.position.bias),
             *(scan.x_proj.weight, scan.dt_proj.weight, scan.dt_proj.bias, scan.A_log, scan.D),
             *(self.norm.weight, self.norm.bias, self.project_out.weight, self.project_out.bias),

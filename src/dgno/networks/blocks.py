@@ -42,11 +42,12 @@ class GatedFeedForward(nn.Module):
 
     def added(self, x: Map, norm: ChannelNorm) -> Map:
         """x + forward(norm(x)), in one pass over the map where nothing asks for its layers."""
+        x = backends.fusible(x)
         choice = backends.choose_feed_forward(x.device, x.dtype, x.shape[1])
         if choice.name == "layers" or backends.wants_layers(self, x):
             return x + self(norm(x))
         weights = self.project_in.weight, self.depthwise.weight, self.project_out.weight
-        return feed_forward_c(x, norm.weight, norm.bias, *weights)
+        return feed_forward_c(x, norm.weight, norm.bias, *weights, half=backends.fuses_in_half(x.device))
 
 
 class Downsample(nn.Sequential):

@@ -51,6 +51,7 @@ class DGOperator(nn.Module):
         self.mlp = nn.Sequential(Pointwise(dim, dim), nn.GELU(), Pointwise(dim, dim))
 
     def forward(self, z: Map) -> Map:
+        z = backends.fusible(z)
         heads, _, d = self.key_norm.weight.shape
         choice = backends.choose_operator_layer(z.device, z.dtype, heads, d, self.element_size)
         if choice.name == "c" and not backends.wants_layers(self, z):
@@ -69,10 +70,11 @@ class DGOperator(nn.Module):
             *(to_hidden.weight, to_hidden.bias, from_hidden.weight, from_hidden.bias),
         )
         assert self.element_size is not None
-        volume, sides = integrate_layer_c(z, weights, self.element_size, sides=self.integral is face_traces)
+        half, wants_sides = backends.fuses_in_half(z.device), self.integral is face_traces
+        volume, sides = integrate_layer_c(z, weights, self.element_size, wants_sides, half=half)
         if self.assembly is not None:
             volume = volume + self.assembly(Traces(*([volume] * 4 if sides is None else sides)))
-        return apply_layer_c(z, volume, weights)
+        return apply_layer_c(z, volume, weights, half=half)
 
     def project(self, z: Map) -> tuple[Map, Float[Tensor, "b 2*c h w"]]:
         """Queries, and keys with values: one linear map, computed as two so that each result is contiguous."""
