@@ -31,7 +31,8 @@
     │   ├── CorruptCheckpoint       E-CK-CORRUPT          broken, or not what its hash says
     │   ├── UnsafeCheckpoint        E-CK-UNSAFE           a pickle that wants to run code
     │   ├── CheckpointMismatch      E-CK-MISMATCH         tensors of another network
-    │   └── ChannelMismatch         E-CK-CHANNELS         a network for other channels than the image's
+    │   ├── ChannelMismatch         E-CK-CHANNELS         a network for other channels than the image's
+    │   └── NotExportable           E-CK-EXPORT           a network that has no form in another program's format
     ├── ResumeError                 E-RES-MISMATCH    5   what was begun does not fit what is asked now
     ├── ResourceError                                 6   the machine does not suffice
     │   ├── OutOfMemory             E-RS-OOM              an image or a tile does not fit
@@ -218,6 +219,10 @@ class CheckpointMismatch(CheckpointError):
 
 class ChannelMismatch(CheckpointError):
     code = "E-CK-CHANNELS"
+
+
+class NotExportable(CheckpointError):
+    code = "E-CK-EXPORT"
 
 
 class ResumeError(DgnoError):

@@ -7,13 +7,13 @@ import itertools
 
 import pytest
 import torch
-from published import FULL, GOLDEN, SHARED, SMALL, Case, assert_same_numbers, load_case, metadata_of
 from safetensors.torch import load_file
 from torch import Tensor
 
 from dgno.networks.config import CHOICES, DGNOConfig
 from dgno.networks.presets import make_operator
 from dgno.weights.official import our_name
+from published import FULL, GOLDEN, SHARED, SMALL, Case, assert_same_numbers, load_case, metadata_of
 
 
 @functools.cache

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import tifffile
 import torch
-from published import FULL, GOLDEN, assert_same_numbers, metadata_of, parameters_of
 from safetensors.torch import load_file
 from torch import Tensor
+
+from published import FULL, GOLDEN, assert_same_numbers, metadata_of, parameters_of
 
 
 def dgno(*arguments: object) -> None:

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from scipy.optimize import nnls
 from torch import Tensor
 
 BINS = 16
@@ -46,5 +45,7 @@ def estimate_noise(image: Float[Tensor, "h w"]) -> Noise:
     if variances.max() <= 0:
         return Noise()
     weight = 1 / variances.clip(min=1e-3 * variances.max())  # an estimated variance errs in proportion to itself
+    from scipy.optimize import nnls  # here: it takes a quarter of a second, and networks do without
+
     (gain, floor), _ = nnls(np.stack([means, np.ones_like(means)], 1) * weight[:, None], variances * weight)
     return Noise(float(gain), float(floor))

@@ -15,7 +15,20 @@ from types import FrameType
 import typer
 
 from dgno import __version__
-from dgno.cli import assess, bench, check_data, doctor, evaluate, import_weights, info, models, restore, simulate, train
+from dgno.cli import (
+    assess,
+    bench,
+    check_data,
+    doctor,
+    evaluate,
+    export,
+    import_weights,
+    info,
+    models,
+    restore,
+    simulate,
+    train,
+)
 from dgno.cli.console import print_json, remarks_told
 from dgno.errors import DgnoError
 
@@ -38,6 +51,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "info": info.info,
     "models": models.models,
     "import-weights": import_weights.import_weights,
+    "export": export.export,
     "doctor": doctor.doctor,
 }
 for _name, _verb in VERBS.items():

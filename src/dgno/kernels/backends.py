@@ -8,8 +8,10 @@ layer wherever a layer's version is asked for.
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +54,7 @@ GELU_GATES: dict[str, Callable[..., Tensor]] = {"reference": depthwise.gelu_gate
 SIGMOID_GATES: dict[str, Callable[..., Tensor]] = {"reference": depthwise.sigmoid_gate, "c": depthwise_c.sigmoid_gate_c}
 FUSED = {"layers": None, "c": None}  # parts of a network: layer by layer, or in one call
 Fused = feed_forward_c.CompiledFeedForward | attentive_scan_c.CompiledAttentiveScan | dg_operator_c.CompiledOperator
+_WITHOUT_COMPILED: ContextVar[bool] = ContextVar("_WITHOUT_COMPILED", default=False)
 LARGEST_ELEMENT = 4096  # tokens; beyond, a matrix product over the whole element is faster than the compiled walk
 
 
@@ -187,6 +190,16 @@ def wants_layers(module: nn.Module, x: Tensor) -> bool:
     return any(m._forward_hooks or m._forward_pre_hooks for m in module.modules())
 
 
+@contextlib.contextmanager
+def without_compiled() -> Iterator[None]:
+    """Meanwhile kernels run as their references in plain tensor code, but for those that the environment names."""
+    token = _WITHOUT_COMPILED.set(True)
+    try:
+        yield
+    finally:
+        _WITHOUT_COMPILED.reset(token)
+
+
 def _asked_for(variable: str, known: Mapping[str, Any]) -> Choice | None:
     wanted = os.environ.get(variable)
     if wanted and wanted not in known:
@@ -195,6 +208,8 @@ def _asked_for(variable: str, known: Mapping[str, Any]) -> Choice | None:
 
 
 def _unfit_for_c(device: torch.device, dtype: torch.dtype) -> str:
+    if _WITHOUT_COMPILED.get():
+        return "plain tensor code was asked for"
     if device.type != "cpu":
         return f"the compiled kernel is for the CPU, the tensors are on {device.type}"
     return "" if dtype == torch.float32 else f"the compiled kernel is for float32, the tensors are {dtype}"

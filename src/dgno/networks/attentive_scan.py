@@ -83,9 +83,16 @@ class SelectiveScan(nn.Module):
         self.rank, self.states = math.ceil(hidden / 16), states
         self.x_proj = nn.Linear(hidden, self.rank + 2 * states, bias=False)
         self.dt_proj = nn.Linear(self.rank, hidden)
-        self.A_log = nn.Parameter(torch.log(torch.arange(1.0, states + 1)).repeat(hidden, 1))
+        self.A_log = nn.Parameter(torch.empty(hidden, states))
         self.D = nn.Parameter(torch.ones(hidden))
-        self._initialise_step_size(hidden)
+        if not self.A_log.is_meta:  # where there are no numbers to compute; trying takes seconds, for imports of torch
+            self._initialise_decay()
+            self._initialise_step_size(hidden)
+
+    def _initialise_decay(self) -> None:
+        """A = -1, -2, ..., -N in every channel (S4D-real, Gu et al. 2022)."""
+        with torch.no_grad():
+            self.A_log.copy_(torch.log(torch.arange(1.0, self.states + 1)))
 
     def _initialise_step_size(self, hidden: int, smallest: float = 1e-3, largest: float = 0.1) -> None:
         """Step sizes log-uniform in [smallest, largest] after the softplus (Gu and Dao 2023, section 3.6)."""

@@ -24,6 +24,7 @@ AROUND = 9  # squares of CELL px whose mean and variance a pixel is measured by
 FLOOR = 0.01  # standard deviation below which contrast is not raised: noise stays small
 NEAR, FAR = 3, 7  # windows across, whose spectra are averaged: an average is far less noisy
 RINGS, HARMONICS = 16, (2, 4, 6)
+VALUES = RINGS * (1 + 2 * len(HARMONICS))  # of a spectrum: of every harmonic but the first a cosine and a sine
 DARKEST = 1e-4  # of a power spectrum, so that its logarithm stays finite
 TYPES = len(BLUR_TYPES)
 Squares = Float[Tensor, "b _ rows columns"]
@@ -65,9 +66,12 @@ class SpectrumBranch(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        window = torch.hann_window(WINDOW)
-        self.register_buffer("hann", window[:, None] * window, persistent=False)
-        self.register_buffer("harmonics", angular_harmonics(), persistent=False)
+        self.register_buffer("hann", torch.empty(WINDOW, WINDOW), persistent=False)
+        self.register_buffer("harmonics", torch.empty(VALUES, WINDOW * (WINDOW // 2 + 1)), persistent=False)
+        if not self.hann.is_meta:  # where there are no numbers to compute; trying takes seconds, for imports of torch
+            window = torch.hann_window(WINDOW)
+            self.hann.copy_(window[:, None] * window)
+            self.harmonics.copy_(angular_harmonics())
         self.look = nn.Sequential(
             nn.Linear(3 * len(self.harmonics), 4 * width), nn.GELU(), nn.Linear(4 * width, 2 * width), nn.GELU()
         )

@@ -71,7 +71,8 @@ class VGG(nn.Module):
         )  # fmt: skip
         self.register_buffer("temperature", torch.ones(()))
         for module in self.features:
-            if isinstance(module, nn.Conv2d):  # He et al. 2015: without it sixteen layers do not begin to learn
+            if isinstance(module, nn.Conv2d) and not module.weight.is_meta:  # there, trying takes seconds, for imports
+                # He et al. 2015: without it sixteen layers do not begin to learn
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
                 nn.init.zeros_(module.bias)  # type: ignore[arg-type]
 

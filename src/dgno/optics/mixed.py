@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.signal import fftconvolve
 from torch import Tensor
 
 from dgno.checks import refuse_choice
@@ -57,6 +56,8 @@ class MixedOptics:
 
     def mean_psf(self, channels: int) -> PSF:
         """The mean PSFs convolved: the average PSF where one of the two is the same everywhere."""
+        from scipy.signal import fftconvolve  # here: it takes half a second, and restoring does without
+
         psf = fftconvolve(self.defocus.mean_psf(channels), self.motion.mean_psf(channels)).clip(min=0)
         return psf / psf.sum()
 

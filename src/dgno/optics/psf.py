@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float64
-from scipy.signal import fftconvolve
 
 from dgno.checks import refuse_number
 from dgno.errors import ConfigError
@@ -89,6 +88,8 @@ def gaussian_disk(sigma: float, softness: float = 0.25) -> PSF:
     _refuse(sigma=sigma, softness=softness)
     if sigma == 0:
         return IDENTITY
+    from scipy.signal import fftconvolve  # here: it takes half a second, and restoring does without
+
     radius = FINE * sigma / math.sqrt(0.25 + softness**2)
     sharp, soft = disk(radius), gaussian(softness * radius)
     psf = _binned(fftconvolve(sharp, soft).clip(min=0))

@@ -19,7 +19,6 @@ import numpy as np
 import torch
 from jaxtyping import Float, Float64
 from scipy.fft import next_fast_len
-from scipy.interpolate import RectBivariateSpline
 from torch import Tensor
 
 from dgno.checks import refuse_count, refuse_number
@@ -164,5 +163,7 @@ def _interpolate(
     around = 2 * math.pi * np.arange(-WRAPPED, angles + WRAPPED) / angles
     wrapped = np.concatenate([mixture[:, -WRAPPED:], mixture, mixture[:, :WRAPPED]], axis=1)
     radius, angle = np.hypot(rows[:, None], columns), np.arctan2(rows[:, None], columns) % (2 * math.pi)
+    from scipy.interpolate import RectBivariateSpline  # here: it takes a quarter of a second, and networks do without
+
     maps = [RectBivariateSpline(radii, around, values).ev(radius, angle) for values in np.moveaxis(wrapped, -1, 0)]
     return np.stack(maps)

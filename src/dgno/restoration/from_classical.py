@@ -14,7 +14,6 @@ from dgno.checks import refuse_count, refuse_number
 from dgno.classical.blind_sigma import blind_disk
 from dgno.classical.richardson_lucy import richardson_lucy
 from dgno.classical.stopping import StopRule, discrepancy, never
-from dgno.classical.wiener import wiener
 from dgno.errors import ConfigError
 from dgno.optics.psf import PSF
 from dgno.optics.ring_blur import FieldPSF, RingBlur
@@ -85,6 +84,8 @@ class Told:
 
 
 def _wiener(told: Told) -> Deconvolution:
+    from dgno.classical.wiener import wiener  # here: scikit-image takes a tenth of a second, and networks do without
+
     psf = told.uniform()
     return Deconvolution(lambda x: wiener(x, psf, balance=told.balance), halo=2 * len(psf))
 

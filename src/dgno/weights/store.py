@@ -192,6 +192,12 @@ def read_weights(path: Path) -> tuple[Card, dict[str, Tensor]]:
     return card, tensors
 
 
+def stored_sha256(path: Path) -> str:
+    """The hash in the header of a file, by which its contents are known; see `digest`."""
+    with safe_open(path, framework="pt") as file:
+        return str((file.metadata() or {}).get("sha256", ""))
+
+
 def _read_card(header: Mapping[str, str], path: Path) -> Card:
     if header.get("format") != FORMAT:
         hint = "give weights that dgno wrote; published checkpoints are converted by `dgno import-weights`"

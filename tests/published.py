@@ -18,8 +18,8 @@ from dgno.networks.dgno import DGNO
 from dgno.networks.presets import build
 from dgno.weights.official import Choices, read_config, to_ours
 
-GOLDEN = Path(__file__).parents[1] / "golden"
-SHARED = Path(os.environ.get("DGNO_SHARED", Path(__file__).parents[3] / "shared")) / "golden"
+GOLDEN = Path(__file__).parent / "golden"
+SHARED = Path(os.environ.get("DGNO_SHARED", Path(__file__).parents[2] / "shared")) / "golden"
 FULL = ("full_cell_jump_neumann_gray", "full_face_avgjump_dirichlet_rgb")
 SMALL = ("small_cell_jump_neumann_gray", "small_face_avgjump_dirichlet_rgb")
 FLUX_NAMES = {"avgjump": "avg_jump"}  # as the files are named
