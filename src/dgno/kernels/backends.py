@@ -1,13 +1,15 @@
 """Which version of a kernel runs. The only place that asks what the machine has.
 
-The environment variables DGNO_SCAN (loop, chunked or c), DGNO_OPERATOR and DGNO_GATE (reference or c) and
-DGNO_POINTWISE (linear, onednn or c) overrule the choice, for tests and for finding faults; DGNO_FEED_FORWARD,
-DGNO_ATTENTIVE_SCAN and DGNO_OPERATOR_LAYER (layers or c) that of whole parts of a network, which are computed layer by
-layer wherever a layer's version is asked for.
+The environment variables DGNO_SCAN (loop, chunked, c or triton), DGNO_OPERATOR (reference, c or triton), DGNO_GATE
+(reference or c) and DGNO_POINTWISE (linear, onednn or c) overrule the choice, for tests and for finding faults;
+DGNO_FEED_FORWARD, DGNO_ATTENTIVE_SCAN and DGNO_OPERATOR_LAYER (layers or c) that of whole parts of a network, which are
+computed layer by layer wherever a layer's version is asked for.
 """
 
 from __future__ import annotations
 
+import functools
+import importlib.util
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -33,16 +35,41 @@ from dgno.kernels.pointwise import pointwise as pointwise_linear
 from dgno.kernels.pointwise import pointwise_onednn
 from dgno.kernels.selective_scan import selective_scan_chunked, selective_scan_loop
 
+
+def _selective_scan_triton(*arguments: Any) -> Tensor:
+    from dgno.kernels.selective_scan_triton import selective_scan_triton  # with Triton, only where it is asked for
+
+    return selective_scan_triton(*arguments)
+
+
+def _integrate_triton(*arguments: Any) -> tuple[Operators, Sides | None]:
+    from dgno.kernels.dg_operator_triton import integrate_triton
+
+    return integrate_triton(*arguments)
+
+
+def _apply_triton(*arguments: Any) -> Tensor:
+    from dgno.kernels.dg_operator_triton import apply_triton
+
+    return apply_triton(*arguments)
+
+
 SCANS: dict[str, Callable[..., Tensor]] = {
     "loop": selective_scan_loop,
     "chunked": selective_scan_chunked,
     "c": selective_scan_c.selective_scan_c,
+    "triton": _selective_scan_triton,
 }
 INTEGRATES: dict[str, Callable[..., tuple[Operators, Sides | None]]] = {
     "reference": dg_operator.integrate,
     "c": dg_operator_c.integrate_c,
+    "triton": _integrate_triton,
 }
-APPLIES: dict[str, Callable[..., Tensor]] = {"reference": dg_operator.apply, "c": dg_operator_c.apply_c}
+APPLIES: dict[str, Callable[..., Tensor]] = {
+    "reference": dg_operator.apply,
+    "c": dg_operator_c.apply_c,
+    "triton": _apply_triton,
+}
 POINTWISES: dict[str, Callable[..., Tensor]] = {
     "linear": pointwise_linear,
     "onednn": pointwise_onednn,
@@ -67,6 +94,8 @@ def choose_scan(device: torch.device, dtype: torch.dtype, states: int) -> Choice
     """The version of the selective scan for tensors of this device, dtype and number of states."""
     if wanted := _asked_for("DGNO_SCAN", SCANS):
         return wanted
+    if device.type == "cuda":
+        return _triton_or("chunked", device, dtype)
     if unfit := _unfit_for_c(device, dtype):
         return Choice("chunked", unfit)
     try:
@@ -82,6 +111,10 @@ def choose_operator(device: torch.device, dtype: torch.dtype, d: int, tokens: in
     """The version of the DG operator for this device and dtype, heads of d channels, elements of `tokens`."""
     if wanted := _asked_for("DGNO_OPERATOR", APPLIES):
         return wanted
+    if tokens > LARGEST_ELEMENT:
+        return Choice("reference", f"an element of {tokens} tokens is faster as one matrix product")
+    if device.type == "cuda":
+        return _triton_or("reference", device, dtype)
     if unfit := _unfit_for_c(device, dtype):
         return Choice("reference", unfit)
     try:
@@ -90,8 +123,6 @@ def choose_operator(device: torch.device, dtype: torch.dtype, d: int, tokens: in
         return Choice("reference", str(error))
     if not compiled.has_width(d):
         return Choice("reference", f"the compiled operator has no version for heads of {d} channels")
-    if tokens > LARGEST_ELEMENT:
-        return Choice("reference", f"an element of {tokens} tokens is faster as one matrix product")
     return Choice("c", f"compiled, {compiled.version_name()} instructions")
 
 
@@ -177,15 +208,43 @@ def _asked_for(variable: str, known: Mapping[str, Any]) -> Choice | None:
     return Choice(wanted, f"asked for by {variable}") if wanted else None
 
 
+def _triton_or(plain: str, device: torch.device, dtype: torch.dtype) -> Choice:
+    """Triton on a GPU, and where it does not run there, or cannot read the tensors, the plain version."""
+    if dtype not in (torch.float32, torch.bfloat16, torch.float16):
+        return Choice(plain, f"Triton's kernels are for float32 and less, the tensors are {dtype} on {device.type}")
+    unfit = _why_not_triton(device.type)
+    return Choice(plain, unfit) if unfit else Choice("triton", "compiled by Triton for the GPU")
+
+
+@functools.cache
+def _why_not_triton(device_type: str) -> str:
+    if importlib.util.find_spec("triton") is None:
+        return f"Triton, for {device_type}, is not installed: pip install triton"
+    from dgno.kernels.triton_runtime import why_not  # Triton takes time to import
+
+    return why_not(device_type)
+
+
 def _unfit_for_c(device: torch.device, dtype: torch.dtype) -> str:
     if device.type != "cpu":
         return f"the compiled kernel is for the CPU, the tensors are on {device.type}"
     return "" if dtype == torch.float32 else f"the compiled kernel is for float32, the tensors are {dtype}"
 
 
-def selective_scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor) -> Tensor:
-    """The selective scan, by the version that suits the tensors; shapes as in `selective_scan_loop`."""
-    return SCANS[choose_scan(u.device, u.dtype, A.shape[1]).name](u, delta, A, B, C, D)
+def selective_scan(
+    u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, order: Tensor | None = None
+) -> Tensor:
+    """The selective scan, by the version that suits the tensors; shapes as in `selective_scan_loop`.
+
+    order : as in `selective_scan_triton`; only where `scan_takes_order`
+    """
+    scan = SCANS[choose_scan(u.device, u.dtype, A.shape[1]).name]
+    return scan(u, delta, A, B, C, D) if order is None else scan(u, delta, A, B, C, D, order)
+
+
+def scan_takes_order(device: torch.device, states: int) -> bool:
+    """Whether the scan of float32 tensors finds the rows of a permutation itself, without a gather before it."""
+    return choose_scan(device, torch.float32, states).name == "triton"
 
 
 def choose_pointwise(device: torch.device, dtype: torch.dtype) -> Choice:
