@@ -6,6 +6,7 @@ A CUDA graph can be recorded of nothing else. There need not be a GPU to see it:
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -23,14 +24,15 @@ from dgno.networks.attentive_scan import scan_order
 NEEDS_VALUES = (DataDependentOutputException, DynamicOutputShapeException, UnsupportedOperatorException)
 
 
-@pytest.mark.parametrize("name", ["dgno-face", "dgno-gg", "nano-cell", "nano-nafnet", "nano-restormer"])
+@pytest.mark.parametrize("name", ["dgno-face", "nano-cell", "nano-nafnet", "nano-restormer"])
 def test_networks_do_not_wait(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Networks of every kind run on tensors that have no values: none is asked for."""
     for variable, plain in (("DGNO_SCAN", "chunked"), ("DGNO_OPERATOR", "reference"), ("DGNO_GATE", "reference")):
         monkeypatch.setenv(variable, plain)  # what is compiled for the CPU reads memory
+    config = replace(NETWORKS[name], blocks=(1, 1, 1, 1), iterations=1)  # more is more of the same
     with FakeTensorMode(), torch.no_grad():
-        x = torch.rand(1, NETWORKS[name].channels, 20, 30)
-        assert build(NETWORKS[name]).eval()(x).shape == x.shape
+        x = torch.rand(1, config.channels, 20, 30)
+        assert build(config).eval()(x).shape == x.shape
 
 
 @pytest.mark.parametrize(
