@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from dgno.networks.attentive_scan import SelectiveScan
 
+PLAIN = {"DGNO_SCAN": "chunked", "DGNO_OPERATOR": "reference", "DGNO_GATE": "reference", "DGNO_POINTWISE": "linear"}
 SCAN_FLOPS = 5  # of a token, channel and state, beside the product with C, which the counter sees; exp counts as one
 
 
@@ -64,8 +65,8 @@ def count_work(network: nn.Module, x: Tensor, size: int) -> Work:
     leaves = [m for m in network.modules() if isinstance(m, SelectiveScan) or not [*m.children()]]
     inside = {id(child) for m in leaves if isinstance(m, SelectiveScan) for child in m.children()}
     handles = [m.register_forward_hook(after) for m in leaves if id(m) not in inside]
-    before = {name: os.environ.get(name) for name in ("DGNO_SCAN", "DGNO_OPERATOR", "DGNO_GATE")}
-    os.environ |= {"DGNO_SCAN": "chunked", "DGNO_OPERATOR": "reference", "DGNO_GATE": "reference"}
+    before = {name: os.environ.get(name) for name in PLAIN}
+    os.environ |= PLAIN
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(x)
     for handle in handles:

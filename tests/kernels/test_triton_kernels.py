@@ -142,6 +142,18 @@ def test_application_is_the_plain_one(d: int, element: tuple[int, int]) -> None:
     assert_all_agree(values_and_gradients(apply_triton, inputs), values_and_gradients(apply, inputs, torch.float64))
 
 
+def test_what_it_is_applied_onto_is_added() -> None:
+    """q K + z in one pass, z in any layout and dtype, as plain code has them; z gets the result's gradient."""
+    inputs = [*apply_inputs(3, (2, 5)), *random_tensors((2, 9, 2, 10))]
+    references = values_and_gradients(apply, inputs, torch.float64)
+    assert_all_agree(values_and_gradients(apply_triton, inputs), references)
+    inputs[2] = inputs[2].contiguous(memory_format=torch.channels_last)
+    assert_all_agree(values_and_gradients(apply_triton, inputs), references)
+    q, operators, z = inputs
+    assert apply_triton(q.bfloat16(), operators, z).dtype == torch.float32
+    assert apply_triton(q.bfloat16(), operators, z.bfloat16()).dtype == torch.bfloat16
+
+
 def test_equal_channels_have_no_infinite_gradient() -> None:
     """A token whose channels are all equal has deviation 0: value and gradient are finite, and the reference's."""
     kv, *norms = integrate_inputs(4, (2, 5))
@@ -183,7 +195,7 @@ def test_memory_layout_does_not_matter() -> None:
 CALLS: dict[str, tuple[Callable[..., Any], tuple[tuple[int, ...], ...], tuple[Any, ...]]] = {
     "scan": (selective_scan_triton, ((2, 9, 3), (2, 9, 3), (3, 2), (2, 9, 2), (2, 9, 2), (3,)), ()),
     "integrate": (integrate_triton, ((1, 12, 4, 4), (2, 2, 3), (2, 2, 3)), ((4, 2), True)),
-    "apply": (apply_triton, ((1, 6, 4, 4), (1, 2, 2, 2, 3, 3)), ()),
+    "apply": (apply_triton, ((1, 6, 4, 4), (1, 2, 2, 2, 3, 3), (1, 6, 4, 4)), ()),
 }
 
 

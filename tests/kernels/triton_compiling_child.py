@@ -54,7 +54,7 @@ def main() -> None:
     volume, sides = integrate_triton(kv, norm, norm, (8, 8), True)
     assert sides is not None
     (volume.sum() + sides.sum()).backward()
-    apply_triton(kv[:, :9], volume.detach().requires_grad_()).sum().backward()
+    apply_triton(kv[:, :9], volume.detach().requires_grad_(), kv[:, 9:].float()).sum().backward()
 
 
 if __name__ == "__main__":

@@ -22,14 +22,20 @@ from dgno.kernels import backends
 from dgno.networks import NETWORKS, build
 from dgno.networks.attentive_scan import scan_order
 
+PLAIN = {  # what is compiled for the CPU reads memory
+    "DGNO_SCAN": "chunked",
+    "DGNO_OPERATOR": "reference",
+    "DGNO_GATE": "reference",
+    "DGNO_POINTWISE": "linear",
+}
 NEEDS_VALUES = (DataDependentOutputException, DynamicOutputShapeException, UnsupportedOperatorException)
 
 
 @pytest.mark.parametrize("name", ["dgno-face", "nano-cell", "nano-nafnet", "nano-restormer"])
 def test_networks_do_not_wait(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Networks of every kind run on tensors that have no values: none is asked for."""
-    for variable, plain in (("DGNO_SCAN", "chunked"), ("DGNO_OPERATOR", "reference"), ("DGNO_GATE", "reference")):
-        monkeypatch.setenv(variable, plain)  # what is compiled for the CPU reads memory
+    for variable, plain in PLAIN.items():
+        monkeypatch.setenv(variable, plain)
     monkeypatch.setitem(backends.SCANS, "chunked", lambda u, *others: u)  # its loop waits for nothing, but takes long
     config = replace(NETWORKS[name], blocks=(1, 1, 1, 1), iterations=1)  # more is more of the same
     with FakeTensorMode(), torch.no_grad():

@@ -147,10 +147,10 @@ def contract(
 @triton.jit
 @no_type_check
 def apply(
-    q, K, out, stride, rows, columns, ph, pw, heads, d,
+    q, K, onto, out, stride, rows, columns, ph, pw, heads, d,
     TRANSPOSED: tl.constexpr, TOKENS: tl.constexpr, HEADS: tl.constexpr, D: tl.constexpr,
 ):  # fmt: skip
-    """out = q K, or q K^T, at every token of an element."""
+    """out = q K, or q K^T, at every token of an element; `onto` is added if given."""
     top, left = _element(rows, columns, ph, pw)
     head, lane = tl.program_id(1) * HEADS + tl.arange(0, HEADS), tl.arange(0, D)
     operator = tl.program_id(0).to(tl.int64) * heads
@@ -160,6 +160,8 @@ def apply(
         at, exists = _tile(pixel, head, lane, stride, heads, d, token < ph * pw)
         q_ = tl.load(q + at, exists, 0.0).to(tl.float32)
         out_ = tl.zeros([TOKENS, HEADS, D], tl.float32)
+        if onto is not None:
+            out_ += tl.load(onto + at, exists, 0.0).to(tl.float32)
         for i in tl.static_range(D):
             if TRANSPOSED:
                 where, is_entry = _operator_column(operator, head, lane, i, heads, d)

@@ -96,14 +96,17 @@ class _Integrate(torch.autograd.Function):
 
 class _Apply(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, q: Tensor, operators: Tensor) -> Tensor:
+    def forward(ctx: Any, q: Tensor, operators: Tensor, onto: Tensor | None) -> Tensor:
         q, operators = channels_last(q), operators.detach().contiguous()
+        onto = None if onto is None else channels_last(onto)
         ctx.save_for_backward(q, operators)
-        return _applied(q, operators, is_transposed=False)
+        ctx.onto_dtype = None if onto is None else onto.dtype
+        dtype = q.dtype if onto is None else torch.promote_types(q.dtype, onto.dtype)
+        return _applied(q, operators, onto, dtype, is_transposed=False)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gout: Tensor) -> tuple[Tensor, Tensor]:
+    def backward(ctx: Any, gout: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         q, operators = ctx.saved_tensors
         gout, cut = channels_last(gout), _cut_of(q, operators)
         goperators = operators.new_empty(operators.shape, dtype=torch.float32)
@@ -112,15 +115,17 @@ class _Apply(torch.autograd.Function):
                 programs.contract[cut.grid()](
                     q, gout, None, None, goperators, q.shape[1], *cut.sizes, NORMALISED=False, **cut.blocks
                 )
-        return _applied(gout, operators, is_transposed=True), goperators.to(operators)
+        gonto = gout.to(ctx.onto_dtype) if ctx.needs_input_grad[2] else None
+        gq = _applied(gout, operators, None, q.dtype, is_transposed=True)
+        return gq, goperators.to(operators), gonto
 
 
-def _applied(q: Tensor, operators: Tensor, *, is_transposed: bool) -> Tensor:
-    cut, out = _cut_of(q, operators), torch.empty_like(q)
+def _applied(q: Tensor, operators: Tensor, onto: Tensor | None, dtype: torch.dtype, *, is_transposed: bool) -> Tensor:
+    cut, out = _cut_of(q, operators), torch.empty_like(q, dtype=dtype)
     if out.numel():
         with on_device_of(q):
             programs.apply[cut.grid()](
-                q, operators, out, q.shape[1], *cut.sizes, TRANSPOSED=is_transposed, **cut.blocks
+                q, operators, onto, out, q.shape[1], *cut.sizes, TRANSPOSED=is_transposed, **cut.blocks
             )
     return out
 
@@ -145,10 +150,12 @@ def integrate_triton(
     return _Integrate.apply(kv, key_norm, value_norm, size, sides)
 
 
-def apply_triton(q: Map, operators: Operators) -> Map:
-    """`apply` of dg_operator.py by Triton, in the dtype of the map."""
+def apply_triton(q: Map, operators: Operators, onto: Map | None = None) -> Map:
+    """`apply` of dg_operator.py by Triton, in the dtype of the map, or of the sum with `onto`."""
     (b, c, h, w), (ob, rows, columns, heads, d, e) = q.shape, operators.shape
     if b != ob or c != heads * d or d != e or h % rows or w % columns:
         raise ValueError(f"operators {tuple(operators.shape)} do not fit a map {tuple(q.shape)}")
-    check_served(q=q, operators=operators)
-    return _Apply.apply(q, operators)
+    if onto is not None and onto.shape != q.shape:
+        raise ValueError(f"a result of the shape {tuple(q.shape)} does not fit onto a map {tuple(onto.shape)}")
+    check_served(q=q, operators=operators, **({} if onto is None else {"onto": onto}))
+    return _Apply.apply(q, operators, onto)
