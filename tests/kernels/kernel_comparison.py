@@ -1,4 +1,4 @@
-"""What the tests of the kernels share: when results agree, and how they and their gradients are got."""
+"""What the tests of the kernels share: inputs, when results agree, and how they and their gradients are got."""
 
 from __future__ import annotations
 
@@ -10,6 +10,24 @@ import torch
 from torch import Tensor
 
 TOLERANCE = 1e-5  # of the largest value
+
+
+def random_tensors(*shapes: tuple[int, ...]) -> list[Tensor]:
+    """Standard normal numbers, the same for the same shapes."""
+    random = torch.Generator().manual_seed(sum(map(sum, shapes)))
+    return [torch.randn(shape, generator=random) for shape in shapes]
+
+
+def scan_inputs(b: int, length: int, d: int, n: int) -> tuple[Tensor, ...]:
+    """u, delta, A, B, C, D as they are in a network: steps positive, A from -8 to 0."""
+    random = torch.Generator().manual_seed(length * 1000 + d)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=random)
+
+    delta = torch.nn.functional.softplus(normal(b, length, d) - 1)
+    A = -8 * torch.rand(d, n, generator=random)
+    return normal(b, length, d), delta, A, normal(b, length, n), normal(b, length, n), normal(d)
 
 
 def assert_agree(result: Tensor, reference: Tensor, tolerance: float = TOLERANCE) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from types import ModuleType
 
 import pytest
@@ -17,6 +19,7 @@ from dgno.kernels import (
     depthwise_c,
     dg_operator_c,
     feed_forward_c,
+    fusing,
     pointwise_c,
     selective_scan_c,
 )
@@ -39,11 +42,11 @@ def choose_gate(device: torch.device, dtype: torch.dtype) -> Choice:
 
 
 def choose_feed_forward(device: torch.device, dtype: torch.dtype) -> Choice:
-    return backends.choose_feed_forward(device, dtype, channels=32)
+    return fusing.choose_feed_forward(device, dtype, channels=32)
 
 
 def choose_attentive_scan(device: torch.device, dtype: torch.dtype) -> Choice:
-    return backends.choose_attentive_scan(device, dtype, channels=32)
+    return fusing.choose_attentive_scan(device, dtype, channels=32)
 
 
 # For each kernel: the choice, its variable, what runs instead of the compiled version, the module of that version
@@ -85,12 +88,58 @@ def test_other_dtypes_run_plainly(
     assert str(dtype) in choice.reason
 
 
+@pytest.fixture
+def triton_on_cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Say why Triton does not run on CUDA devices; nothing, that it does."""
+
+    def say(why_not: str) -> None:
+        runtime = pytest.importorskip("dgno.kernels.triton_runtime")
+        monkeypatch.setattr(runtime, "why_not", lambda device_type: why_not)
+        backends._why_not_triton.cache_clear()
+
+    yield say
+    backends._why_not_triton.cache_clear()
+
+
 @every_kernel
-def test_other_devices_run_plainly(choose: Choose, variable: str, plain: str, module: ModuleType) -> None:
-    """On a GPU plain tensor code runs, and the reason names the device."""
+def test_without_triton_a_gpu_runs_plainly(
+    choose: Choose, variable: str, plain: str, module: ModuleType, triton_on_cuda: Callable[[str], None]
+) -> None:
+    """On a GPU on which Triton does not run, plain tensor code does, and the reason names the device."""
+    triton_on_cuda("Triton does not run on cuda: no compiler")
     choice = choose(GPU, torch.float32)
     assert choice.name == ("linear" if variable == "DGNO_POINTWISE" else plain)
     assert "cuda" in choice.reason
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_triton_is_tried_before_it_is_chosen() -> None:
+    """Without a GPU, what torch says is the reason why nothing is compiled for it."""
+    runtime = pytest.importorskip("dgno.kernels.triton_runtime")
+    assert "Triton does not run on cuda" in runtime.why_not("cuda")
+    assert choose_scan(GPU, torch.float32) == Choice("chunked", runtime.why_not("cuda"))
+
+
+@pytest.mark.parametrize("choose, plain", [(choose_scan, "chunked"), (choose_operator, "reference")])
+def test_a_gpu_runs_triton(choose: Choose, plain: str, triton_on_cuda: Callable[[str], None]) -> None:
+    """Where Triton runs, it runs for float32 and less; float64 and huge elements run plainly."""
+    triton_on_cuda("")
+    for dtype in (torch.float32, torch.bfloat16, torch.float16):
+        assert choose(GPU, dtype).name == "triton"
+    assert choose(GPU, torch.float64).name == plain
+    assert "float64" in choose(GPU, torch.float64).reason
+    assert backends.choose_operator(GPU, torch.float32, 4, 70_000).name == "reference"
+
+
+def test_triton_is_imported_only_when_it_is_chosen() -> None:
+    """Importing it takes longer than many a run."""
+    code = """if True:
+        import sys, torch
+        from dgno.kernels import backends
+        from dgno.networks import NETWORKS, build
+        build(NETWORKS["nano-cell"])(torch.rand(1, 1, 32, 32))
+        sys.exit("triton" in sys.modules)"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 @every_kernel
@@ -149,8 +198,8 @@ def test_sizes_that_are_not_compiled_run_plainly() -> None:
         (backends.choose_operator(CPU, torch.float32, 5, 64), "reference", "heads of 5"),
         (backends.choose_operator(CPU, torch.float32, 4, 70_000), "reference", "70000 tokens"),
         (backends.choose_gate(CPU, torch.float32, few), "reference", f"got {few}"),
-        (backends.choose_feed_forward(CPU, torch.float32, few), "layers", f"got {few}"),
-        (backends.choose_attentive_scan(CPU, torch.float32, few), "layers", f"got {few}"),
+        (fusing.choose_feed_forward(CPU, torch.float32, few), "layers", f"got {few}"),
+        (fusing.choose_attentive_scan(CPU, torch.float32, few), "layers", f"got {few}"),
     ]
     for choice, name, reason in cases:
         assert choice.name == name
@@ -161,7 +210,7 @@ def test_sizes_that_are_not_compiled_run_plainly() -> None:
 def test_a_layer_that_is_asked_for_runs(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A block is computed layer by layer where a version of one of its layers is asked for, and the reason says so."""
     monkeypatch.setenv(variable, "c")
-    choice = backends.choose_attentive_scan(CPU, torch.float32, channels=32)
+    choice = fusing.choose_attentive_scan(CPU, torch.float32, channels=32)
     assert choice == Choice("layers", f"{variable} asks for a version of a layer")
 
 

@@ -9,7 +9,7 @@ import torch
 from kernel_comparison import assert_agree, compiled_versions
 from torch import Tensor
 
-from dgno.kernels import backends, dg_operator_c
+from dgno.kernels import dg_operator_c, fusing
 from dgno.kernels.dg_layer import LayerWeights, apply_layer, integrate_layer
 from dgno.kernels.dg_layer_c import LARGEST_SIDE, apply_layer_c, integrate_layer_c
 from dgno.networks.presets import NETWORKS, make_operator
@@ -102,7 +102,7 @@ def test_a_layer_in_two_passes_is_the_layer(preset: str, monkeypatch: pytest.Mon
         for norm in (layer.key_norm, layer.value_norm):
             norm.weight.add_(torch.randn_like(norm.weight))
             norm.bias.add_(torch.randn_like(norm.bias))
-        assert backends.choose_operator_layer(z.device, z.dtype, *layer.key_norm.weight.shape[::2], 8).name == "c"
+        assert fusing.choose_operator_layer(z.device, z.dtype, *layer.key_norm.weight.shape[::2], 8).name == "c"
         fused = layer(z)
         monkeypatch.setenv("DGNO_OPERATOR_LAYER", "layers")
         assert_agree(fused, layer(z))
@@ -110,7 +110,7 @@ def test_a_layer_in_two_passes_is_the_layer(preset: str, monkeypatch: pytest.Mon
 
 def test_layers_that_do_not_fit_run_in_steps() -> None:
     """The whole plane as one element, large elements, and heads without a compiled version: the reason says which."""
-    choose, cpu = backends.choose_operator_layer, torch.device("cpu")
+    choose, cpu = fusing.choose_operator_layer, torch.device("cpu")
     assert "leave the cache" in choose(cpu, torch.float32, 4, 4, None).reason
     assert "leave the cache" in choose(cpu, torch.float32, 4, 4, LARGEST_SIDE + 1).reason
     assert "heads of 5" in choose(cpu, torch.float32, 4, 5, 8).reason

@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 import torch
-from kernel_comparison import assert_agree, assert_all_agree, values_and_gradients
+from kernel_comparison import assert_agree, assert_all_agree, random_tensors, values_and_gradients
 from torch import Tensor
 
 from dgno.kernels.dg_operator import apply, integrate, join, normalise, split
@@ -16,11 +16,6 @@ from dgno.kernels.dg_operator_c import CompiledOperator, apply_c, integrate_c
 WIDTHS = [3, 4, 6, 8, 12, 16]  # channels of a head for which the library is compiled
 ELEMENTS = [(8, 8), (2, 5), (1, 3), (3, 1), (1, 1)]  # height, width
 LAYOUT = {"batch": 2, "rows": 3, "columns": 2, "heads": 2}
-
-
-def random_tensors(*shapes: tuple[int, ...]) -> list[Tensor]:
-    random = torch.Generator().manual_seed(sum(map(sum, shapes)))
-    return [torch.randn(shape, generator=random) for shape in shapes]
 
 
 def integrate_inputs(d: int, element: tuple[int, int]) -> list[Tensor]:

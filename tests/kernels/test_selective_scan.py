@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from kernel_comparison import assert_agree, assert_all_agree, values_and_gradients
+from kernel_comparison import assert_agree, assert_all_agree, scan_inputs, values_and_gradients
 from torch import Tensor
 
 from dgno.kernels.selective_scan import selective_scan_chunked, selective_scan_loop
@@ -29,18 +29,6 @@ SHAPES = [
     (1, 1, 129, 8),
     (3, 2, 70, 64),
 ]
-
-
-def scan_inputs(b: int, length: int, d: int, n: int) -> tuple[Tensor, ...]:
-    """u, delta, A, B, C, D as they are in a network: steps positive, A from -8 to 0."""
-    random = torch.Generator().manual_seed(length * 1000 + d)
-
-    def normal(*shape: int) -> Tensor:
-        return torch.randn(shape, generator=random)
-
-    delta = torch.nn.functional.softplus(normal(b, length, d) - 1)
-    A = -8 * torch.rand(d, n, generator=random)
-    return normal(b, length, d), delta, A, normal(b, length, n), normal(b, length, n), normal(d)
 
 
 @functools.cache

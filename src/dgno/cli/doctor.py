@@ -96,15 +96,15 @@ def _kernels() -> dict[str, str]:
     """The version that runs on this machine's default device, for a nano network's shapes, and why."""
     import torch
 
-    from dgno.kernels import backends
+    from dgno.kernels import backends, fusing
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     choices = {
         "selective scan": backends.choose_scan(device, torch.float32, states=8),
         "DG operator": backends.choose_operator(device, torch.float32, d=4, tokens=64),
-        "DG operator layer": backends.choose_operator_layer(device, torch.float32, heads=4, d=4, side=8),
-        "feed-forward network": backends.choose_feed_forward(device, torch.float32, channels=16),
-        "attentive scan": backends.choose_attentive_scan(device, torch.float32, channels=16),
+        "DG operator layer": fusing.choose_operator_layer(device, torch.float32, heads=4, d=4, side=8),
+        "feed-forward network": fusing.choose_feed_forward(device, torch.float32, channels=16),
+        "attentive scan": fusing.choose_attentive_scan(device, torch.float32, channels=16),
         "gated convolution": backends.choose_gate(device, torch.float32, channels=32),
         "1x1 convolution": backends.choose_pointwise(device, torch.float32),
     }

@@ -1,14 +1,14 @@
-"""Which version of a kernel runs. The only place that asks what the machine has.
+"""Which version of a kernel runs. The only place that asks what the machine has; `fusing.py` asks for whole parts.
 
-The environment variables DGNO_SCAN (loop, chunked or c), DGNO_OPERATOR and DGNO_GATE (reference or c) and
-DGNO_POINTWISE (linear, onednn or c) overrule the choice, for tests and for finding faults; DGNO_FEED_FORWARD,
-DGNO_ATTENTIVE_SCAN and DGNO_OPERATOR_LAYER (layers or c) that of whole parts of a network, which are computed layer by
-layer wherever a layer's version is asked for.
+The environment variables DGNO_SCAN (loop, chunked, c or triton), DGNO_OPERATOR (reference, c or triton), DGNO_GATE
+(reference or c) and DGNO_POINTWISE (linear, onednn or c) overrule the choice, for tests and for finding faults.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
+import importlib.util
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
@@ -16,35 +16,50 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from dgno.errors import ConfigError
-from dgno.kernels import (
-    attentive_scan_c,
-    depthwise,
-    depthwise_c,
-    dg_layer_c,
-    dg_operator,
-    dg_operator_c,
-    feed_forward_c,
-    pointwise_c,
-    selective_scan_c,
-)
+from dgno.kernels import depthwise, depthwise_c, dg_operator, dg_operator_c, pointwise_c, selective_scan_c
 from dgno.kernels.dg_operator import Operators, Sides
 from dgno.kernels.pointwise import pointwise as pointwise_linear
 from dgno.kernels.pointwise import pointwise_onednn
 from dgno.kernels.selective_scan import selective_scan_chunked, selective_scan_loop
 
+
+def _selective_scan_triton(*arguments: Any) -> Tensor:
+    from dgno.kernels.selective_scan_triton import selective_scan_triton  # with Triton, only where it is asked for
+
+    return selective_scan_triton(*arguments)
+
+
+def _integrate_triton(*arguments: Any) -> tuple[Operators, Sides | None]:
+    from dgno.kernels.dg_operator_triton import integrate_triton
+
+    return integrate_triton(*arguments)
+
+
+def _apply_triton(*arguments: Any) -> Tensor:
+    from dgno.kernels.dg_operator_triton import apply_triton
+
+    return apply_triton(*arguments)
+
+
 SCANS: dict[str, Callable[..., Tensor]] = {
     "loop": selective_scan_loop,
     "chunked": selective_scan_chunked,
     "c": selective_scan_c.selective_scan_c,
+    "triton": _selective_scan_triton,
 }
 INTEGRATES: dict[str, Callable[..., tuple[Operators, Sides | None]]] = {
     "reference": dg_operator.integrate,
     "c": dg_operator_c.integrate_c,
+    "triton": _integrate_triton,
 }
-APPLIES: dict[str, Callable[..., Tensor]] = {"reference": dg_operator.apply, "c": dg_operator_c.apply_c}
+APPLIES: dict[str, Callable[..., Tensor]] = {
+    "reference": dg_operator.apply,
+    "c": dg_operator_c.apply_c,
+    "triton": _apply_triton,
+}
 POINTWISES: dict[str, Callable[..., Tensor]] = {
     "linear": pointwise_linear,
     "onednn": pointwise_onednn,
@@ -52,8 +67,6 @@ POINTWISES: dict[str, Callable[..., Tensor]] = {
 }
 GELU_GATES: dict[str, Callable[..., Tensor]] = {"reference": depthwise.gelu_gate, "c": depthwise_c.gelu_gate_c}
 SIGMOID_GATES: dict[str, Callable[..., Tensor]] = {"reference": depthwise.sigmoid_gate, "c": depthwise_c.sigmoid_gate_c}
-FUSED = {"layers": None, "c": None}  # parts of a network: layer by layer, or in one call
-Fused = feed_forward_c.CompiledFeedForward | attentive_scan_c.CompiledAttentiveScan | dg_operator_c.CompiledOperator
 _WITHOUT_COMPILED: ContextVar[bool] = ContextVar("_WITHOUT_COMPILED", default=False)
 LARGEST_ELEMENT = 4096  # tokens; beyond, a matrix product over the whole element is faster than the compiled walk
 
@@ -68,9 +81,11 @@ class Choice:
 
 def choose_scan(device: torch.device, dtype: torch.dtype, states: int) -> Choice:
     """The version of the selective scan for tensors of this device, dtype and number of states."""
-    if wanted := _asked_for("DGNO_SCAN", SCANS):
+    if wanted := asked_for("DGNO_SCAN", SCANS):
         return wanted
-    if unfit := _unfit_for_c(device, dtype):
+    if device.type == "cuda":
+        return _triton_or("chunked", device, dtype)
+    if unfit := unfit_for_c(device, dtype):
         return Choice("chunked", unfit)
     try:
         compiled = selective_scan_c.load()
@@ -83,9 +98,13 @@ def choose_scan(device: torch.device, dtype: torch.dtype, states: int) -> Choice
 
 def choose_operator(device: torch.device, dtype: torch.dtype, d: int, tokens: int) -> Choice:
     """The version of the DG operator for this device and dtype, heads of d channels, elements of `tokens`."""
-    if wanted := _asked_for("DGNO_OPERATOR", APPLIES):
+    if wanted := asked_for("DGNO_OPERATOR", APPLIES):
         return wanted
-    if unfit := _unfit_for_c(device, dtype):
+    if tokens > LARGEST_ELEMENT:
+        return Choice("reference", f"an element of {tokens} tokens is faster as one matrix product")
+    if device.type == "cuda":
+        return _triton_or("reference", device, dtype)
+    if unfit := unfit_for_c(device, dtype):
         return Choice("reference", unfit)
     try:
         compiled = dg_operator_c.load()
@@ -93,16 +112,14 @@ def choose_operator(device: torch.device, dtype: torch.dtype, d: int, tokens: in
         return Choice("reference", str(error))
     if not compiled.has_width(d):
         return Choice("reference", f"the compiled operator has no version for heads of {d} channels")
-    if tokens > LARGEST_ELEMENT:
-        return Choice("reference", f"an element of {tokens} tokens is faster as one matrix product")
     return Choice("c", f"compiled, {compiled.version_name()} instructions")
 
 
 def choose_gate(device: torch.device, dtype: torch.dtype, channels: int) -> Choice:
     """The version of the gated convolutions for tensors of this device and dtype and results of so many channels."""
-    if wanted := _asked_for("DGNO_GATE", GELU_GATES):
+    if wanted := asked_for("DGNO_GATE", GELU_GATES):
         return wanted
-    if unfit := _unfit_for_c(device, dtype):
+    if unfit := unfit_for_c(device, dtype):
         return Choice("reference", unfit)
     try:
         compiled = depthwise_c.load()
@@ -111,83 +128,6 @@ def choose_gate(device: torch.device, dtype: torch.dtype, channels: int) -> Choi
     if channels < compiled.fewest_channels():
         return Choice("reference", f"the compiled gate needs {compiled.fewest_channels()} channels, got {channels}")
     return Choice("c", f"compiled, {compiled.version_name()} instructions")
-
-
-def choose_feed_forward(device: torch.device, dtype: torch.dtype, channels: int) -> Choice:
-    """How x + feed_forward(norm(x)) is computed where no gradient is wanted."""
-    layers = ("DGNO_POINTWISE", "DGNO_GATE")
-    return _choose_fused("DGNO_FEED_FORWARD", layers, feed_forward_c.load, device, dtype, channels)
-
-
-def choose_attentive_scan(device: torch.device, dtype: torch.dtype, channels: int) -> Choice:
-    """How x + attentive_scan(norm(x)) is computed where no gradient is wanted."""
-    layers = ("DGNO_POINTWISE", "DGNO_GATE", "DGNO_SCAN")
-    return _choose_fused("DGNO_ATTENTIVE_SCAN", layers, attentive_scan_c.load, device, dtype, channels)
-
-
-def choose_operator_layer(device: torch.device, dtype: torch.dtype, heads: int, d: int, side: int | None) -> Choice:
-    """How a whole DG operator layer is computed where no gradient is wanted; elements of `side` px, None: the plane."""
-    layers = ("DGNO_POINTWISE", "DGNO_OPERATOR")
-    choice = _choose_fused("DGNO_OPERATOR_LAYER", layers, dg_operator_c.load, device, dtype, heads * d)
-    if choice.name == "layers" or os.environ.get("DGNO_OPERATOR_LAYER"):
-        return choice
-    if not dg_operator_c.load().has_width(d):
-        return Choice("layers", f"the compiled version has none for heads of {d} channels")
-    if side is None or side > dg_layer_c.LARGEST_SIDE:
-        return Choice("layers", f"elements of more than {dg_layer_c.LARGEST_SIDE} px leave the cache")
-    return choice
-
-
-def _choose_fused(
-    variable: str,
-    layers: tuple[str, ...],
-    load: Callable[[], Fused],
-    device: torch.device,
-    dtype: torch.dtype,
-    channels: int,
-) -> Choice:
-    if wanted := _asked_for(variable, FUSED):
-        return wanted
-    if asked := [layer for layer in layers if os.environ.get(layer)]:
-        return Choice("layers", f"{asked[0]} asks for a version of a layer")
-    if unfit := _unfit_for_c(device, dtype):
-        return Choice("layers", unfit)
-    try:
-        compiled = load()
-    except OSError as error:
-        return Choice("layers", str(error))
-    if channels < compiled.lanes():
-        return Choice("layers", f"the compiled version needs {compiled.lanes()} channels, got {channels}")
-    return Choice("c", f"compiled, {compiled.version_name()} instructions; layer by layer where a gradient is wanted")
-
-
-def fuses_in_half(device: torch.device) -> bool:
-    """Are products asked for in bfloat16, and can the fused kernels give them?"""
-    if device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
-        return False
-    try:
-        return torch.get_autocast_dtype("cpu") == torch.bfloat16 and feed_forward_c.load().has_half()
-    except OSError:
-        return False
-
-
-def fusible(x: Tensor) -> Tensor:
-    """The map as fused kernels take it: float32 where mixed precision may have given something shorter."""
-    return x.float() if fuses_in_half(x.device) else x
-
-
-def wants_layers(module: nn.Module, x: Tensor) -> bool:
-    """Must a part of a network be computed layer by layer: for a gradient, a trace, a hook, or mixed precision
-    that is not compiled?"""
-    if torch.is_grad_enabled() and (x.requires_grad or any(p.requires_grad for p in module.parameters())):
-        return True
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined]
-        return True
-    if torch.is_autocast_enabled(x.device.type) and not fuses_in_half(x.device):
-        return True
-    if any(p.dtype != x.dtype or p.device != x.device for p in module.parameters()):
-        return True
-    return any(m._forward_hooks or m._forward_pre_hooks for m in module.modules())
 
 
 @contextlib.contextmanager
@@ -200,14 +140,33 @@ def without_compiled() -> Iterator[None]:
         _WITHOUT_COMPILED.reset(token)
 
 
-def _asked_for(variable: str, known: Mapping[str, Any]) -> Choice | None:
+def asked_for(variable: str, known: Mapping[str, Any]) -> Choice | None:
+    """What an environment variable asks for, if it does."""
     wanted = os.environ.get(variable)
     if wanted and wanted not in known:
         raise ConfigError(f"{variable}={wanted!r} names no version of the kernel", hint=f"known: {', '.join(known)}")
     return Choice(wanted, f"asked for by {variable}") if wanted else None
 
 
-def _unfit_for_c(device: torch.device, dtype: torch.dtype) -> str:
+def _triton_or(plain: str, device: torch.device, dtype: torch.dtype) -> Choice:
+    """Triton on a GPU, and where it does not run there, or cannot read the tensors, the plain version."""
+    if dtype not in (torch.float32, torch.bfloat16, torch.float16):
+        return Choice(plain, f"Triton's kernels are for float32 and less, the tensors are {dtype} on {device.type}")
+    unfit = _why_not_triton(device.type)
+    return Choice(plain, unfit) if unfit else Choice("triton", "compiled by Triton for the GPU")
+
+
+@functools.cache
+def _why_not_triton(device_type: str) -> str:
+    if importlib.util.find_spec("triton") is None:
+        return f"Triton, for {device_type}, is not installed: pip install triton"
+    from dgno.kernels.triton_runtime import why_not  # Triton takes time to import
+
+    return why_not(device_type)
+
+
+def unfit_for_c(device: torch.device, dtype: torch.dtype) -> str:
+    """Why no compiled kernel can take tensors of this device and dtype; "" if it can."""
     if _WITHOUT_COMPILED.get():
         return "plain tensor code was asked for"
     if device.type != "cpu":
@@ -215,20 +174,31 @@ def _unfit_for_c(device: torch.device, dtype: torch.dtype) -> str:
     return "" if dtype == torch.float32 else f"the compiled kernel is for float32, the tensors are {dtype}"
 
 
-def selective_scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor) -> Tensor:
-    """The selective scan, by the version that suits the tensors; shapes as in `selective_scan_loop`."""
-    return SCANS[choose_scan(u.device, u.dtype, A.shape[1]).name](u, delta, A, B, C, D)
+def selective_scan(
+    u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, order: Tensor | None = None
+) -> Tensor:
+    """The selective scan, by the version that suits the tensors; shapes as in `selective_scan_loop`.
+
+    order : as in `selective_scan_triton`; only where `scan_takes_order`
+    """
+    scan = SCANS[choose_scan(u.device, u.dtype, A.shape[1]).name]
+    return scan(u, delta, A, B, C, D) if order is None else scan(u, delta, A, B, C, D, order)
+
+
+def scan_takes_order(device: torch.device, states: int) -> bool:
+    """Whether the scan of float32 tensors finds the rows of a permutation itself, without a gather before it."""
+    return choose_scan(device, torch.float32, states).name == "triton"
 
 
 def choose_pointwise(device: torch.device, dtype: torch.dtype) -> Choice:
     """The version of the 1x1 convolution for tensors of this device and dtype."""
-    if wanted := _asked_for("DGNO_POINTWISE", POINTWISES):
+    if wanted := asked_for("DGNO_POINTWISE", POINTWISES):
         return wanted
     if device.type != "cpu":
-        return Choice("linear", _unfit_for_c(device, dtype))
+        return Choice("linear", unfit_for_c(device, dtype))
     try:
         compiled = pointwise_c.load()
-        unfit = _unfit_for_c(device, dtype)
+        unfit = unfit_for_c(device, dtype)
     except OSError as error:
         unfit = str(error)
     if unfit:

@@ -21,7 +21,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from dgno.kernels import backends
+from dgno.kernels import backends, fusing
 from dgno.kernels.attentive_scan import CLASSES, AttentiveWeights, ScanOrder, scan_order
 from dgno.kernels.attentive_scan_c import attentive_scan_c
 from dgno.kernels.reorder import inverse_permutation, reorder
@@ -102,13 +102,16 @@ class SelectiveScan(nn.Module):
         with torch.no_grad():
             self.dt_proj.bias.copy_(dt + torch.log(-torch.expm1(-dt)))  # the inverse of softplus
 
-    def forward(self, u: Float[Tensor, "s l d"], prompt: Float[Tensor, "s l n"]) -> Float[Tensor, "s l d"]:
+    def forward(
+        self, u: Float[Tensor, "s l d"], prompt: Float[Tensor, "s l n"], order: Int[Tensor, " s*l"] | None = None
+    ) -> Float[Tensor, "s l d"]:
+        """The scanned rows, each where it was; `order` says in which order they are scanned, if not in their own."""
         with torch.autocast(u.device.type, enabled=False):
             u, prompt = u.float(), prompt.float()
             x_dbl = backends.pointwise(u, self.x_proj.weight)
             dt, B, C = x_dbl.split([self.rank, self.states, self.states], dim=-1)
             delta = F.softplus(backends.pointwise(dt, self.dt_proj.weight, self.dt_proj.bias))
-            return backends.selective_scan(u, delta, -torch.exp(self.A_log), B, C + prompt, self.D)
+            return backends.selective_scan(u, delta, -torch.exp(self.A_log), B, C + prompt, self.D, order)
 
 
 class AttentiveScan(nn.Module):
@@ -133,7 +136,11 @@ class AttentiveScan(nn.Module):
 
         assert self.position.bias is not None
         y = backends.sigmoid_gate(self.project_in(x), self.position.weight, self.position.bias)  # positional encoding
-        y = reorder(y.permute(0, 2, 3, 1).flatten(0, 2), order.sorted, order.unsorted)
+        y = y.permute(0, 2, 3, 1).flatten(0, 2)
+        if backends.scan_takes_order(y.device, self.scan.states):
+            y = self.scan_in_place(y, prompt, order).reshape(b, h, w, -1).permute(0, 3, 1, 2)
+            return self.project_out(self.norm(y))
+        y = reorder(y, order.sorted, order.unsorted)
         y = self.scan(y.unflatten(0, (order.sequences, -1)), self.arrange(prompt, order))
 
         y = y.reshape(b, h, w, -1).permute(0, 3, 1, 2)  # an image again, its pixels still in scan order
@@ -142,12 +149,12 @@ class AttentiveScan(nn.Module):
 
     def added(self, x: Map, norm: ChannelNorm, prompt_basis: Float[Tensor, "rank n"]) -> Map:
         """x + forward(norm(x)), in two passes over the map where nothing asks for its layers."""
-        x = backends.fusible(x)
-        choice = backends.choose_attentive_scan(x.device, x.dtype, x.shape[1])
-        if self.training or choice.name == "layers" or backends.wants_layers(self, x):
+        x = fusing.fusible(x)
+        choice = fusing.choose_attentive_scan(x.device, x.dtype, x.shape[1])
+        if self.training or choice.name == "layers" or fusing.wants_layers(self, x):
             return x + self(norm(x), prompt_basis)
         weights = self.weights(norm, prompt_basis)
-        half = backends.fuses_in_half(x.device)
+        half = fusing.fuses_in_half(x.device)
         return attentive_scan_c(x, weights, block=self.block, prompt_sorted=self.prompt_sorted, half=half)
 
     def weights(self, norm: ChannelNorm, prompt_basis: Float[Tensor, "rank n"]) -> AttentiveWeights:
@@ -172,3 +179,13 @@ class AttentiveScan(nn.Module):
         elif order.raster is not None:
             rows = reorder(rows, order.raster, inverse_permutation(order.raster))
         return rows.unflatten(0, (order.sequences, -1))
+
+    def scan_in_place(
+        self, rows: Float[Tensor, "rows d"], prompt: Float[Tensor, "b l n"], order: ScanOrder
+    ) -> Float[Tensor, "s k d"]:
+        """The scan of pixels that stay where they are; prompts are brought to the pixels that are scanned with them."""
+        prompts = prompt.flatten(0, 1)
+        if not self.prompt_sorted:
+            prompts = reorder(self.arrange(prompt, order).flatten(0, 1), order.unsorted, order.sorted)
+        sequences = (order.sequences, -1)
+        return self.scan(rows.unflatten(0, sequences), prompts.unflatten(0, sequences), order.sorted)

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from dgno.kernels import backends
+from dgno.kernels import backends, fusing
 from dgno.kernels.feed_forward_c import feed_forward_c
 from dgno.operators.pointwise import Pointwise
 
@@ -42,12 +42,12 @@ class GatedFeedForward(nn.Module):
 
     def added(self, x: Map, norm: ChannelNorm) -> Map:
         """x + forward(norm(x)), in one pass over the map where nothing asks for its layers."""
-        x = backends.fusible(x)
-        choice = backends.choose_feed_forward(x.device, x.dtype, x.shape[1])
-        if choice.name == "layers" or backends.wants_layers(self, x):
+        x = fusing.fusible(x)
+        choice = fusing.choose_feed_forward(x.device, x.dtype, x.shape[1])
+        if choice.name == "layers" or fusing.wants_layers(self, x):
             return x + self(norm(x))
         weights = self.project_in.weight, self.depthwise.weight, self.project_out.weight
-        return feed_forward_c(x, norm.weight, norm.bias, *weights, half=backends.fuses_in_half(x.device))
+        return feed_forward_c(x, norm.weight, norm.bias, *weights, half=fusing.fuses_in_half(x.device))
 
 
 class Downsample(nn.Sequential):

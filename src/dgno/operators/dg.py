@@ -11,7 +11,7 @@ from collections.abc import Callable
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from dgno.kernels import backends
+from dgno.kernels import backends, fusing
 from dgno.kernels.dg_layer import LayerWeights
 from dgno.kernels.dg_layer_c import apply_layer_c, integrate_layer_c
 from dgno.kernels.dg_operator import Operators
@@ -51,10 +51,10 @@ class DGOperator(nn.Module):
         self.mlp = nn.Sequential(Pointwise(dim, dim), nn.GELU(), Pointwise(dim, dim))
 
     def forward(self, z: Map) -> Map:
-        z = backends.fusible(z)
+        z = fusing.fusible(z)
         heads, _, d = self.key_norm.weight.shape
-        choice = backends.choose_operator_layer(z.device, z.dtype, heads, d, self.element_size)
-        if choice.name == "c" and not backends.wants_layers(self, z):
+        choice = fusing.choose_operator_layer(z.device, z.dtype, heads, d, self.element_size)
+        if choice.name == "c" and not fusing.wants_layers(self, z):
             return self.in_two_passes(z)
         q, kv = self.project(z)
         K = self.operators(kv)
@@ -70,7 +70,7 @@ class DGOperator(nn.Module):
             *(to_hidden.weight, to_hidden.bias, from_hidden.weight, from_hidden.bias),
         )
         assert self.element_size is not None
-        half, wants_sides = backends.fuses_in_half(z.device), self.integral is face_traces
+        half, wants_sides = fusing.fuses_in_half(z.device), self.integral is face_traces
         volume, sides = integrate_layer_c(z, weights, self.element_size, wants_sides, half=half)
         if self.assembly is not None:
             volume = volume + self.assembly(Traces(*([volume] * 4 if sides is None else sides)))

@@ -12,17 +12,22 @@ from dgno.errors import ConfigError, DeviceUnavailable
 from dgno.networks.blur_reader import BlurReader
 from dgno.optics.blur_types import BlurReading
 from dgno.restoration.image import Restorer
+from dgno.restoration.replay import replayed
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 class Placed:
-    """Runs a restorer's tensors on `device`, in `precision`; tiles as the restorer does."""
+    """Runs a restorer's tensors on `device`, in `precision`; tiles as the restorer does.
+
+    replayed : the calls; on a CUDA device, those of a network by CUDA graphs
+    """
 
     def __init__(self, restorer: Restorer, device: torch.device, precision: str = "fp32") -> None:
         if precision not in PRECISIONS:
             raise ConfigError(f"precision {precision!r}", hint=f"known: {', '.join(PRECISIONS)}")
         self.restorer, self.device, self.dtype = restorer, device, PRECISIONS[precision]
+        self.replayed = replayed(self.answer, device, is_network=isinstance(restorer, torch.nn.Module))
         self.multiple = getattr(restorer, "multiple", 1)
         self.halo = getattr(restorer, "halo", 0)
         self.is_local = getattr(restorer, "is_local", True)
@@ -31,11 +36,15 @@ class Placed:
         self.bytes_per_pixel = getattr(restorer, "bytes_per_pixel", 64)
 
     def __call__(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        return self.replayed(x.to(self.device)).cpu()
+
+    def answer(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """The restorer's answer, on the device, in float32."""
         with (
             torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32),
             torch.backends.cudnn.flags(enabled=True, allow_tf32=False),  # fp32 means fp32
         ):
-            return self.restorer(x.to(self.device)).float().cpu()
+            return self.restorer(x).float()
 
 
 class PlacedReader:
