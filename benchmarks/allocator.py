@@ -21,7 +21,7 @@ def measure(side: int, keep: bool, answer: Connection) -> None:
     """Wall and CPU seconds per megapixel of the third tile of a process, and its peak in MiB."""
     import torch
 
-    from dgno.restoration.allocator import keep_freed_memory
+    from dgno.kernels.allocator import keep_freed_memory
     from dgno.restoration.from_weights import make_restorer
 
     if keep:

@@ -19,9 +19,9 @@ from side_by_side import print_ratios, seconds
 from torch import Tensor
 
 from dgno.kernels import depthwise, depthwise_c, dg_operator, dg_operator_c
+from dgno.kernels.allocator import keep_freed_memory
 from dgno.kernels.selective_scan import selective_scan_chunked
 from dgno.kernels.selective_scan_c import selective_scan_c
-from dgno.restoration.allocator import keep_freed_memory
 
 Function = Callable[..., Tensor]
 

@@ -149,13 +149,13 @@ class AttentiveScan(nn.Module):
 
     def added(self, x: Map, norm: ChannelNorm, prompt_basis: Float[Tensor, "rank n"]) -> Map:
         """x + forward(norm(x)), in two passes over the map where nothing asks for its layers."""
-        x = fusing.fusible(x)
-        choice = fusing.choose_attentive_scan(x.device, x.dtype, x.shape[1])
-        if self.training or choice.name == "layers" or fusing.wants_layers(self, x):
+        z = fusing.fusible(x)
+        choice = fusing.choose_attentive_scan(z.device, z.dtype, z.shape[1])
+        if self.training or choice.name == "layers" or fusing.wants_layers(self, z):
             return x + self(norm(x), prompt_basis)
         weights = self.weights(norm, prompt_basis)
-        half = fusing.fuses_in_half(x.device)
-        return attentive_scan_c(x, weights, block=self.block, prompt_sorted=self.prompt_sorted, half=half)
+        half = fusing.fuses_in_half(z.device)
+        return attentive_scan_c(z, weights, block=self.block, prompt_sorted=self.prompt_sorted, half=half)
 
     def weights(self, norm: ChannelNorm, prompt_basis: Float[Tensor, "rank n"]) -> AttentiveWeights:
         """The parameters of the module and of the norm before it."""

@@ -42,12 +42,12 @@ class GatedFeedForward(nn.Module):
 
     def added(self, x: Map, norm: ChannelNorm) -> Map:
         """x + forward(norm(x)), in one pass over the map where nothing asks for its layers."""
-        x = fusing.fusible(x)
-        choice = fusing.choose_feed_forward(x.device, x.dtype, x.shape[1])
-        if choice.name == "layers" or fusing.wants_layers(self, x):
+        z = fusing.fusible(x)
+        choice = fusing.choose_feed_forward(z.device, z.dtype, z.shape[1])
+        if choice.name == "layers" or fusing.wants_layers(self, z):
             return x + self(norm(x))
         weights = self.project_in.weight, self.depthwise.weight, self.project_out.weight
-        return feed_forward_c(x, norm.weight, norm.bias, *weights, half=fusing.fuses_in_half(x.device))
+        return feed_forward_c(z, norm.weight, norm.bias, *weights, half=fusing.fuses_in_half(z.device))
 
 
 class Downsample(nn.Sequential):

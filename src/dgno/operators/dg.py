@@ -51,11 +51,11 @@ class DGOperator(nn.Module):
         self.mlp = nn.Sequential(Pointwise(dim, dim), nn.GELU(), Pointwise(dim, dim))
 
     def forward(self, z: Map) -> Map:
-        z = fusing.fusible(z)
         heads, _, d = self.key_norm.weight.shape
-        choice = fusing.choose_operator_layer(z.device, z.dtype, heads, d, self.element_size)
-        if choice.name == "c" and not fusing.wants_layers(self, z):
-            return self.in_two_passes(z)
+        x = fusing.fusible(z)
+        choice = fusing.choose_operator_layer(x.device, x.dtype, heads, d, self.element_size)
+        if choice.name == "c" and not fusing.wants_layers(self, x):
+            return self.in_two_passes(x)
         q, kv = self.project(z)
         K = self.operators(kv)
         return self.mlp(backends.apply(q, K, onto=z)) + z

@@ -19,10 +19,10 @@ from dgno.io.checksum import file_sha256, slide_digest
 from dgno.io.image import check_output, read_images, write_images
 from dgno.io.opening import os_error
 from dgno.io.provenance import software
+from dgno.kernels.allocator import keep_freed_memory
 from dgno.optics.blur_types import DEFOCUS
 from dgno.restorable import check_restorable
 from dgno.restoration import TILE_SIZE
-from dgno.restoration.allocator import keep_freed_memory
 from dgno.restoration.assessment import BLURRED
 from dgno.restoration.batch import Job, Outcome
 from dgno.restoration.blur_maps import reading_context

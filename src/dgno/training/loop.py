@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from dgno.errors import CheckpointMismatch, ConfigError, ResumeError, TrainingDiverged, printable
 from dgno.io.lock import sole_writer
+from dgno.kernels.allocator import keep_freed_memory
 from dgno.networks.presets import build
 from dgno.training.batches import Batches, Listed, find_data
 from dgno.training.config import TrainConfig
@@ -58,6 +59,7 @@ def train(
         ranks.slots(stage.batch)
     listed, open_data = find_data(config)
     digests = _digests(config, listed)
+    keep_freed_memory()
     state = _begin(config, digests, resume=resume, device=device)
     ranks.wait()  # so that none looks for checkpoints while another writes one
     with writing(config.out):

@@ -15,7 +15,7 @@ def faults_of_large_blocks(keep: bool, answer: Connection) -> None:
 
     import torch
 
-    from dgno.restoration.allocator import keep_freed_memory
+    from dgno.kernels.allocator import keep_freed_memory
 
     if keep:
         assert keep_freed_memory()

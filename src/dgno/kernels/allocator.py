@@ -1,4 +1,4 @@
-"""Memory that is freed stays with the process, so that the next tile gets it without asking the system.
+"""Memory that is freed stays with the process, so that the next tile or batch gets it without asking the system.
 
 By default glibc gives large blocks back at once, and the system clears every page of the next ones: that is most of the
 system's time of a tile, for a peak that is lower by about a quarter (`benchmarks/allocator.py`). Elsewhere nothing
