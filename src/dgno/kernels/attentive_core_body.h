@@ -1,5 +1,6 @@
 /* The second half of the attentive scan: pixels in the order of their classes through the scan, and back. Included by
- * attentive_scan.c once per instruction set. A chunk of TOKENS tokens goes through three steps while it is in the cache. */
+ * attentive_scan.c once per instruction set. A chunk of TOKENS tokens goes through three steps while it is in the
+ * cache. */
 
 /* max(x, 0) + log(1 + e^-|x|), the logarithm by a polynomial with a relative error of 3e-8. */
 static inline __attribute__((always_inline)) TARGET VF NAME(softplus)(VF x) {
@@ -28,13 +29,15 @@ struct NAME(walk) {
 };
 
 static inline struct NAME(walk) NAME(walk_from)(const struct core *s, long sequence, long t) {
-    const long across = s->width / s->block_width, down = s->height / s->block_height, image = sequence / (across * down);
+    const long across = s->width / s->block_width, down = s->height / s->block_height,
+               image = sequence / (across * down);
     const long row = image * s->height + sequence / across % down * s->block_height + t / s->block_width;
     const long column = t % s->block_width;
-    return (struct NAME(walk)){row * s->width + sequence % across * s->block_width + column, column, s->width - s->block_width};
+    return (struct NAME(walk)){
+        row * s->width + sequence % across * s->block_width + column, column, s->width - s->block_width};
 }
 
-static inline void NAME(step)(const struct core *s, struct NAME(walk) *w) {
+static inline void NAME(step)(const struct core *s, struct NAME(walk) * w) {
     w->pixel++;
     if (++w->column == s->block_width) {
         w->column = 0;
@@ -67,7 +70,8 @@ static TARGET void NAME(prepare)(const struct core *s, long sequence, long first
         }
     NAME(product)(&to_parameters, count, m->u, stride, m->parameters, parameters);
     NAME(product)(&to_delta, count, m->parameters, parameters, m->delta, stride);
-    for (long i = 0; i < count * stride; i += LANES) NAME(store)(m->delta + i, NAME(softplus)(NAME(load)(m->delta + i, LANES)), LANES);
+    for (long i = 0; i < count * stride; i += LANES)
+        NAME(store)(m->delta + i, NAME(softplus)(NAME(load)(m->delta + i, LANES)), LANES);
     struct NAME(walk) w = NAME(walk_from)(s, sequence, first);
     for (long t = 0; t < count; t++, NAME(step)(s, &w)) {
         const float *restrict prompt = s->prompts + s->classes[s->prompt_sorted ? order[t] : w.pixel] * STATES;
@@ -85,8 +89,16 @@ static TARGET void NAME(scan)(const struct core *s, long c, long count, const st
         h[n] = NAME(load)(state + n * stride + c, LANES);
     }
     const struct scan_rows rows = {
-        m->u + c, m->delta + c, m->parameters + s->rank, m->parameters + s->rank + STATES, m->u + c,
-        stride, stride, parameters, parameters, stride,
+        m->u + c,
+        m->delta + c,
+        m->parameters + s->rank,
+        m->parameters + s->rank + STATES,
+        m->u + c,
+        stride,
+        stride,
+        parameters,
+        parameters,
+        stride,
     };
     NAME(scan_rows)(rows, count, 0, A, NAME(load)(s->D + c, LANES), h, LANES, STATES);
     for (int n = 0; n < STATES; n++) NAME(store)(state + n * stride + c, h[n], LANES);
@@ -120,5 +132,6 @@ static struct chunk NAME(chunk_at)(const struct core *s, long tokens, float *mem
 /* The chunk from its row t on. */
 static struct chunk NAME(chunk_from)(const struct core *s, const struct chunk *m, long t) {
     const long hidden = t * PADDED(2 * s->channels);
-    return (struct chunk){m->u + hidden, m->delta + hidden, m->parameters + t * PADDED(s->rank + 2 * STATES), m->result + t * PADDED(s->channels)};
+    return (struct chunk){m->u + hidden, m->delta + hidden, m->parameters + t * PADDED(s->rank + 2 * STATES),
+        m->result + t * PADDED(s->channels)};
 }

@@ -2,7 +2,8 @@
  * per instruction set. */
 
 /* The class of every pixel of the tile in the row that was filled last: the best of the routing's logits. */
-static TARGET void NAME(route)(const struct lift *s, const struct ring *r, float *hidden, float *logits, unsigned char *classes) {
+static TARGET void NAME(route)(
+    const struct lift *s, const struct ring *r, float *hidden, float *logits, unsigned char *classes) {
     const long inner = PADDED(s->routing);
     const struct matrix to_hidden = {s->channels, inner / LANES, s->route_hidden, s->route_hidden_bias, 0};
     const struct matrix to_logits = {s->routing, CLASSES / LANES, s->route_logits, s->route_logits_bias, 0};
@@ -44,13 +45,15 @@ static TARGET void NAME(position_row)(const struct lift *s, const struct ring *r
             NAME(convolve)(rows, i * pixel + c, pixel, taps, sums);
             for (int p = 0; p < PIXELS && i + p < r->columns; p++) {
                 const VF e = NAME(exp2)((sums[p] + bias) * -LOG2_E);
-                NAME(store)(out + (i + p) * hidden + c, NAME(load)(rows[1] + (i + p + 1) * pixel + c, LANES) / (e + 1.0f), LANES);
+                NAME(store)(out + (i + p) * hidden + c,
+                    NAME(load)(rows[1] + (i + p + 1) * pixel + c, LANES) / (e + 1.0f), LANES);
             }
         }
     }
 }
 
-static TARGET void NAME(lift_row)(const struct lift *s, const struct ring *r, long b, long y, float *hidden, float *logits) {
+static TARGET void NAME(lift_row)(
+    const struct lift *s, const struct ring *r, long b, long y, float *hidden, float *logits) {
     NAME(fill)(r, y);
     if (y >= 0 && y < s->height)
         NAME(route)(s, r, hidden, logits, s->classes + (b * s->height + y) * s->width + r->left);
@@ -61,15 +64,25 @@ static TARGET void NAME(lift)(const struct lift *s, long b, long top, long botto
     const long columns = left + s->tile < s->width ? s->tile : s->width - left, rounded = ROUNDED(s->tile + 2);
     float *hidden = memory, *logits = hidden + rounded * PADDED(s->routing), *normalised = logits + rounded * CLASSES;
     const struct ring r = {
-        s->height, s->width, s->channels, s->x + b * s->height * s->width * s->channels, s->norm_weight, s->norm_bias,
+        s->height,
+        s->width,
+        s->channels,
+        s->x + b * s->height * s->width * s->channels,
+        s->norm_weight,
+        s->norm_bias,
         {s->channels, PADDED(2 * s->channels) / LANES, s->project_in, s->project_in_bias, s->half},
-        left, columns, normalised, normalised + (rounded + 1) * s->channels,
+        left,
+        columns,
+        normalised,
+        normalised + (rounded + 1) * s->channels,
     };
     NAME(fill)(&r, top - 1);
     NAME(lift_row)(s, &r, b, top, hidden, logits);
     for (long y = top; y < bottom; y++) {
-        if (y + 1 < bottom) NAME(lift_row)(s, &r, b, y + 1, hidden, logits);
-        else NAME(fill)(&r, y + 1);
+        if (y + 1 < bottom)
+            NAME(lift_row)(s, &r, b, y + 1, hidden, logits);
+        else
+            NAME(fill)(&r, y + 1);
         NAME(position_row)(s, &r, y, s->y + ((b * s->height + y) * s->width + left) * 2 * s->channels);
     }
 }

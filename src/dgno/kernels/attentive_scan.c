@@ -3,9 +3,9 @@
  *
  * The lift finds every pixel's class and gated features; tiles of columns and strips of rows are spread over threads
  * (OpenMP). The core takes the pixels of a sequence in the order of their classes, a chunk of tokens at a time: scan
- * parameters, scan, norm and projection of a chunk never leave the cache. Threads share the sequences, or where there are
- * fewer of them the tokens and the channels of every chunk. Every pixel is computed alike wherever it stands, so results
- * depend neither on the number of threads nor on the tiles. */
+ * parameters, scan, norm and projection of a chunk never leave the cache. Threads share the sequences, or where there
+ * are fewer of them the tokens and the channels of every chunk. Every pixel is computed alike wherever it stands, so
+ * results depend neither on the number of threads nor on the tiles. */
 
 #include <math.h>
 #include <stdlib.h>
@@ -20,31 +20,31 @@
 
 struct lift {
     long batch, height, width, channels, routing;
-    long tile, strip;                                     /* columns and rows of a task */
-    long half;                                            /* is project_in bfloat16? */
-    const float *x;                                       /* (batch, height, width, channels) */
-    const float *norm_weight, *norm_bias;                 /* (channels) */
-    const float *route_hidden, *route_hidden_bias;        /* packed and padded, like all matrices and their biases */
+    long tile, strip;                              /* columns and rows of a task */
+    long half;                                     /* is project_in bfloat16? */
+    const float *x;                                /* (batch, height, width, channels) */
+    const float *norm_weight, *norm_bias;          /* (channels) */
+    const float *route_hidden, *route_hidden_bias; /* packed and padded, like all matrices and their biases */
     const float *route_logits, *route_logits_bias;
     const float *project_in, *project_in_bias;
-    const float *position, *position_bias;                /* (9, 2 channels), raster order; (2 channels) */
-    float *y;                                             /* (batch, height, width, 2 channels) */
-    unsigned char *classes;                               /* (batch, height, width) */
+    const float *position, *position_bias; /* (9, 2 channels), raster order; (2 channels) */
+    float *y;                              /* (batch, height, width, 2 channels) */
+    unsigned char *classes;                /* (batch, height, width) */
 };
 
 struct core {
     long batch, height, width, channels, rank;
-    long block_height, block_width, prompt_sorted;        /* a sequence is a block of the plane */
-    long half;                                            /* is project_out bfloat16? */
-    const float *x, *y;                                   /* as in the lift */
+    long block_height, block_width, prompt_sorted; /* a sequence is a block of the plane */
+    long half;                                     /* is project_out bfloat16? */
+    const float *x, *y;                            /* as in the lift */
     const unsigned char *classes;
-    const float *prompts;                                 /* (CLASSES, STATES) */
+    const float *prompts; /* (CLASSES, STATES) */
     const float *x_proj, *dt_proj, *dt_bias;
-    const float *A, *D;                                   /* (STATES, padded 2 channels), (padded 2 channels) */
-    const float *norm_weight, *norm_bias;                 /* (2 channels) */
+    const float *A, *D;                   /* (STATES, padded 2 channels), (padded 2 channels) */
+    const float *norm_weight, *norm_bias; /* (2 channels) */
     const float *project_out, *project_out_bias;
-    int *order;                                           /* (pixels): place in a sequence -> pixel */
-    float *out;                                           /* like x */
+    int *order; /* (pixels): place in a sequence -> pixel */
+    float *out; /* like x */
 };
 
 struct chunk { /* rows of whole vectors */
@@ -75,7 +75,9 @@ struct chunk { /* rows of whole vectors */
 #include "attentive_scan_body.h"
 #undef LANES
 
-#define STEPS(set, lanes) {lanes, lift_workspace_##set, lift_##set, chunk_size_##set, chunk_at_##set, chunk_from_##set, sort_##set, prepare_##set, scan_##set, finish_##set}
+#define STEPS(set, lanes)                                                                                              \
+    {lanes, lift_workspace_##set, lift_##set, chunk_size_##set, chunk_at_##set, chunk_from_##set, sort_##set,          \
+        prepare_##set, scan_##set, finish_##set}
 static const struct version {
     long lanes;
     long (*lift_workspace)(const struct lift *);
@@ -123,7 +125,8 @@ int dgno_attentive_lift(const struct lift *s, int version, int threads) {
         failed = !memory;
 #pragma omp for schedule(dynamic)
         for (long task = 0; task < s->batch * strips * tiles; task++) {
-            const long top = task / tiles % strips * s->strip, bottom = top + s->strip < s->height ? top + s->strip : s->height;
+            const long top = task / tiles % strips * s->strip,
+                       bottom = top + s->strip < s->height ? top + s->strip : s->height;
             if (memory) v->lift(s, task / tiles / strips, top, bottom, task % tiles * s->tile, memory);
         }
         free(memory);
@@ -135,7 +138,8 @@ static long least(long a, long b) { return a < b ? a : b; }
 
 /* All sequences, each by one thread. */
 static int core_by_sequence(const struct core *s, const struct version *v, long sequences, int threads) {
-    const long length = s->block_height * s->block_width, hidden = (2 * s->channels + v->lanes - 1) / v->lanes * v->lanes;
+    const long length = s->block_height * s->block_width,
+               hidden = (2 * s->channels + v->lanes - 1) / v->lanes * v->lanes;
     int failed = 0;
     (void)threads;
 #pragma omp parallel num_threads(threads) reduction(| : failed)
@@ -164,7 +168,8 @@ static int core_by_sequence(const struct core *s, const struct version *v, long 
 
 /* One sequence after the other, its tokens and channels spread over the threads. */
 static int core_by_token(const struct core *s, const struct version *v, long sequences, int threads) {
-    const long length = s->block_height * s->block_width, hidden = (2 * s->channels + v->lanes - 1) / v->lanes * v->lanes;
+    const long length = s->block_height * s->block_width,
+               hidden = (2 * s->channels + v->lanes - 1) / v->lanes * v->lanes;
     const long size = v->chunk_size(s, TOKENS), tokens = TOKENS * (long)threads;
     float *memory = allocate((size_t)(size * threads + STATES * hidden));
     if (!memory) return 1;

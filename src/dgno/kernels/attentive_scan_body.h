@@ -1,5 +1,5 @@
-/* One instruction set's version of the attentive scan: included by attentive_scan.c once per set, which defines NAME, TARGET
- * and LANES. */
+/* One instruction set's version of the attentive scan: included by attentive_scan.c once per set, which defines NAME,
+ * TARGET and LANES. */
 
 #define VF NAME(vector)
 #define VI NAME(integers)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from dgno.kernels.attentive_scan import CLASSES, AttentiveWeights, Map
 from dgno.kernels.compiled import Arguments, channels_last, check_no_gradient, check_plain, fields, load_library
-from dgno.kernels.packing import pack, pad_outputs
+from dgno.kernels.packing import HALF_INPUTS, pack, pad_outputs
 from dgno.kernels.tiles import strip_height, tile_width
 
 STATES = 8  # that the library is compiled for
@@ -86,7 +86,7 @@ def attentive_scan_c(
         scan and its parameters stay in float32
     """
     _check(x, weights, block)
-    half = half and load().has_half()
+    half = half and load().has_half() and max(weights.project_in.shape) <= HALF_INPUTS
     x = channels_last(x)
     if not x.numel():
         return x

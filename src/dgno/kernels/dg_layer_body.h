@@ -12,12 +12,13 @@
 static TARGET void NAME(gather)(const struct dg_layer *s, long strip, long column, long columns, float *rows) {
     const long c = s->heads * s->width, w = s->columns * s->side, pixels = columns * s->side;
     for (long y = 0; y < s->side; y++)
-        memcpy(rows + y * pixels * c, s->z + ((strip * s->side + y) * w + column * s->side) * c, (size_t)(pixels * c) * sizeof(float));
+        memcpy(rows + y * pixels * c, s->z + ((strip * s->side + y) * w + column * s->side) * c,
+            (size_t)(pixels * c) * sizeof(float));
 }
 
 /* The map of `count` rows by a packed matrix, to rows of `outputs` without padding. */
-static TARGET void NAME(project)(
-        const float *packed, const float *bias, long half, long inputs, long outputs, long count, const float *rows, float *out) {
+static TARGET void NAME(project)(const float *packed, const float *bias, long half, long inputs, long outputs,
+    long count, const float *rows, float *out) {
     const long padded = PADDED(outputs);
     const struct matrix m = {inputs, padded / LANES, packed, bias, half};
     NAME(product)(&m, count, rows, inputs, out, padded);
@@ -27,7 +28,8 @@ static TARGET void NAME(project)(
 
 /* This tile as a grid of its own, one row high. */
 static struct dg NAME(grid)(const struct dg_layer *s, long columns) {
-    struct dg grid = {.batch = 1, .rows = 1, .columns = columns, .ph = s->side, .pw = s->side, .heads = s->heads, .width = s->width};
+    struct dg grid = {
+        .batch = 1, .rows = 1, .columns = columns, .ph = s->side, .pw = s->side, .heads = s->heads, .width = s->width};
     grid.key_norm = s->key_norm;
     grid.value_norm = s->value_norm;
     return grid;
@@ -35,9 +37,11 @@ static struct dg NAME(grid)(const struct dg_layer *s, long columns) {
 
 /* Kernel integrals of elements [column, column + columns) of a row of the grid. */
 static TARGET void NAME(layer_integrate)(
-        const struct dg_layer *s, const struct steps *steps, long strip, long column, long columns, float *memory) {
-    const long c = s->heads * s->width, tokens = columns * s->side * s->side, room = ROUNDED(s->tile * s->side * s->side);
-    const long size = c * s->width, at = (strip * s->columns + column) * size, all = s->batch * s->rows * s->columns * size;
+    const struct dg_layer *s, const struct steps *steps, long strip, long column, long columns, float *memory) {
+    const long c = s->heads * s->width, tokens = columns * s->side * s->side,
+               room = ROUNDED(s->tile * s->side * s->side);
+    const long size = c * s->width, at = (strip * s->columns + column) * size,
+               all = s->batch * s->rows * s->columns * size;
     float *rows = memory, *kv = rows + room * c, *sides = kv + room * PADDED(2 * c), *rest = sides + 4 * s->tile * size;
     struct dg grid = NAME(grid)(s, columns);
     NAME(gather)(s, strip, column, columns, rows);
@@ -53,7 +57,7 @@ static TARGET void NAME(layer_integrate)(
 
 /* mlp(q K + z) + z on the same elements. */
 static TARGET void NAME(layer_apply)(
-        const struct dg_layer *s, const struct steps *steps, long strip, long column, long columns, float *memory) {
+    const struct dg_layer *s, const struct steps *steps, long strip, long column, long columns, float *memory) {
     const long c = s->heads * s->width, w = s->columns * s->side, pixels = columns * s->side, tokens = pixels * s->side;
     const long room = ROUNDED(s->tile * s->side * s->side) * PADDED(c);
     float *rows = memory, *q = rows + room, *sum = q + room, *rest = sum + room;

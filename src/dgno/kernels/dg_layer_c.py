@@ -13,7 +13,7 @@ from dgno.kernels.compiled import Arguments, channels_last, check_no_gradient, c
 from dgno.kernels.dg_layer import LayerWeights
 from dgno.kernels.dg_operator import Map, Operators, Sides
 from dgno.kernels.dg_operator_c import as_in_c, load, new_operators
-from dgno.kernels.packing import pack, pad_outputs
+from dgno.kernels.packing import HALF_INPUTS, pack, pad_outputs
 
 TILE_FLOATS = 3072  # of one row of a tile of z: with keys and values a tile fits the second cache level
 LARGEST_SIDE = 16  # px of an element; tiles of larger ones would leave it
@@ -39,7 +39,7 @@ def integrate_layer_c(
     half : round the factors of the linear maps to bfloat16, where the processor can; the integrals stay in float32
     """
     arguments = _checked(z, weights, side)
-    half = half and load().has_half()
+    half = half and load().has_half() and z.shape[1] <= HALF_INPUTS
     arguments.half = half
     (_, heads, d), lanes, z = weights.key_norm.shape, load().lanes(), channels_last(z)
     shape = (arguments.batch, arguments.rows, arguments.columns, heads, d, d)
@@ -59,7 +59,7 @@ def integrate_layer_c(
 
 def apply_layer_c(z: Map, operators: Operators, weights: LayerWeights, *, half: bool = False) -> Map:
     """`apply_layer` of dg_layer.py, compiled; float32 on the CPU, without gradient; half as above."""
-    half = half and load().has_half()
+    half = half and load().has_half() and z.shape[1] <= HALF_INPUTS
     b, rows, columns, heads, d, _ = operators.shape
     if z.shape[0] != b or z.shape[1] != heads * d or not rows or z.shape[2] % rows:
         raise ValueError(f"operators {tuple(operators.shape)} do not fit a map {tuple(z.shape)}")

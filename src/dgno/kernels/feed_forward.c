@@ -2,8 +2,8 @@
  * feed_forward.py, which says what is computed. Forward only.
  *
  * Maps are channels-last. Tiles of columns and strips of rows are spread over threads (OpenMP); what lies between input
- * and output never leaves the cache. Every pixel is computed alike in every tile, so results depend neither on the number
- * of threads nor on the tiles. */
+ * and output never leaves the cache. Every pixel is computed alike in every tile, so results depend neither on the
+ * number of threads nor on the tiles. */
 
 #include <math.h>
 #include <stdlib.h>
@@ -83,8 +83,10 @@ int dgno_feed_forward(const struct feed_forward *s, int version, int threads) {
         if (memory) memset(memory, 0, size);
 #pragma omp for schedule(dynamic)
         for (long task = 0; task < s->batch * strips * tiles; task++) {
-            const long top = task / tiles % strips * s->strip, bottom = top + s->strip < s->height ? top + s->strip : s->height;
-            if (memory) VERSIONS[version].forward(s, task / tiles / strips, top, bottom, task % tiles * s->tile, memory);
+            const long top = task / tiles % strips * s->strip,
+                       bottom = top + s->strip < s->height ? top + s->strip : s->height;
+            if (memory)
+                VERSIONS[version].forward(s, task / tiles / strips, top, bottom, task % tiles * s->tile, memory);
         }
         free(memory);
     }

@@ -30,13 +30,23 @@ static TARGET void NAME(gate_row)(const struct feed_forward *s, const struct rin
 }
 
 /* One task: columns [left, left + columns) of rows [top, bottom) of an image. */
-static TARGET void NAME(forward)(const struct feed_forward *s, long b, long top, long bottom, long left, float *memory) {
+static TARGET void NAME(forward)(
+    const struct feed_forward *s, long b, long top, long bottom, long left, float *memory) {
     const long hidden = PADDED(s->hidden), image = b * s->height * s->width * s->channels;
     const long columns = left + s->tile < s->width ? s->tile : s->width - left, rounded = ROUNDED(s->tile + 2);
     float *gated = memory, *result = gated + rounded * hidden, *normalised = result + rounded * PADDED(s->channels);
     const struct ring r = {
-        s->height, s->width, s->channels, s->x + image, s->norm_weight, s->norm_bias,
-        {s->channels, 2 * hidden / LANES, s->project_in, NULL, s->half}, left, columns, normalised, normalised + rounded * s->channels,
+        s->height,
+        s->width,
+        s->channels,
+        s->x + image,
+        s->norm_weight,
+        s->norm_bias,
+        {s->channels, 2 * hidden / LANES, s->project_in, NULL, s->half},
+        left,
+        columns,
+        normalised,
+        normalised + rounded * s->channels,
     };
     const struct matrix project_out = {s->hidden, PADDED(s->channels) / LANES, s->project_out, NULL, s->half};
     NAME(fill)(&r, top - 1);

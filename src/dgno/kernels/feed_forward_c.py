@@ -15,7 +15,7 @@ from torch import Tensor
 
 from dgno.kernels.compiled import Arguments, channels_last, check_no_gradient, check_plain, fields, load_library
 from dgno.kernels.feed_forward import Map
-from dgno.kernels.packing import pack, pad_outputs
+from dgno.kernels.packing import HALF_INPUTS, pack, pad_outputs
 from dgno.kernels.tiles import strip_height, tile_width
 
 
@@ -73,7 +73,7 @@ def feed_forward_c(
 
     half : round the factors of the linear maps to bfloat16, where the processor can; their sums are float32
     """
-    half = half and load().has_half()
+    half = half and load().has_half() and max(project_out.shape) <= HALF_INPUTS
     (b, c, h, w), (_, hidden), lanes = x.shape, project_out.shape, load().lanes()
     check_plain(x=x, norm_weight=norm_weight, norm_bias=norm_bias, project_in=project_in, project_out=project_out)
     check_plain(depthwise=depthwise)

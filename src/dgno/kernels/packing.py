@@ -8,6 +8,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 
+HALF_INPUTS = 2048  # at most, of a product of bfloat16: its rows are rounded into a buffer
+
+
 def pad_outputs(weight: Tensor, lanes: int) -> Tensor:
     """Zeros after the last output, up to whole vectors of `lanes`; (outputs, inputs) or (outputs)."""
     padding = -weight.shape[0] % lanes

@@ -1,6 +1,6 @@
 /* The same linear map at every row, and a product over rows for the gradient at its weights: the fast twin of
- * pointwise.py. Rows are spread over threads (OpenMP); sums over chunks of rows are left to the caller, so results do not
- * depend on the number of threads. */
+ * pointwise.py. Rows are spread over threads (OpenMP); sums over chunks of rows are left to the caller, so results do
+ * not depend on the number of threads. */
 
 #include <stdlib.h>
 #include <string.h>

@@ -8,7 +8,8 @@
 
 /* Rows [first, first + count) of the result: whole tiles from and to where they lie, the others through the buffers. */
 static TARGET void NAME(forward)(const struct pointwise *s, long first, long count, float *memory) {
-    const long padded = PADDED(s->outputs), whole = padded == s->outputs ? count / TILE_ROWS * TILE_ROWS : 0, rest = count - whole;
+    const long padded = PADDED(s->outputs), whole = padded == s->outputs ? count / TILE_ROWS * TILE_ROWS : 0,
+               rest = count - whole;
     const struct matrix m = {s->inputs, padded / LANES, s->packed, s->bias, 0};
     const float *x = s->x + first * s->inputs;
     float *out = s->out + first * s->outputs, *from = memory, *to = memory + ROUNDED(ROWS) * s->inputs;
@@ -25,9 +26,8 @@ static TARGET void NAME(forward)(const struct pointwise *s, long first, long cou
 }
 
 /* sums[i][v] += a[row][i] b[row][v] over the rows: a tile of a^T b. */
-static inline __attribute__((always_inline)) TARGET void NAME(outer_tile)(
-        long rows, const float *a, long a_stride, const float *b, long b_stride, float *out, long out_stride,
-        const int entries, const int vectors, int starts) {
+static inline __attribute__((always_inline)) TARGET void NAME(outer_tile)(long rows, const float *a, long a_stride,
+    const float *b, long b_stride, float *out, long out_stride, const int entries, const int vectors, int starts) {
     VF sums[MOST_TILE_ROWS][TILE_VECTORS];
     for (int i = 0; i < entries; i++)
         for (int v = 0; v < vectors; v++)
@@ -44,16 +44,21 @@ static inline __attribute__((always_inline)) TARGET void NAME(outer_tile)(
         for (int v = 0; v < vectors; v++) NAME(store)(out + i * out_stride + v * LANES, sums[i][v], LANES);
 }
 
-#define OUTER(entries, vectors) \
+#define OUTER(entries, vectors)                                                                                        \
     case entries: NAME(outer_tile)(rows, a, a_stride, b, b_stride, out, out_stride, entries, vectors, starts); break;
 
 /* A tile of any number of entries. */
-#define OUTER_OF(vectors)                                                                                         \
-    static TARGET void NAME(outer_##vectors)(                                                                     \
-            long rows, const float *a, long a_stride, const float *b, long b_stride, float *out, long out_stride, \
-            long entries, int starts) {                                                                           \
-        switch (entries) { OUTER(1, vectors) OUTER(2, vectors) OUTER(3, vectors) OUTER(4, vectors) OUTER(5, vectors) \
-                           OUTER(6, vectors) }                                                                    \
+#define OUTER_OF(vectors)                                                                                              \
+    static TARGET void NAME(outer_##vectors)(long rows, const float *a, long a_stride, const float *b, long b_stride,  \
+        float *out, long out_stride, long entries, int starts) {                                                       \
+        switch (entries) {                                                                                             \
+            OUTER(1, vectors)                                                                                          \
+            OUTER(2, vectors)                                                                                          \
+            OUTER(3, vectors)                                                                                          \
+            OUTER(4, vectors)                                                                                          \
+            OUTER(5, vectors)                                                                                          \
+            OUTER(6, vectors)                                                                                          \
+        }                                                                                                              \
     }
 OUTER_OF(1)
 OUTER_OF(2)
@@ -63,17 +68,20 @@ OUTER_OF(4)
 #endif
 
 /* a^T b over some rows, for up to TILE_ROWS columns of a. */
-static TARGET void NAME(outer_strip)(const struct outer *s, long rows, const float *a, const float *b, float *out, long entries, int starts) {
+static TARGET void NAME(outer_strip)(
+    const struct outer *s, long rows, const float *a, const float *b, float *out, long entries, int starts) {
     const long left = s->left, right = s->right;
     long j = 0;
 #if LANES == 16
-    for (; j + 4 * LANES <= right; j += 4 * LANES) NAME(outer_4)(rows, a, left, b + j, right, out + j, right, entries, starts);
+    for (; j + 4 * LANES <= right; j += 4 * LANES)
+        NAME(outer_4)(rows, a, left, b + j, right, out + j, right, entries, starts);
     if (j + 3 * LANES <= right) {
         NAME(outer_3)(rows, a, left, b + j, right, out + j, right, entries, starts);
         j += 3 * LANES;
     }
 #endif
-    for (; j + 2 * LANES <= right; j += 2 * LANES) NAME(outer_2)(rows, a, left, b + j, right, out + j, right, entries, starts);
+    for (; j + 2 * LANES <= right; j += 2 * LANES)
+        NAME(outer_2)(rows, a, left, b + j, right, out + j, right, entries, starts);
     for (; j + LANES <= right; j += LANES) NAME(outer_1)(rows, a, left, b + j, right, out + j, right, entries, starts);
     if (j == right) return;
     if (right < LANES) {
@@ -98,7 +106,7 @@ static TARGET void NAME(outer_strip)(const struct outer *s, long rows, const flo
 static TARGET void NAME(outer_rows)(const struct outer *s, long first, long rows, float *out, int starts) {
     for (long i = 0; i < s->left; i += TILE_ROWS)
         NAME(outer_strip)(s, rows, s->a + first * s->left + i, s->b + first * s->right, out + i * s->right,
-                          s->left - i < TILE_ROWS ? s->left - i : TILE_ROWS, starts);
+            s->left - i < TILE_ROWS ? s->left - i : TILE_ROWS, starts);
 }
 
 /* a^T b over the rows of one chunk, block by block so that rows stay in the cache. */

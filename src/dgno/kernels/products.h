@@ -1,8 +1,8 @@
 /* Products of rows with a matrix, rows' = rows W^T + bias: included inside each version, after vectors.h.
  *
- * The matrix comes packed, (vectors, inputs, LANES): LANES neighbouring outputs of one input side by side, zeros beyond the
- * last output. A tile of TILE_ROWS x TILE_VECTORS sums stays in registers while the inputs are walked once. Every row is
- * summed in the same order wherever it stands, so a result does not depend on what is computed beside it. */
+ * The matrix comes packed, (vectors, inputs, LANES): LANES neighbouring outputs of one input side by side, zeros beyond
+ * the last output. A tile of TILE_ROWS x TILE_VECTORS sums stays in registers while the inputs are walked once. Every
+ * row is summed in the same order wherever it stands, so a result does not depend on what is computed beside it. */
 
 #ifndef PRODUCTS_H
 #define PRODUCTS_H
@@ -10,7 +10,7 @@ struct matrix {
     long inputs, vectors; /* outputs: vectors x LANES */
     const float *packed;  /* (vectors, inputs, LANES) */
     const float *bias;    /* (vectors x LANES), or null */
-    long half;            /* are the entries bfloat16, (vectors, pairs of inputs, LANES, 2), and the rows rounded to it? */
+    long half; /* are the entries bfloat16, (vectors, pairs of inputs, LANES, 2), and the rows rounded to it? */
 };
 #define TILE_ROWS (LANES == 4 ? 4 : 6)
 #define TILE_VECTORS (LANES == 16 ? 4 : 2)
@@ -20,8 +20,8 @@ struct matrix {
 #define PADDED(channels) (((channels) + LANES - 1) / LANES * LANES)
 #endif
 
-static inline __attribute__((always_inline)) TARGET void NAME(tile)(
-        const struct matrix *m, long first, const float *rows, long stride, float *out, long out_stride, const int vectors) {
+static inline __attribute__((always_inline)) TARGET void NAME(tile)(const struct matrix *m, long first,
+    const float *rows, long stride, float *out, long out_stride, const int vectors) {
     const float *columns = m->packed + first * m->inputs * LANES;
     VF sums[TILE_ROWS][TILE_VECTORS];
     for (int v = 0; v < vectors; v++) {
@@ -42,21 +42,24 @@ static inline __attribute__((always_inline)) TARGET void NAME(tile)(
 }
 
 #if defined(HAVE_HALF) && LANES == 16
-#define HALF_ROWS 48   /* rounded at a time */
+#define HALF_ROWS 48    /* rounded at a time */
 #define MOST_PAIRS 1024 /* of inputs */
 
 /* A row as bfloat16, a zero after an odd number. */
 static TARGET_HALF void NAME(round_row)(const float *row, long inputs, unsigned short *out) {
     for (long k = 0; k < inputs; k += 32) {
         const __mmask16 low = inputs - k >= 16 ? 0xffff : (__mmask16)((1u << (inputs - k)) - 1);
-        const __mmask16 high = inputs - k >= 32 ? 0xffff : inputs - k <= 16 ? 0 : (__mmask16)((1u << (inputs - k - 16)) - 1);
-        const __m512bh both = _mm512_cvtne2ps_pbh(_mm512_maskz_loadu_ps(high, row + k + 16), _mm512_maskz_loadu_ps(low, row + k));
+        const __mmask16 high = inputs - k >= 32   ? 0xffff
+                               : inputs - k <= 16 ? 0
+                                                  : (__mmask16)((1u << (inputs - k - 16)) - 1);
+        const __m512bh both =
+            _mm512_cvtne2ps_pbh(_mm512_maskz_loadu_ps(high, row + k + 16), _mm512_maskz_loadu_ps(low, row + k));
         memcpy(out + k, &both, sizeof both);
     }
 }
 
-static inline __attribute__((always_inline)) TARGET_HALF void NAME(half_tile)(
-        const struct matrix *m, long first, const unsigned short *rows, long stride, float *out, long out_stride, const int vectors) {
+static inline __attribute__((always_inline)) TARGET_HALF void NAME(half_tile)(const struct matrix *m, long first,
+    const unsigned short *rows, long stride, float *out, long out_stride, const int vectors) {
     const long pairs = (m->inputs + 1) / 2;
     const unsigned short *columns = (const unsigned short *)m->packed + first * pairs * 32;
     __m512 sums[TILE_ROWS][TILE_VECTORS];
@@ -71,7 +74,8 @@ static inline __attribute__((always_inline)) TARGET_HALF void NAME(half_tile)(
             int pair;
             memcpy(&pair, rows + i * stride + 2 * k, sizeof pair);
             const __m512i entry = _mm512_set1_epi32(pair);
-            for (int v = 0; v < vectors; v++) sums[i][v] = _mm512_dpbf16_ps(sums[i][v], (__m512bh)entry, (__m512bh)column[v]);
+            for (int v = 0; v < vectors; v++)
+                sums[i][v] = _mm512_dpbf16_ps(sums[i][v], (__m512bh)entry, (__m512bh)column[v]);
         }
     }
     for (int i = 0; i < TILE_ROWS; i++)
@@ -79,7 +83,7 @@ static inline __attribute__((always_inline)) TARGET_HALF void NAME(half_tile)(
 }
 
 static TARGET_HALF void NAME(half_product)(
-        const struct matrix *m, long count, const float *rows, long stride, float *out, long out_stride) {
+    const struct matrix *m, long count, const float *rows, long stride, float *out, long out_stride) {
     const long width = (m->inputs + 31) / 32 * 32;
     unsigned short half[HALF_ROWS * 2 * MOST_PAIRS];
     for (long start = 0; start < count; start += HALF_ROWS) {
@@ -101,9 +105,10 @@ static TARGET_HALF void NAME(half_product)(
 }
 #endif
 
-/* `count` rows of m->inputs entries, `stride` apart, to rows of whole vectors. Both buffers hold ROUNDED(count) rows. */
+/* `count` rows of m->inputs entries, `stride` apart, to rows of whole vectors. Both buffers hold ROUNDED(count)
+ * rows. */
 static TARGET void NAME(product)(
-        const struct matrix *m, long count, const float *rows, long stride, float *out, long out_stride) {
+    const struct matrix *m, long count, const float *rows, long stride, float *out, long out_stride) {
 #if defined(HAVE_HALF) && LANES == 16
     if (m->half) {
         NAME(half_product)(m, count, rows, stride, out, out_stride);
@@ -127,7 +132,7 @@ static TARGET void NAME(product)(
 
 /* out = x + y for a row of pixels; those of y are `stride` apart. */
 static inline __attribute__((always_inline)) TARGET void NAME(add_row)(
-        const float *x, const float *y, long stride, long pixels, long channels, float *out) {
+    const float *x, const float *y, long stride, long pixels, long channels, float *out) {
     const long last = channels - LANES;
     for (long i = 0; i < pixels; i++, x += channels, y += stride, out += channels)
         for (long c = 0; c < channels; c += LANES) {

@@ -2,15 +2,21 @@
 
 #ifndef SHUFFLED
 #ifdef __clang__
-#define SHUFFLED(v, order) ({ __typeof__(v) moved; for (int lane = 0; lane < LANES; lane++) moved[lane] = (v)[(order)[lane]]; moved; })
+#define SHUFFLED(v, order)                                                                                             \
+    ({                                                                                                                 \
+        __typeof__(v) moved;                                                                                           \
+        for (int lane = 0; lane < LANES; lane++) moved[lane] = (v)[(order)[lane]];                                     \
+        moved;                                                                                                         \
+    })
 #else
 #define SHUFFLED(v, order) __builtin_shuffle(v, order)
 #endif
 #endif
 
 #if LANES == 16
-#define PARTNERS {8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7}, {4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11}, \
-                 {2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13}, {1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14}
+#define PARTNERS                                                                                                       \
+    {8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7}, {4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11},    \
+        {2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13}, {1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14}
 #define ALL_LANES {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}
 #elif LANES == 8
 #define PARTNERS {4, 5, 6, 7, 0, 1, 2, 3}, {2, 3, 0, 1, 6, 7, 4, 5}, {1, 0, 3, 2, 5, 4, 7, 6}

@@ -1,8 +1,8 @@
 /* Rows of a map on their way through a 3x3 convolution: normalised, multiplied by a matrix, and kept in a ring of three
  * rows that stays in the cache. Included inside each version, after vectors.h, reductions.h and products.h.
  *
- * A map is cut into columns of `tile` pixels and strips of rows; one task walks down its strip with a pixel of context at
- * each side. Beyond the map the convolution sees zeros. */
+ * A map is cut into columns of `tile` pixels and strips of rows; one task walks down its strip with a pixel of context
+ * at each side. Beyond the map the convolution sees zeros. */
 
 #ifndef RINGS_H
 #define RINGS_H
@@ -22,7 +22,7 @@ struct ring {
 /* Layer norm over the channels of one pixel: biased variance, epsilon inside the root. The last vector ends at the last
  * channel and overlaps the one before; there are LANES channels at least. */
 static inline __attribute__((always_inline)) TARGET void NAME(normalise)(
-        const float *x, long channels, const float *weight, const float *bias, float *out) {
+    const float *x, long channels, const float *weight, const float *bias, float *out) {
     const long whole = channels / LANES * LANES, last = channels - LANES;
     const int rest = (int)(channels - whole);
     VF total = {0}, squares = {0};
@@ -45,10 +45,14 @@ static inline __attribute__((always_inline)) TARGET void NAME(normalise)(
     }
 }
 
-static inline long NAME(ring_row_size)(const struct ring *r) { return ROUNDED(r->columns + 2) * r->project.vectors * LANES; }
+static inline long NAME(ring_row_size)(const struct ring *r) {
+    return ROUNDED(r->columns + 2) * r->project.vectors * LANES;
+}
 
 /* The ring's place of row y of the map, y from -1 to height. */
-static inline float *NAME(ring_row)(const struct ring *r, long y) { return r->rows + (y + 3) % 3 * NAME(ring_row_size)(r); }
+static inline float *NAME(ring_row)(const struct ring *r, long y) {
+    return r->rows + (y + 3) % 3 * NAME(ring_row_size)(r);
+}
 
 /* Row y of the map into the ring. */
 static TARGET void NAME(fill)(const struct ring *r, long y) {
@@ -61,7 +65,7 @@ static TARGET void NAME(fill)(const struct ring *r, long y) {
     const int lacks_left = r->left == 0, lacks_right = r->left + r->columns == r->width;
     for (long i = lacks_left; i < r->columns + 2 - lacks_right; i++)
         NAME(normalise)(r->x + (y * r->width + r->left + i - 1) * r->channels, r->channels, r->weight, r->bias,
-                        r->normalised + i * r->channels);
+            r->normalised + i * r->channels);
     NAME(product)(&r->project, r->columns + 2, r->normalised, r->channels, row, outputs);
     if (lacks_left) memset(row, 0, (size_t)outputs * sizeof(float));
     if (lacks_right) memset(row + (r->columns + 1) * outputs, 0, (size_t)outputs * sizeof(float));
@@ -71,7 +75,7 @@ static TARGET void NAME(fill)(const struct ring *r, long y) {
 
 /* The convolution of LANES channels at PIXELS pixels from column i of the tile, row y; `taps` are `stride` apart. */
 static inline __attribute__((always_inline)) TARGET void NAME(convolve)(
-        const float *const *rows, long offset, long pixel, const VF *taps, VF *sums) {
+    const float *const *rows, long offset, long pixel, const VF *taps, VF *sums) {
     for (int p = 0; p < PIXELS; p++) sums[p] = (VF){0};
     for (int dy = 0; dy < 3; dy++)
         for (int q = 0; q < PIXELS + 2; q++) {
