@@ -7,7 +7,6 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-
 HALF_INPUTS = 2048  # at most, of a product of bfloat16: its rows are rounded into a buffer
 
 
