@@ -18,7 +18,7 @@ import fresh_process
 import scaling
 import side_by_side
 
-from dgno.kernels import backends
+from dgno.kernels import backends, fusing
 
 MEBIBYTES = 64
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -76,8 +76,9 @@ def test_references_are_asked_for_by_known_names_and_for_a_while(monkeypatch: py
             backends.choose_scan(cpu, single, 8),
             backends.choose_operator(cpu, single, 4, 64),
             backends.choose_gate(cpu, single, 16),
-            backends.choose_feed_forward(cpu, single, 16),
-            backends.choose_attentive_scan(cpu, single, 16),
+            fusing.choose_feed_forward(cpu, single, 16),
+            fusing.choose_attentive_scan(cpu, single, 16),
+            fusing.choose_operator_layer(cpu, single, 4, 4, 8),
             backends.choose_pointwise(cpu, single),
         ]
     assert {choice.name for choice in chosen} == {"chunked", "reference", "layers", "linear"}
@@ -88,7 +89,8 @@ def test_references_are_asked_for_by_known_names_and_for_a_while(monkeypatch: py
 
 def test_no_switch_of_a_kernel_is_forgotten():
     """Else what is called references would be compiled in part."""
-    assert set(contestants.REFERENCES) == set(re.findall(r"DGNO_[A-Z_]+", Path(backends.__file__).read_text()))
+    sources = [path.read_text() for path in Path(backends.__file__).parent.glob("*.py")]
+    assert set(contestants.REFERENCES) == set(re.findall(r"DGNO_[A-Z_]+", "".join(sources)))
 
 
 def test_operations_of_peers_are_counted():
