@@ -25,9 +25,14 @@ check: .venv/dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# The tables of docs/performance.md, in about a quarter of an hour on two idle cores; benchmarks/README.md has the rest.
 bench: .venv/dev
 	$(BIN)/python benchmarks/kernels.py
-	$(BIN)/python benchmarks/network.py
+	$(BIN)/python benchmarks/parts.py
+	$(BIN)/python benchmarks/training.py
+	$(BIN)/python benchmarks/peers.py
+	$(BIN)/python benchmarks/scaling.py
+	$(BIN)/python benchmarks/end_to_end.py
 
 .venv/core: $(SOURCES)
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

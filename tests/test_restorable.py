@@ -84,3 +84,16 @@ def test_images_are_not_taken_for_labels(name, dtype):
 def test_floats_and_colours_are_never_labels():
     assert not is_label_plane(labels().astype(np.float32)[..., None])
     assert not is_label_plane(np.repeat(labels()[..., None], 3, axis=-1).astype(np.uint8))
+
+
+def test_numbers_far_from_nought_are_no_labels():
+    for far in (2**62, -(2**62)):  # a count of every value up to there would not fit into any memory
+        plane = labels().astype(np.int64)[..., None]
+        plane[0, 0] = far
+        assert not is_label_plane(plane)
+    assert not is_label_plane(np.zeros((0, 5, 1), np.uint8))
+
+
+def test_labels_whose_ground_is_minus_one():
+    assert is_label_plane((labels().astype(np.int32) - 1)[..., None])
+    assert not is_label_plane((labels().astype(np.int32) - 2)[..., None])
