@@ -206,6 +206,14 @@ def test_sizes_that_are_not_compiled_run_plainly() -> None:
         assert reason in choice.reason
 
 
+def test_mixed_precision_multiplies_in_bfloat16() -> None:
+    """The compiled linear map knows float32 only, so torch's runs where bfloat16 is asked for."""
+    x, weight = torch.rand(32, 16), torch.rand(8, 16)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert backends.choose_pointwise(CPU, torch.float32).name != "c"
+        assert backends.pointwise(x, weight).dtype == torch.bfloat16
+
+
 @pytest.mark.parametrize("variable", ["DGNO_GATE", "DGNO_SCAN"])
 def test_a_layer_that_is_asked_for_runs(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A block is computed layer by layer where a version of one of its layers is asked for, and the reason says so."""

@@ -201,6 +201,8 @@ def choose_pointwise(device: torch.device, dtype: torch.dtype) -> Choice:
         unfit = unfit_for_c(device, dtype)
     except OSError as error:
         unfit = str(error)
+    if torch.is_autocast_enabled(device.type):
+        unfit = "mixed precision is torch's"
     if unfit:
         return Choice("onednn" if torch.backends.mkldnn.is_available() else "linear", unfit)
     return Choice("c", f"compiled, {compiled.version_name()} instructions")
