@@ -25,7 +25,7 @@ check: .venv/dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# The tables of docs/performance.md, in about a quarter of an hour on two idle cores; benchmarks/README.md has the rest.
+# The tables of docs/performance.md; wants a machine with nothing else to do. benchmarks/README.md has the rest.
 bench: .venv/dev
 	$(BIN)/python benchmarks/kernels.py
 	$(BIN)/python benchmarks/parts.py
