@@ -30,8 +30,8 @@ from side_by_side import Taken, median, timed
 
 from dgno.arrays import to_tensor
 from dgno.io.image import read_image
+from dgno.kernels.allocator import keep_freed_memory
 from dgno.restoration import TILE_SIZE
-from dgno.restoration.allocator import keep_freed_memory
 from dgno.restoration.batch import Job
 from dgno.restoration.files import restore_files
 from dgno.restoration.from_weights import make_restorer

@@ -16,7 +16,7 @@ from contestants import OURS, ours
 from fresh_process import in_fresh_process, peak_of
 from side_by_side import interleaved
 
-from dgno.restoration.allocator import keep_freed_memory
+from dgno.kernels.allocator import keep_freed_memory
 
 ROUNDS, WARM = 3, 64  # px
 

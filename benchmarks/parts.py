@@ -18,10 +18,10 @@ from contestants import REFERENCES, environment
 from side_by_side import interleaved
 from torch import Tensor, nn
 
+from dgno.kernels.allocator import keep_freed_memory
 from dgno.networks import NETWORKS
 from dgno.networks.mamba_block import MambaBlock
 from dgno.networks.presets import make_block, make_operator
-from dgno.restoration.allocator import keep_freed_memory
 
 SIDE, FLOAT = 256, 4  # px, bytes
 NOT_PER_PIXEL = ("A_log", "prompt_codes", "prompt_basis")  # parameters that no pixel is multiplied by

@@ -18,7 +18,7 @@ from contestants import CONTESTANTS, OURS, RESTORMER, Contestant
 from fresh_process import in_fresh_process, peak_of
 from side_by_side import Taken, interleaved
 
-from dgno.restoration.allocator import keep_freed_memory
+from dgno.kernels.allocator import keep_freed_memory
 
 SMALL, LARGE, WARM = 256, 512, 64  # px
 LARGE_ONES = (*OURS, "dgno-face, bf16", RESTORMER, "MONAI SwinUNETR", "MONAI UNet")  # timed on 512 px

@@ -17,8 +17,8 @@ import torch
 from fresh_process import in_fresh_process, peak_of
 from side_by_side import Taken, median, timed
 
+from dgno.kernels.allocator import keep_freed_memory
 from dgno.networks import NETWORKS, build
-from dgno.restoration.allocator import keep_freed_memory
 
 GOAL = 1.1
 LEAST_PIXELS = 2**21  # that are restored in one measurement: small images several times

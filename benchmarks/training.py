@@ -16,8 +16,8 @@ from contestants import REFERENCES, environment
 from side_by_side import interleaved, timed
 
 from dgno.evaluation.inventory import multiply_accumulates
+from dgno.kernels.allocator import keep_freed_memory
 from dgno.networks import NETWORKS, build
-from dgno.restoration.allocator import keep_freed_memory
 from dgno.training.objectives import objective_of
 
 GOAL = 8.0
