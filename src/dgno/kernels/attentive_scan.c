@@ -17,6 +17,7 @@
 #define CLASSES 64
 #define STATES 8
 #define TOKENS 96 /* in a thread's chunk; a multiple of the rows that products are rounded to */
+#define PARTS 8   /* of a thread, each so long, between two waits of the threads for each other */
 
 struct lift {
     long batch, height, width, channels, routing;
@@ -170,11 +171,11 @@ static int core_by_sequence(const struct core *s, const struct version *v, long 
 static int core_by_token(const struct core *s, const struct version *v, long sequences, int threads) {
     const long length = s->block_height * s->block_width,
                hidden = (2 * s->channels + v->lanes - 1) / v->lanes * v->lanes;
-    const long size = v->chunk_size(s, TOKENS), tokens = TOKENS * (long)threads;
-    float *memory = allocate((size_t)(size * threads + STATES * hidden));
+    const long parts = PARTS * (long)threads, size = v->chunk_size(s, TOKENS) * parts, tokens = TOKENS * parts;
+    float *memory = allocate((size_t)(size + STATES * hidden));
     if (!memory) return 1;
     const struct chunk all = v->chunk_at(s, tokens, memory);
-    float *state = memory + size * threads;
+    float *state = memory + size;
 #pragma omp parallel num_threads(threads)
     for (long sequence = 0; sequence < sequences; sequence++) {
 #pragma omp single
