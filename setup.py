@@ -47,7 +47,9 @@ HEADERS = {
 
 def kernel(name: str) -> Extension:
     headers = [f"{FOLDER}/{header}" for header in HEADERS[name]]
-    return Extension(f"dgno.kernels._{name}", [f"{FOLDER}/{name}.c"], depends=headers, optional=True)
+    return Extension(
+        f"dgno.kernels._{name}", [f"{FOLDER}/{name}.c"], depends=[*headers, f"{FOLDER}/each_version.h"], optional=True
+    )
 
 
 setup(ext_modules=[kernel(name) for name in HEADERS], cmdclass={"build_ext": BuildKernels})

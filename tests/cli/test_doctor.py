@@ -17,7 +17,7 @@ from command_line import Cli
 def test_doctor(cli: Cli) -> None:
     facts = cli("doctor", "--json").json
     assert facts["libraries"]["torch"] == torch.__version__
-    parts = {"feed-forward network", "attentive scan", "DG operator layer"}
+    parts = {"feed-forward network", "attentive scan", "DG operator layer", "--precision bf16"}
     assert set(facts["kernels"]) == {"selective scan", "DG operator", "gated convolution", "1x1 convolution", *parts}
     table = cli("doctor").out
     assert "limits" in table

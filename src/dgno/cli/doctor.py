@@ -108,7 +108,12 @@ def _kernels() -> dict[str, str]:
         "gated convolution": backends.choose_gate(device, torch.float32, channels=32),
         "1x1 convolution": backends.choose_pointwise(device, torch.float32),
     }
-    return {name: f"{choice.name} ({choice.reason})" for name, choice in choices.items()}
+    lines = {name: f"{choice.name} ({choice.reason})" for name, choice in choices.items()}
+    return {**lines, "--precision bf16": _half(fusing.has_half())}
+
+
+def _half(is_compiled: bool) -> str:
+    return "compiled products of bfloat16" if is_compiled else "layer by layer in torch, slower than fp32 on a CPU"
 
 
 def _codecs() -> dict[str, object]:

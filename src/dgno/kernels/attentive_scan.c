@@ -52,29 +52,8 @@ struct chunk { /* rows of whole vectors */
     float *u, *delta, *parameters, *result;
 };
 
-#ifdef HAVE_X86_VERSIONS
-#define TARGET TARGET_AVX512
-#define NAME(x) x##_avx512
-#define LANES 16
-#include "attentive_scan_body.h"
-#undef TARGET
-#undef NAME
-#undef LANES
-
-#define TARGET TARGET_AVX2
-#define NAME(x) x##_avx2
-#define LANES 8
-#include "attentive_scan_body.h"
-#undef TARGET
-#undef NAME
-#undef LANES
-#endif
-
-#define TARGET
-#define NAME(x) x##_plain
-#define LANES 4
-#include "attentive_scan_body.h"
-#undef LANES
+#define BODY "attentive_scan_body.h"
+#include "each_version.h"
 
 #define STEPS(set, lanes)                                                                                              \
     {lanes, lift_workspace_##set, lift_##set, chunk_size_##set, chunk_at_##set, chunk_from_##set, sort_##set,          \

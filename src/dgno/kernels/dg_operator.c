@@ -126,28 +126,8 @@ struct dg_layer {
     float *out;                                    /* like z */
 };
 
-#ifdef HAVE_X86_VERSIONS
-#define TARGET TARGET_AVX512
-#define NAME(x) x##_avx512
-#define LANES 16
-#include "dg_layer_body.h"
-#undef TARGET
-#undef NAME
-#undef LANES
-
-#define TARGET TARGET_AVX2
-#define NAME(x) x##_avx2
-#define LANES 8
-#include "dg_layer_body.h"
-#undef TARGET
-#undef NAME
-#undef LANES
-#endif
-
-#define TARGET
-#define NAME(x) x##_plain
-#define LANES 4
-#include "dg_layer_body.h"
+#define BODY "dg_layer_body.h"
+#include "each_version.h"
 
 static const struct layer_steps {
     long lanes;

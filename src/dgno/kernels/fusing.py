@@ -68,14 +68,19 @@ def _choose_fused(
     return Choice("c", f"compiled, {compiled.version_name()} instructions; layer by layer where a gradient is wanted")
 
 
+def has_half() -> bool:
+    """Can the fused kernels multiply bfloat16 on this processor?"""
+    try:
+        return feed_forward_c.load().has_half()
+    except OSError:
+        return False
+
+
 def fuses_in_half(device: torch.device) -> bool:
     """Are products asked for in bfloat16, and can the fused kernels give them?"""
     if device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
         return False
-    try:
-        return torch.get_autocast_dtype("cpu") == torch.bfloat16 and feed_forward_c.load().has_half()
-    except OSError:
-        return False
+    return torch.get_autocast_dtype("cpu") == torch.bfloat16 and has_half()
 
 
 def fusible(x: Tensor) -> Tensor:

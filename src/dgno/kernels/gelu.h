@@ -1,8 +1,8 @@
 /* The GELU's distribution function: included inside each version, after vectors.h and reductions.h. */
 
 /* The standard normal distribution function within 1.4e-7, rounding included: 1/2 and an odd polynomial, fitted for the
- * least greatest error on [-5.3, 5.3]; further out it keeps its last value. No exponential and no division: it takes a quarter of
- * the time of forms that have them. */
+ * least greatest error on [-5.3, 5.3]; further out it keeps its last value. There is no exponential and no division
+ * in it. */
 static inline __attribute__((always_inline)) TARGET VF NAME(normal_cdf)(VF x) {
     x = NAME(select)(x > 5.3f, (VF){0} + 5.3f, x);
     x = NAME(select)(x < -5.3f, (VF){0} - 5.3f, x);

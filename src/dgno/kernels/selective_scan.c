@@ -35,29 +35,8 @@ struct scan {
     float *gD;                       /* (batch, channels): to be summed over the batch */
 };
 
-#ifdef HAVE_X86_VERSIONS
-#define TARGET TARGET_AVX512
-#define NAME(x) x##_avx512
-#define LANES 16
-#include "selective_scan_body.h"
-#undef TARGET
-#undef NAME
-#undef LANES
-
-#define TARGET TARGET_AVX2
-#define NAME(x) x##_avx2
-#define LANES 8
-#include "selective_scan_body.h"
-#undef TARGET
-#undef NAME
-#undef LANES
-#endif
-
-#define TARGET
-#define NAME(x) x##_plain
-#define LANES 4
-#include "selective_scan_body.h"
-#undef LANES
+#define BODY "selective_scan_body.h"
+#include "each_version.h"
 
 static const struct {
     long lanes;
