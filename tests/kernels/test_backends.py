@@ -151,7 +151,7 @@ def test_without_the_library_everything_runs_plainly(
     def fail(name: str) -> None:
         raise OSError("no such library")
 
-    monkeypatch.setattr(module, "load_library", fail)
+    monkeypatch.setattr(compiled, "load_library", fail)
     module.load.cache_clear()
     choice = choose(CPU, torch.float32)
     module.load.cache_clear()
@@ -192,7 +192,7 @@ def test_an_empty_variable_is_none(
 @needs_compiler
 def test_sizes_that_are_not_compiled_run_plainly() -> None:
     """Too many states, other head widths, huge elements, few channels: the reason names the number."""
-    too_many, few = selective_scan_c.load().max_states + 1, depthwise_c.load().fewest_channels() - 1
+    too_many, few = selective_scan_c.load().max_states + 1, depthwise_c.load().lanes() - 1
     cases = [
         (backends.choose_scan(CPU, torch.float32, too_many), "chunked", str(too_many)),
         (backends.choose_operator(CPU, torch.float32, 5, 64), "reference", "heads of 5"),

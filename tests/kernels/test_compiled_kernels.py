@@ -109,7 +109,7 @@ def test_sizes_that_are_not_compiled_are_refused() -> None:
         run("integrate", ((1, 20, 4, 4), (2, 2, 5), (2, 2, 5)))
     with pytest.raises(ValueError, match="heads of 5"):
         run("apply", ((1, 10, 4, 4), (1, 1, 1, 2, 5, 5)))
-    few = depthwise_c.load().fewest_channels() - 1
+    few = depthwise_c.load().lanes() - 1
     with pytest.raises(ValueError, match="channels"):
         run("gelu gate", ((1, 2 * few, 4, 4), (2 * few, 1, 3, 3)))
     with pytest.raises(ValueError, match="channels"):

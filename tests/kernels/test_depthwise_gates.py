@@ -53,9 +53,9 @@ def test_compiled_gates_are_the_plain_ones(compiled_gate: CompiledGate, name: st
 
 @pytest.mark.parametrize("extra", [0, 1, 3])
 @pytest.mark.parametrize("name", GATES)
-def test_the_fewest_channels_suffice(compiled_gate: CompiledGate, name: str, extra: int) -> None:
+def test_one_vector_of_channels_suffices(compiled_gate: CompiledGate, name: str, extra: int) -> None:
     """One vector of channels is enough, and a few more overlap with it."""
-    shape = (1, compiled_gate.fewest_channels() + extra, 3, 5)
+    shape = (1, compiled_gate.lanes() + extra, 3, 5)
     assert_all_agree(values_and_gradients(GATES[name][1], gate_inputs(name, *shape)), reference(name, shape))
 
 

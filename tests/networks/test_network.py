@@ -113,8 +113,10 @@ def test_fast_kernels_give_the_plain_gradients(
 
 def test_without_compiled_kernels_the_network_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where nothing was compiled, plain tensor code gives the same image."""
-    from dgno.kernels import depthwise_c, dg_operator_c, selective_scan_c
+    from dgno.kernels import attentive_scan_c, depthwise_c, dg_operator_c, feed_forward_c, pointwise_c, selective_scan_c
+    from dgno.kernels import compiled as kernels
 
+    modules = (attentive_scan_c, depthwise_c, dg_operator_c, feed_forward_c, pointwise_c, selective_scan_c)
     network, x = make(TINY), image(1, 1, 32, 32)
     with torch.inference_mode():
         compiled = network(x)
@@ -122,12 +124,12 @@ def test_without_compiled_kernels_the_network_runs(monkeypatch: pytest.MonkeyPat
     def fail(name: str) -> None:
         raise OSError("not compiled")
 
-    for module in (depthwise_c, dg_operator_c, selective_scan_c):
-        monkeypatch.setattr(module, "load_library", fail)
+    monkeypatch.setattr(kernels, "load_library", fail)
+    for module in modules:
         module.load.cache_clear()
     with torch.inference_mode():
         plain = network(x)
-    for module in (depthwise_c, dg_operator_c, selective_scan_c):
+    for module in modules:
         module.load.cache_clear()
     torch.testing.assert_close(plain, compiled, rtol=0, atol=1e-5)
 

@@ -8,9 +8,8 @@
  * results depend neither on the number of threads nor on the tiles. */
 
 #include <math.h>
-#include <stdlib.h>
-#include <string.h>
 
+#include "tasks.h"
 #include "versions.h"
 
 #define LOG2_E 1.44269504088896341f
@@ -55,11 +54,10 @@ struct chunk { /* rows of whole vectors */
 #define BODY "attentive_scan_body.h"
 #include "each_version.h"
 
-#define STEPS(set, lanes)                                                                                              \
-    {lanes, lift_workspace_##set, lift_##set, chunk_size_##set, chunk_at_##set, chunk_from_##set, sort_##set,          \
+#define STEPS(set)                                                                                              \
+    {lift_workspace_##set, lift_##set, chunk_size_##set, chunk_at_##set, chunk_from_##set, sort_##set,          \
         prepare_##set, scan_##set, finish_##set}
 static const struct version {
-    long lanes;
     long (*lift_workspace)(const struct lift *);
     void (*lift)(const struct lift *, long, long, long, long, float *);
     long (*chunk_size)(const struct core *, long);
@@ -70,88 +68,61 @@ static const struct version {
     void (*scan)(const struct core *, long, long, const struct chunk *, float *);
     void (*finish)(const struct core *, long, long, long, const struct chunk *);
 } VERSIONS[] = {
-    [PLAIN] = STEPS(plain, 4),
+    [PLAIN] = STEPS(plain),
 #ifdef HAVE_X86_VERSIONS
-    [AVX2] = STEPS(avx2, 8),
-    [AVX512] = STEPS(avx512, 16),
+    [AVX2] = STEPS(avx2),
+    [AVX512] = STEPS(avx512),
 #endif
 };
 
-int dgno_attentive_best_version(void) { return best_version(); }
-const char *dgno_attentive_version_name(int version) { return version_name(version); }
-
-/* May project_in and project_out be bfloat16? */
-int dgno_attentive_has_half(int version) { return version == AVX512 && has_half(); }
-
-/* Channels in a vector: matrices are packed by it. */
-long dgno_attentive_lanes(int version) { return VERSIONS[version].lanes; }
-
-static float *allocate(size_t floats) {
-    const size_t size = (floats * sizeof(float) + 63) / 64 * 64;
-    float *memory = aligned_alloc(64, size);
-    if (memory) memset(memory, 0, size);
-    return memory;
+static void lift_tile(const void *arguments, int version, long i, float *memory) {
+    const struct lift *s = arguments;
+    const struct tile t = tile_at(i, s->height, s->width, s->strip, s->tile);
+    VERSIONS[version].lift(s, t.image, t.top, t.bottom, t.left, memory);
 }
 
 /* Returns 0, or 1 when there was no memory for a thread's workspace. */
 int dgno_attentive_lift(const struct lift *s, int version, int threads) {
-    const struct version *v = &VERSIONS[version];
-    const long tiles = (s->width + s->tile - 1) / s->tile, strips = (s->height + s->strip - 1) / s->strip;
-    int failed = 0;
-    (void)threads; /* unused without OpenMP */
-#pragma omp parallel num_threads(threads) reduction(| : failed)
-    {
-        float *memory = allocate((size_t)v->lift_workspace(s));
-        failed = !memory;
-#pragma omp for schedule(dynamic)
-        for (long task = 0; task < s->batch * strips * tiles; task++) {
-            const long top = task / tiles % strips * s->strip,
-                       bottom = top + s->strip < s->height ? top + s->strip : s->height;
-            if (memory) v->lift(s, task / tiles / strips, top, bottom, task % tiles * s->tile, memory);
-        }
-        free(memory);
-    }
-    return failed;
+    const long tiles = tiles_of(s->batch, s->height, s->width, s->strip, s->tile);
+    return run_tasks(lift_tile, s, version, tiles, VERSIONS[version].lift_workspace(s), threads);
 }
 
 static long least(long a, long b) { return a < b ? a : b; }
 
-/* All sequences, each by one thread. */
-static int core_by_sequence(const struct core *s, const struct version *v, long sequences, int threads) {
-    const long length = s->block_height * s->block_width,
-               hidden = (2 * s->channels + v->lanes - 1) / v->lanes * v->lanes;
-    int failed = 0;
-    (void)threads;
-#pragma omp parallel num_threads(threads) reduction(| : failed)
-    {
-        const long size = v->chunk_size(s, TOKENS);
-        float *memory = allocate((size_t)(size + STATES * hidden));
-        failed = !memory;
-#pragma omp for schedule(dynamic)
-        for (long sequence = 0; sequence < sequences; sequence++) {
-            if (!memory) continue;
-            const struct chunk chunk = v->chunk_at(s, TOKENS, memory);
-            float *state = memory + size;
-            memset(state, 0, (size_t)(STATES * hidden) * sizeof(float));
-            v->sort(s, sequence);
-            for (long first = 0; first < length; first += TOKENS) {
-                const long count = least(TOKENS, length - first);
-                v->prepare(s, sequence, first, count, &chunk);
-                for (long c = 0; c < hidden; c += v->lanes) v->scan(s, c, count, &chunk, state);
-                v->finish(s, sequence, first, count, &chunk);
-            }
-        }
-        free(memory);
+/* A state's floats for a channel of every vector. */
+static long padded_hidden(const struct core *s, int version) {
+    const long lanes = VERSION_LANES[version];
+    return (2 * s->channels + lanes - 1) / lanes * lanes;
+}
+
+/* A whole sequence by one thread. */
+static void core_sequence(const void *arguments, int version, long sequence, float *memory) {
+    const struct core *s = arguments;
+    const struct version *v = &VERSIONS[version];
+    const long length = s->block_height * s->block_width, hidden = padded_hidden(s, version);
+    const struct chunk chunk = v->chunk_at(s, TOKENS, memory);
+    float *state = memory + v->chunk_size(s, TOKENS);
+    memset(state, 0, (size_t)(STATES * hidden) * sizeof(float));
+    v->sort(s, sequence);
+    for (long first = 0; first < length; first += TOKENS) {
+        const long count = least(TOKENS, length - first);
+        v->prepare(s, sequence, first, count, &chunk);
+        for (long c = 0; c < hidden; c += VERSION_LANES[version]) v->scan(s, c, count, &chunk, state);
+        v->finish(s, sequence, first, count, &chunk);
     }
-    return failed;
+}
+
+static int core_by_sequence(const struct core *s, int version, long sequences, int threads) {
+    const long floats = VERSIONS[version].chunk_size(s, TOKENS) + STATES * padded_hidden(s, version);
+    return run_tasks(core_sequence, s, version, sequences, floats, threads);
 }
 
 /* One sequence after the other, its tokens and channels spread over the threads. */
-static int core_by_token(const struct core *s, const struct version *v, long sequences, int threads) {
-    const long length = s->block_height * s->block_width,
-               hidden = (2 * s->channels + v->lanes - 1) / v->lanes * v->lanes;
+static int core_by_token(const struct core *s, int version, long sequences, int threads) {
+    const struct version *v = &VERSIONS[version];
+    const long length = s->block_height * s->block_width, hidden = padded_hidden(s, version);
     const long parts = PARTS * (long)threads, size = v->chunk_size(s, TOKENS) * parts, tokens = TOKENS * parts;
-    float *memory = allocate((size_t)(size + STATES * hidden));
+    float *memory = workspace(size + STATES * hidden);
     if (!memory) return 1;
     const struct chunk all = v->chunk_at(s, tokens, memory);
     float *state = memory + size;
@@ -170,7 +141,7 @@ static int core_by_token(const struct core *s, const struct version *v, long seq
                 v->prepare(s, sequence, first + t, least(TOKENS, count - t), &part);
             }
 #pragma omp for schedule(static)
-            for (long c = 0; c < hidden; c += v->lanes) v->scan(s, c, count, &all, state);
+            for (long c = 0; c < hidden; c += VERSION_LANES[version]) v->scan(s, c, count, &all, state);
 #pragma omp for schedule(static)
             for (long t = 0; t < count; t += TOKENS) {
                 const struct chunk part = v->chunk_from(s, &all, t);
@@ -185,5 +156,5 @@ static int core_by_token(const struct core *s, const struct version *v, long seq
 /* Returns 0, or 1 when there was no memory for a thread's workspace. */
 int dgno_attentive_core(const struct core *s, int version, int threads) {
     const long sequences = s->batch * (s->height / s->block_height) * (s->width / s->block_width);
-    return (sequences < threads ? core_by_token : core_by_sequence)(s, &VERSIONS[version], sequences, threads);
+    return (sequences < threads ? core_by_token : core_by_sequence)(s, version, sequences, threads);
 }

@@ -6,14 +6,13 @@ ctypes. It computes in float32 on channels-last maps and has no gradient: networ
 
 from __future__ import annotations
 
-import ctypes
 import functools
 
 import torch
 from torch import Tensor
 
 from dgno.kernels.attentive_scan import CLASSES, AttentiveWeights, Map
-from dgno.kernels.compiled import Arguments, channels_last, check_no_gradient, check_plain, fields, load_library
+from dgno.kernels.compiled import Arguments, CompiledKernel, channels_last, check_no_gradient, check_plain, fields
 from dgno.kernels.packing import HALF_INPUTS, pack, pad_outputs
 from dgno.kernels.tiles import strip_height, tile_width
 
@@ -44,37 +43,10 @@ class _Core(Arguments):
     )
 
 
-class CompiledAttentiveScan:
-    """The loaded library, and the version in it that suits this processor."""
-
-    def __init__(self) -> None:
-        self.library = load_library("attentive_scan")
-        self.library.dgno_attentive_version_name.restype = ctypes.c_char_p
-        self.library.dgno_attentive_lanes.restype = ctypes.c_long
-        self.version = int(self.library.dgno_attentive_best_version())
-
-    def version_name(self) -> str:
-        """The instruction set in use: plain, avx2 or avx512."""
-        return str(self.library.dgno_attentive_version_name(self.version).decode())
-
-    def lanes(self) -> int:
-        """Channels in a vector; a map must have as many at least."""
-        return int(self.library.dgno_attentive_lanes(self.version))
-
-    def has_half(self) -> bool:
-        """Can this processor multiply bfloat16?"""
-        return bool(self.library.dgno_attentive_has_half(self.version))
-
-    def run(self, step: str, arguments: Arguments) -> None:
-        function = getattr(self.library, f"dgno_attentive_{step}")
-        if function(ctypes.byref(arguments), self.version, torch.get_num_threads()):
-            raise MemoryError("no memory for the workspace of the attentive scan")
-
-
 @functools.cache
-def load() -> CompiledAttentiveScan:
-    """The compiled module; an OSError says why there is none."""
-    return CompiledAttentiveScan()
+def load() -> CompiledKernel:
+    """The compiled scan; an OSError says why there is none."""
+    return CompiledKernel("attentive_scan", "the attentive scan")
 
 
 def attentive_scan_c(
@@ -115,7 +87,7 @@ def _lift(x: Tensor, weights: AttentiveWeights, half: bool) -> tuple[Tensor, Ten
     arguments.half = half
     arguments.strip = strip_height(h, b * -(-w // tile))
     arguments.point(x=x, y=y, classes=classes, **held)
-    load().run("lift", arguments)
+    load().run("attentive_lift", arguments)
     return y, classes
 
 
@@ -149,7 +121,7 @@ def _core(
     arguments.block_height, arguments.block_width = (block, block) if block else (h, w)
     arguments.prompt_sorted, arguments.half = prompt_sorted, half
     arguments.point(x=x, y=y, classes=classes, order=order, out=out, **held)
-    load().run("core", arguments)
+    load().run("attentive_core", arguments)
     return out
 
 

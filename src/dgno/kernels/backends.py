@@ -125,8 +125,8 @@ def choose_gate(device: torch.device, dtype: torch.dtype, channels: int) -> Choi
         compiled = depthwise_c.load()
     except OSError as error:
         return Choice("reference", str(error))
-    if channels < compiled.fewest_channels():
-        return Choice("reference", f"the compiled gate needs {compiled.fewest_channels()} channels, got {channels}")
+    if channels < compiled.lanes():
+        return Choice("reference", f"the compiled gate needs {compiled.lanes()} channels, got {channels}")
     return Choice("c", f"compiled, {compiled.version_name()} instructions")
 
 

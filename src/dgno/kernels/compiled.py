@@ -21,6 +21,38 @@ def load_library(name: str) -> ctypes.CDLL:
     raise OSError("not compiled: no C compiler was found when dgno was installed")
 
 
+class CompiledKernel:
+    """A loaded library, and the version in it that suits this processor.
+
+    name : of the library
+    purpose : what its functions compute, for messages
+    """
+
+    def __init__(self, name: str, purpose: str) -> None:
+        self.library, self.purpose = load_library(name), purpose
+        self.library.dgno_version_name.restype = ctypes.c_char_p
+        self.library.dgno_version_lanes.restype = ctypes.c_long
+        self.version = int(self.library.dgno_best_version())
+
+    def version_name(self) -> str:
+        """The instruction set in use: plain, avx2 or avx512."""
+        return str(self.library.dgno_version_name(self.version).decode())
+
+    def lanes(self) -> int:
+        """Channels in a vector: matrices are packed by it, and most kernels need as many channels at least."""
+        return int(self.library.dgno_version_lanes(self.version))
+
+    def has_half(self) -> bool:
+        """Can this version multiply bfloat16 on this processor?"""
+        return bool(self.library.dgno_version_has_half(self.version))
+
+    def run(self, step: str, arguments: Arguments) -> None:
+        """Call `dgno_<step>` of the library, with as many threads as torch has."""
+        function = getattr(self.library, f"dgno_{step}")
+        if function(ctypes.byref(arguments), self.version, torch.get_num_threads()):
+            raise MemoryError(f"no memory for the workspace of {self.purpose}")
+
+
 class Arguments(ctypes.Structure):
     """Base of the structures that mirror those of the C sources: lengths first, then pointers to float32 tensors."""
 

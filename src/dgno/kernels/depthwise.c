@@ -6,9 +6,8 @@
  * Maps are channels-last. Rows (forward) and strips of rows (backward) are spread over threads (OpenMP); sums over strips
  * are left to the caller, so results do not depend on the number of threads. */
 
-#include <stdlib.h>
-#include <string.h>
 
+#include "tasks.h"
 #include "versions.h"
 
 #define LOG2_E 1.44269504088896341f
@@ -31,26 +30,19 @@ struct gate {
 #include "each_version.h"
 
 static const struct {
-    long lanes;
     void (*forward)(const struct gate *, long, long, long);
     void (*backward)(const struct gate *, long, long, void *);
 } VERSIONS[] = {
-    [PLAIN] = {4, forward_plain, backward_plain},
+    [PLAIN] = {forward_plain, backward_plain},
 #ifdef HAVE_X86_VERSIONS
-    [AVX2] = {8, forward_avx2, backward_avx2},
-    [AVX512] = {16, forward_avx512, backward_avx512},
+    [AVX2] = {forward_avx2, backward_avx2},
+    [AVX512] = {forward_avx512, backward_avx512},
 #endif
 };
 
-int dgno_gate_best_version(void) { return best_version(); }
-const char *dgno_gate_version_name(int version) { return version_name(version); }
-
-/* The fewest result channels that a version can work on: one vector of them. */
-long dgno_gate_lanes(int version) { return VERSIONS[version].lanes; }
-
 /* Rows in a strip of the backward pass, for maps of this width. */
-long dgno_gate_strip_rows(long width, int version) {
-    const long rows = STRIP_BYTES / (width * VERSIONS[version].lanes * (long)sizeof(float)) - 2;
+int dgno_gate_strip_rows(long width, int version) {
+    const long rows = STRIP_BYTES / (width * VERSION_LANES[version] * (long)sizeof(float)) - 2;
     return rows < 4 ? 4 : rows;
 }
 
@@ -61,30 +53,28 @@ static long block_start(long i, long lanes, long channels) {
     return (i + 1) * lanes <= channels ? i * lanes : channels - lanes;
 }
 
-void dgno_gate_forward(const struct gate *s, int version, int threads) {
-    const long lanes = VERSIONS[version].lanes, channels = result_channels(s), blocks = (channels + lanes - 1) / lanes;
-    (void)threads; /* unused without OpenMP */
-#pragma omp parallel for schedule(static) num_threads(threads)
-    for (long row = 0; row < s->batch * s->height; row++)
-        for (long i = 0; i < blocks; i++)
-            VERSIONS[version].forward(s, row / s->height, row % s->height, block_start(i, lanes, channels));
+static void forward_row(const void *arguments, int version, long row, float *memory) {
+    const struct gate *s = arguments;
+    const long lanes = VERSION_LANES[version], channels = result_channels(s);
+    (void)memory;
+    for (long i = 0; i * lanes < channels; i++)
+        VERSIONS[version].forward(s, row / s->height, row % s->height, block_start(i, lanes, channels));
 }
 
-/* Returns 0, or 1 when there was no memory for a thread's workspace. */
+static void backward_strip(const void *arguments, int version, long strip, float *memory) {
+    const struct gate *s = arguments;
+    const long lanes = VERSION_LANES[version], channels = result_channels(s);
+    for (long i = 0; i * lanes < channels; i++)
+        VERSIONS[version].backward(s, strip, block_start(i, lanes, channels), memory);
+}
+
+/* Each returns 0, or 1 when there was no memory for a thread's workspace. */
+
+int dgno_gate_forward(const struct gate *s, int version, int threads) {
+    return run_tasks(forward_row, s, version, s->batch * s->height, 1, threads);
+}
+
 int dgno_gate_backward(const struct gate *s, int version, int threads) {
-    const long lanes = VERSIONS[version].lanes, channels = result_channels(s), blocks = (channels + lanes - 1) / lanes;
-    const size_t size = 2 * (size_t)((s->strip_rows + 2) * s->width * lanes) * sizeof(float);
-    int failed = 0;
-    (void)threads;
-#pragma omp parallel num_threads(threads) reduction(| : failed)
-    {
-        void *workspace = aligned_alloc(64, (size + 63) / 64 * 64);
-        failed = !workspace;
-#pragma omp for schedule(static)
-        for (long strip = 0; strip < s->batch * s->strips; strip++)
-            for (long i = 0; i < blocks; i++)
-                if (workspace) VERSIONS[version].backward(s, strip, block_start(i, lanes, channels), workspace);
-        free(workspace);
-    }
-    return failed;
+    const long floats = 2 * (s->strip_rows + 2) * s->width * VERSION_LANES[version];
+    return run_tasks(backward_strip, s, version, s->batch * s->strips, floats, threads);
 }

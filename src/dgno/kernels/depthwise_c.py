@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from dgno.kernels.compiled import Arguments, channels_last, check_plain, fields, load_library
+from dgno.kernels.compiled import Arguments, CompiledKernel, channels_last, check_plain, fields
 
 
 class _Gate(Arguments):
@@ -27,33 +27,15 @@ class _Gate(Arguments):
     )
 
 
-class CompiledGate:
-    """The loaded library, and the version in it that suits this processor."""
+class CompiledGate(CompiledKernel):
+    """The library of the gated convolutions; a result must have a vector of channels at least."""
 
     def __init__(self) -> None:
-        self.library = load_library("depthwise")
-        self.library.dgno_gate_version_name.restype = ctypes.c_char_p
-        self.library.dgno_gate_lanes.restype = self.library.dgno_gate_strip_rows.restype = ctypes.c_long
-        self.library.dgno_gate_forward.restype = None
-        self.version = int(self.library.dgno_gate_best_version())
-
-    def version_name(self) -> str:
-        """The instruction set in use: plain, avx2 or avx512."""
-        return str(self.library.dgno_gate_version_name(self.version).decode())
-
-    def fewest_channels(self) -> int:
-        """The channels that a result must have at least."""
-        return int(self.library.dgno_gate_lanes(self.version))
+        super().__init__("depthwise", "the gradient of a gated convolution")
 
     def strip_rows(self, width: int) -> int:
+        """Rows of a task of the gradient, for maps so wide."""
         return int(self.library.dgno_gate_strip_rows(ctypes.c_long(width), self.version))
-
-    def forward(self, gate: _Gate) -> None:
-        self.library.dgno_gate_forward(ctypes.byref(gate), self.version, torch.get_num_threads())
-
-    def backward(self, gate: _Gate) -> None:
-        if self.library.dgno_gate_backward(ctypes.byref(gate), self.version, torch.get_num_threads()):
-            raise MemoryError("no memory for the workspace of the gradient of a gated convolution")
 
 
 @functools.cache
@@ -71,7 +53,7 @@ class _GatedConvolution(torch.autograd.Function):
         out = torch.empty(b, c // 2 if bias is None else c, h, w, memory_format=torch.channels_last)
         gate = _Gate(batch=b, height=h, width=w, channels=c)
         gate.point(x=x, weight=taps, bias=bias, out=out)
-        load().forward(gate)
+        load().run("gate_forward", gate)
         ctx.save_for_backward(x, taps, bias)
         return out
 
@@ -87,18 +69,18 @@ class _GatedConvolution(torch.autograd.Function):
         gbias = None if bias is None else x.new_empty(b * strips, c)
         gate = _Gate(batch=b, height=h, width=w, channels=c, strip_rows=rows, strips=strips)
         gate.point(x=x, weight=taps, bias=bias, gout=gout, gx=gx, gweight=gweight, gbias=gbias)
-        load().backward(gate)
+        load().run("gate_backward", gate)
         return gx, gweight.sum(0).T.reshape(c, 1, 3, 3), None if gbias is None else gbias.sum(0)
 
 
 def _check(channels: int, **tensors: Tensor) -> None:
-    if channels < load().fewest_channels():
-        raise ValueError(f"the compiled gate needs {load().fewest_channels()} channels, got {channels}")
+    if channels < load().lanes():
+        raise ValueError(f"the compiled gate needs {load().lanes()} channels, got {channels}")
     check_plain(**tensors)
 
 
 def gelu_gate_c(x: Float[Tensor, "b c2 h w"], weight: Float[Tensor, "c2 1 3 3"]) -> Float[Tensor, "b c2//2 h w"]:
-    """`gelu_gate` of depthwise.py, compiled; float32 on the CPU, c at least `CompiledGate.fewest_channels`."""
+    """`gelu_gate` of depthwise.py, compiled; float32 on the CPU, c at least `CompiledGate.lanes`."""
     if weight.shape != (x.shape[1], 1, 3, 3) or x.shape[1] % 2:
         raise ValueError(f"weights {tuple(weight.shape)} do not fit a map {tuple(x.shape)}")
     _check(x.shape[1] // 2, x=x, weight=weight)
@@ -108,7 +90,7 @@ def gelu_gate_c(x: Float[Tensor, "b c2 h w"], weight: Float[Tensor, "c2 1 3 3"])
 def sigmoid_gate_c(
     x: Float[Tensor, "b c h w"], weight: Float[Tensor, "c 1 3 3"], bias: Float[Tensor, " c"]
 ) -> Float[Tensor, "b c h w"]:
-    """`sigmoid_gate` of depthwise.py, compiled; float32 on the CPU, c at least `CompiledGate.fewest_channels`."""
+    """`sigmoid_gate` of depthwise.py, compiled; float32 on the CPU, c at least `CompiledGate.lanes`."""
     if weight.shape != (x.shape[1], 1, 3, 3) or bias.shape != x.shape[1:2]:
         raise ValueError(f"weights {tuple(weight.shape)} and {tuple(bias.shape)} do not fit a map {tuple(x.shape)}")
     _check(x.shape[1], x=x, weight=weight, bias=bias)

@@ -53,7 +53,7 @@ def integrate_layer_c(
         "kv_bias": pad_outputs(weights.qkv_bias[c:].detach(), lanes).contiguous(),
     }
     arguments.point(z=z, volume=volume, sides=side_operators, **held)
-    load().run("layer_integrate", arguments)
+    load().run("dg_layer_integrate", arguments)
     return volume_view, side_view
 
 
@@ -81,7 +81,7 @@ def apply_layer_c(z: Map, operators: Operators, weights: LayerWeights, *, half: 
     }
     arguments.half = half
     arguments.point(z=z, out=out, **held)
-    load().run("layer_apply", arguments)
+    load().run("dg_layer_apply", arguments)
     return out
 
 

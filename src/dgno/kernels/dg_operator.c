@@ -4,9 +4,8 @@
  * Maps are channels-last: the channels of a pixel side by side. A row of the grid of elements is one task; tasks are
  * spread over threads (OpenMP) and write to places of their own, so results do not depend on the number of threads. */
 
-#include <stdlib.h>
-#include <string.h>
 
+#include "tasks.h"
 #include "versions.h"
 
 struct dg {
@@ -81,26 +80,16 @@ int dgno_dg_has_width(long width) { return steps_for(width, 0) != NULL; }
 /* Do operators of this width lie with the heads last, (d, d, heads), or first? */
 int dgno_dg_heads_last(long width) { return width % 3 == 0; }
 
-int dgno_dg_best_version(void) { return best_version(); }
-const char *dgno_dg_version_name(int version) { return version_name(version); }
 
 /* Each returns 0, or 1 when there was no memory for a thread's workspace. */
-#define RUN_STRIPS(step)                                                                              \
-    int dgno_dg_##step(const struct dg *s, int version, int threads) {                                \
-        const struct steps *steps = steps_for(s->width, version);                                     \
-        const size_t size = (size_t)steps->workspace(s) * sizeof(float);                              \
-        int failed = 0;                                                                               \
-        (void)threads; /* unused without OpenMP */                                                    \
-        _Pragma("omp parallel num_threads(threads) reduction(| : failed)")                            \
-        {                                                                                             \
-            float *memory = aligned_alloc(64, (size + 63) / 64 * 64);                                 \
-            failed = !memory;                                                                         \
-            _Pragma("omp for schedule(static)")                                                       \
-            for (long strip = 0; strip < s->batch * s->rows; strip++)                                 \
-                if (memory) steps->step(s, strip, memory);                                            \
-            free(memory);                                                                             \
-        }                                                                                             \
-        return failed;                                                                                \
+#define RUN_STRIPS(step)                                                                           \
+    static void step##_strip(const void *arguments, int version, long strip, float *memory) {      \
+        const struct dg *s = arguments;                                                            \
+        steps_for(s->width, version)->step(s, strip, memory);                                      \
+    }                                                                                              \
+    int dgno_dg_##step(const struct dg *s, int version, int threads) {                             \
+        const long floats = steps_for(s->width, version)->workspace(s);                            \
+        return run_tasks(step##_strip, s, version, s->batch * s->rows, floats, threads);           \
     }
 
 RUN_STRIPS(integrate)
@@ -130,46 +119,30 @@ struct dg_layer {
 #include "each_version.h"
 
 static const struct layer_steps {
-    long lanes;
     long (*workspace)(const struct dg_layer *, const struct steps *);
     void (*integrate)(const struct dg_layer *, const struct steps *, long, long, long, float *);
     void (*apply)(const struct dg_layer *, const struct steps *, long, long, long, float *);
 } LAYERS[] = {
-    [PLAIN] = {4, layer_workspace_plain, layer_integrate_plain, layer_apply_plain},
+    [PLAIN] = {layer_workspace_plain, layer_integrate_plain, layer_apply_plain},
 #ifdef HAVE_X86_VERSIONS
-    [AVX2] = {8, layer_workspace_avx2, layer_integrate_avx2, layer_apply_avx2},
-    [AVX512] = {16, layer_workspace_avx512, layer_integrate_avx512, layer_apply_avx512},
+    [AVX2] = {layer_workspace_avx2, layer_integrate_avx2, layer_apply_avx2},
+    [AVX512] = {layer_workspace_avx512, layer_integrate_avx512, layer_apply_avx512},
 #endif
 };
 
-/* May the layer's matrices be bfloat16? */
-int dgno_dg_has_half(int version) { return version == AVX512 && has_half(); }
-
-/* Channels in a vector: matrices are packed by it. */
-long dgno_dg_lanes(int version) { return LAYERS[version].lanes; }
-
 /* Each returns 0, or 1 when there was no memory for a thread's workspace. */
-#define RUN_TILES(step)                                                                               \
-    int dgno_dg_layer_##step(const struct dg_layer *s, int version, int threads) {                    \
-        const struct steps *steps = steps_for(s->width, version);                                     \
-        const size_t size = (size_t)LAYERS[version].workspace(s, steps) * sizeof(float);              \
-        const long tiles = (s->columns + s->tile - 1) / s->tile;                                      \
-        int failed = 0;                                                                               \
-        (void)threads;                                                                                \
-        _Pragma("omp parallel num_threads(threads) reduction(| : failed)")                            \
-        {                                                                                             \
-            float *memory = aligned_alloc(64, (size + 63) / 64 * 64);                                 \
-            failed = !memory;                                                                         \
-            if (memory) memset(memory, 0, size);                                                      \
-            _Pragma("omp for schedule(dynamic)")                                                      \
-            for (long task = 0; task < s->batch * s->rows * tiles; task++) {                          \
-                const long column = task % tiles * s->tile, left = s->columns - column;               \
-                if (memory)                                                                           \
-                    LAYERS[version].step(s, steps, task / tiles, column, left < s->tile ? left : s->tile, memory); \
-            }                                                                                         \
-            free(memory);                                                                             \
-        }                                                                                             \
-        return failed;                                                                                \
+#define RUN_TILES(step)                                                                            \
+    static void step##_tile(const void *arguments, int version, long i, float *memory) {           \
+        const struct dg_layer *s = arguments;                                                      \
+        const long tiles = (s->columns + s->tile - 1) / s->tile;                                   \
+        const long column = i % tiles * s->tile, left = s->columns - column;                       \
+        LAYERS[version].step(s, steps_for(s->width, version), i / tiles, column,                   \
+            left < s->tile ? left : s->tile, memory);                                              \
+    }                                                                                              \
+    int dgno_dg_layer_##step(const struct dg_layer *s, int version, int threads) {                 \
+        const long tiles = (s->columns + s->tile - 1) / s->tile;                                   \
+        const long floats = LAYERS[version].workspace(s, steps_for(s->width, version));            \
+        return run_tasks(step##_tile, s, version, s->batch * s->rows * tiles, floats, threads);    \
     }
 
 RUN_TILES(integrate)

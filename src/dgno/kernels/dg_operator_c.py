@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from dgno.kernels.compiled import Arguments, channels_last, check_plain, fields, load_library
+from dgno.kernels.compiled import Arguments, CompiledKernel, channels_last, check_plain, fields
 from dgno.kernels.dg_operator import Map, Operators, Sides
 
 
@@ -31,18 +31,11 @@ class _DG(Arguments):
     )
 
 
-class CompiledOperator:
-    """The loaded library, and the version in it that suits this processor."""
+class CompiledOperator(CompiledKernel):
+    """The library of the operator, and of the whole layer around it."""
 
     def __init__(self) -> None:
-        self.library = load_library("dg_operator")
-        self.library.dgno_dg_version_name.restype = ctypes.c_char_p
-        self.library.dgno_dg_lanes.restype = ctypes.c_long
-        self.version = int(self.library.dgno_dg_best_version())
-
-    def version_name(self) -> str:
-        """The instruction set in use: plain, avx2 or avx512."""
-        return str(self.library.dgno_dg_version_name(self.version).decode())
+        super().__init__("dg_operator", "the DG operator")
 
     def has_width(self, d: int) -> bool:
         """Is the library compiled for heads of d channels?"""
@@ -51,19 +44,6 @@ class CompiledOperator:
     def heads_last(self, d: int) -> bool:
         """Do operators of heads of d channels lie as (d, d, heads) in memory, not as (heads, d, d)?"""
         return bool(self.library.dgno_dg_heads_last(ctypes.c_long(d)))
-
-    def has_half(self) -> bool:
-        """Can this processor multiply bfloat16?"""
-        return bool(self.library.dgno_dg_has_half(self.version))
-
-    def lanes(self) -> int:
-        """Channels in a vector: the layer's matrices are packed by it, and a map must have as many at least."""
-        return int(self.library.dgno_dg_lanes(self.version))
-
-    def run(self, step: str, arguments: Arguments) -> None:
-        function = getattr(self.library, f"dgno_dg_{step}")
-        if function(ctypes.byref(arguments), self.version, torch.get_num_threads()):
-            raise MemoryError("no memory for the workspace of the DG operator")
 
 
 @functools.cache
@@ -101,7 +81,7 @@ class _Integrate(torch.autograd.Function):
         side, side_view = new_operators(kv, 4, *shape) if sides else (None, None)
         arguments = _DG(batch=b, rows=shape[1], columns=shape[2], ph=ph, pw=pw, heads=heads, width=d)
         arguments.point(kv=kv, key_norm=key_norm, value_norm=value_norm, volume=volume, sides=side)
-        load().run("integrate", arguments)
+        load().run("dg_integrate", arguments)
         ctx.save_for_backward(kv, key_norm, value_norm)
         ctx.size = size
         return volume_view, side_view
@@ -117,7 +97,7 @@ class _Integrate(torch.autograd.Function):
         arguments = _DG(batch=b, rows=rows, columns=columns, ph=ph, pw=pw, heads=heads, width=d)
         arguments.point(kv=kv, key_norm=key_norm, value_norm=value_norm)
         arguments.point(gvolume=gvolume, gsides=gsides, gkv=gkv, gkey_norm=gkey_norm, gvalue_norm=gvalue_norm)
-        load().run("integrate_backward", arguments)
+        load().run("dg_integrate_backward", arguments)
         return gkv, gkey_norm.sum(0), gvalue_norm.sum(0), None, None
 
 
@@ -129,7 +109,7 @@ class _Apply(torch.autograd.Function):
         arguments = _apply_arguments(q, operators, shape)
         onto = None if onto is None else channels_last(onto)
         arguments.point(onto=onto, out=out)
-        load().run("apply", arguments)
+        load().run("dg_apply", arguments)
         ctx.save_for_backward(q, operators)
         ctx.shape = shape
         return out
@@ -142,7 +122,7 @@ class _Apply(torch.autograd.Function):
         gq, (goperators, goperators_view) = torch.empty_like(q), new_operators(q, *ctx.shape)
         arguments = _apply_arguments(q, operators, ctx.shape)
         arguments.point(gout=gout, gq=gq, goperators=goperators)
-        load().run("apply_backward", arguments)
+        load().run("dg_apply_backward", arguments)
         return gq, goperators_view, gout if ctx.needs_input_grad[2] else None
 
 

@@ -6,9 +6,8 @@
  * number of threads nor on the tiles. */
 
 #include <math.h>
-#include <stdlib.h>
-#include <string.h>
 
+#include "tasks.h"
 #include "versions.h"
 
 #define LOG2_E 1.44269504088896341f
@@ -29,45 +28,24 @@ struct feed_forward {
 #include "each_version.h"
 
 static const struct {
-    long lanes;
     long (*workspace)(const struct feed_forward *);
     void (*forward)(const struct feed_forward *, long, long, long, long, float *);
 } VERSIONS[] = {
-    [PLAIN] = {4, workspace_plain, forward_plain},
+    [PLAIN] = {workspace_plain, forward_plain},
 #ifdef HAVE_X86_VERSIONS
-    [AVX2] = {8, workspace_avx2, forward_avx2},
-    [AVX512] = {16, workspace_avx512, forward_avx512},
+    [AVX2] = {workspace_avx2, forward_avx2},
+    [AVX512] = {workspace_avx512, forward_avx512},
 #endif
 };
 
-int dgno_feed_forward_best_version(void) { return best_version(); }
-const char *dgno_feed_forward_version_name(int version) { return version_name(version); }
-
-/* May the matrices be bfloat16? */
-int dgno_feed_forward_has_half(int version) { return version == AVX512 && has_half(); }
-
-/* Channels in a vector: matrices are packed by it. */
-long dgno_feed_forward_lanes(int version) { return VERSIONS[version].lanes; }
+static void forward_tile(const void *arguments, int version, long i, float *memory) {
+    const struct feed_forward *s = arguments;
+    const struct tile t = tile_at(i, s->height, s->width, s->strip, s->tile);
+    VERSIONS[version].forward(s, t.image, t.top, t.bottom, t.left, memory);
+}
 
 /* Returns 0, or 1 when there was no memory for a thread's workspace. */
-int dgno_feed_forward(const struct feed_forward *s, int version, int threads) {
-    const long tiles = (s->width + s->tile - 1) / s->tile, strips = (s->height + s->strip - 1) / s->strip;
-    const size_t size = (size_t)VERSIONS[version].workspace(s) * sizeof(float);
-    int failed = 0;
-    (void)threads; /* unused without OpenMP */
-#pragma omp parallel num_threads(threads) reduction(| : failed)
-    {
-        float *memory = aligned_alloc(64, (size + 63) / 64 * 64);
-        failed = !memory;
-        if (memory) memset(memory, 0, size);
-#pragma omp for schedule(dynamic)
-        for (long task = 0; task < s->batch * strips * tiles; task++) {
-            const long top = task / tiles % strips * s->strip,
-                       bottom = top + s->strip < s->height ? top + s->strip : s->height;
-            if (memory)
-                VERSIONS[version].forward(s, task / tiles / strips, top, bottom, task % tiles * s->tile, memory);
-        }
-        free(memory);
-    }
-    return failed;
+int dgno_feed_forward_forward(const struct feed_forward *s, int version, int threads) {
+    const long tiles = tiles_of(s->batch, s->height, s->width, s->strip, s->tile);
+    return run_tasks(forward_tile, s, version, tiles, VERSIONS[version].workspace(s), threads);
 }

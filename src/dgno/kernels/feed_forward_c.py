@@ -6,14 +6,13 @@ ctypes. It computes in float32 on channels-last maps and has no gradient: networ
 
 from __future__ import annotations
 
-import ctypes
 import functools
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from dgno.kernels.compiled import Arguments, channels_last, check_no_gradient, check_plain, fields, load_library
+from dgno.kernels.compiled import Arguments, CompiledKernel, channels_last, check_no_gradient, check_plain, fields
 from dgno.kernels.feed_forward import Map
 from dgno.kernels.packing import HALF_INPUTS, pack, pad_outputs
 from dgno.kernels.tiles import strip_height, tile_width
@@ -28,35 +27,10 @@ class _FeedForward(Arguments):
     )
 
 
-class CompiledFeedForward:
-    """The loaded library, and the version in it that suits this processor."""
-
-    def __init__(self) -> None:
-        self.library = load_library("feed_forward")
-        self.library.dgno_feed_forward_version_name.restype = ctypes.c_char_p
-        self.library.dgno_feed_forward_lanes.restype = ctypes.c_long
-        self.version = int(self.library.dgno_feed_forward_best_version())
-
-    def version_name(self) -> str:
-        """The instruction set in use: plain, avx2 or avx512."""
-        return str(self.library.dgno_feed_forward_version_name(self.version).decode())
-
-    def lanes(self) -> int:
-        return int(self.library.dgno_feed_forward_lanes(self.version))
-
-    def has_half(self) -> bool:
-        """Can this processor multiply bfloat16?"""
-        return bool(self.library.dgno_feed_forward_has_half(self.version))
-
-    def run(self, arguments: _FeedForward) -> None:
-        if self.library.dgno_feed_forward(ctypes.byref(arguments), self.version, torch.get_num_threads()):
-            raise MemoryError("no memory for the workspace of the feed-forward network")
-
-
 @functools.cache
-def load() -> CompiledFeedForward:
+def load() -> CompiledKernel:
     """The compiled network; an OSError says why there is none."""
-    return CompiledFeedForward()
+    return CompiledKernel("feed_forward", "the feed-forward network")
 
 
 def feed_forward_c(
@@ -97,5 +71,5 @@ def feed_forward_c(
     weight, bias = norm_weight.detach().contiguous(), norm_bias.detach().contiguous()
     arguments.point(x=x, norm_weight=weight, norm_bias=bias, project_in=packed_in, taps=packed_taps)
     arguments.point(project_out=packed_out, out=out)
-    load().run(arguments)
+    load().run("feed_forward_forward", arguments)
     return out

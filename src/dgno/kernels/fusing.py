@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from dgno.kernels import attentive_scan_c, dg_layer_c, dg_operator_c, feed_forward_c
 from dgno.kernels.backends import Choice, asked_for, unfit_for_c
+from dgno.kernels.compiled import CompiledKernel
 
 FUSED = {"layers": None, "c": None}  # layer by layer, or in one call
-Fused = feed_forward_c.CompiledFeedForward | attentive_scan_c.CompiledAttentiveScan | dg_operator_c.CompiledOperator
 
 
 def choose_feed_forward(device: torch.device, dtype: torch.dtype, channels: int) -> Choice:
@@ -48,7 +48,7 @@ def choose_operator_layer(device: torch.device, dtype: torch.dtype, heads: int, 
 def _choose_fused(
     variable: str,
     layers: tuple[str, ...],
-    load: Callable[[], Fused],
+    load: Callable[[], CompiledKernel],
     device: torch.device,
     dtype: torch.dtype,
     channels: int,

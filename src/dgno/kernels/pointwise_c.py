@@ -6,7 +6,6 @@ ctypes. It computes in float32 and gives no gradient of a gradient. A row is sum
 
 from __future__ import annotations
 
-import ctypes
 import functools
 from typing import Any
 
@@ -15,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from dgno.kernels.compiled import Arguments, check_plain, fields, load_library
+from dgno.kernels.compiled import Arguments, CompiledKernel, check_plain, fields
 from dgno.kernels.packing import pack, pad_outputs
 
 CHUNK = 4096  # rows over which the gradient at the weights is summed by one task
@@ -33,32 +32,10 @@ class _Outer(Arguments):
     _fields_ = fields(("rows", "left", "right", "chunk"), ("a", "b", "out"))
 
 
-class CompiledPointwise:
-    """The loaded library, and the version in it that suits this processor."""
-
-    def __init__(self) -> None:
-        self.library = load_library("pointwise")
-        self.library.dgno_pointwise_version_name.restype = ctypes.c_char_p
-        self.library.dgno_pointwise_lanes.restype = ctypes.c_long
-        self.version = int(self.library.dgno_pointwise_best_version())
-
-    def version_name(self) -> str:
-        """The instruction set in use: plain, avx2 or avx512."""
-        return str(self.library.dgno_pointwise_version_name(self.version).decode())
-
-    def lanes(self) -> int:
-        return int(self.library.dgno_pointwise_lanes(self.version))
-
-    def run(self, step: str, arguments: Arguments) -> None:
-        function = getattr(self.library, f"dgno_pointwise_{step}")
-        if function(ctypes.byref(arguments), self.version, torch.get_num_threads()):
-            raise MemoryError("no memory for the workspace of a linear map")
-
-
 @functools.cache
-def load() -> CompiledPointwise:
+def load() -> CompiledKernel:
     """The compiled map; an OSError says why there is none."""
-    return CompiledPointwise()
+    return CompiledKernel("pointwise", "a linear map")
 
 
 def _map(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -68,7 +45,7 @@ def _map(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     padded = None if bias is None else pad_outputs(bias.detach(), lanes).contiguous()
     arguments = _Pointwise(rows=rows.shape[0], inputs=rows.shape[1], outputs=weight.shape[0])
     arguments.point(x=rows, packed=packed, bias=padded, out=out)
-    load().run("forward", arguments)
+    load().run("pointwise_forward", arguments)
     return out
 
 
@@ -79,7 +56,7 @@ def _summed_products(a: Tensor, b: Tensor) -> Tensor:
     out = a.new_empty(-(-a.shape[0] // CHUNK), a.shape[1], b.shape[1])
     arguments = _Outer(rows=a.shape[0], left=a.shape[1], right=b.shape[1], chunk=CHUNK)
     arguments.point(a=a, b=b, out=out)
-    load().run("outer", arguments)
+    load().run("pointwise_outer", arguments)
     return out.sum(0)
 
 

@@ -9,9 +9,8 @@
  * Sums over channels are taken per CHUNK channels and sums over sequences are left to the caller, so results do not
  * depend on the number of threads. No -ffast-math: it can switch denormals off for the whole process. */
 
-#include <stdlib.h>
-#include <string.h>
 
+#include "tasks.h"
 #include "versions.h"
 
 #define CHUNK 64      /* channels over which one task sums gB and gC */
@@ -39,29 +38,26 @@ struct scan {
 #include "each_version.h"
 
 static const struct {
-    long lanes;
     size_t workspace;
     void (*forward)(const struct scan *, long, long, long);
     void (*backward)(const struct scan *, long, long, void *);
     void (*exponentials)(const float *, float *, long, long);
 } VERSIONS[] = {
-    [PLAIN] = {4, sizeof(struct workspace_plain), forward_plain, backward_plain, exponentials_plain},
+    [PLAIN] = {sizeof(struct workspace_plain), forward_plain, backward_plain, exponentials_plain},
 #ifdef HAVE_X86_VERSIONS
-    [AVX2] = {8, sizeof(struct workspace_avx2), forward_avx2, backward_avx2, exponentials_avx2},
-    [AVX512] = {16, sizeof(struct workspace_avx512), forward_avx512, backward_avx512, exponentials_avx512},
+    [AVX2] = {sizeof(struct workspace_avx2), forward_avx2, backward_avx2, exponentials_avx2},
+    [AVX512] = {sizeof(struct workspace_avx512), forward_avx512, backward_avx512, exponentials_avx512},
 #endif
 };
-
-int dgno_scan_best_version(void) { return best_version(); }
-const char *dgno_scan_version_name(int version) { return version_name(version); }
 
 int dgno_scan_max_states(void) { return MAX_STATES; }
 int dgno_scan_segment(void) { return SEGMENT; }
 int dgno_scan_chunk(void) { return CHUNK; }
 
-/* Tasks are sequences by spans of channels: wide ones, that walk memory in order, as long as every thread gets one. */
-void dgno_scan_forward(const struct scan *s, int version, int threads) {
-    const long lanes = VERSIONS[version].lanes, D = s->channels;
+/* Tasks are sequences by spans of channels: wide ones, that walk memory in order, as long as every thread gets one.
+ * Returns 0. */
+int dgno_scan_forward(const struct scan *s, int version, int threads) {
+    const long lanes = VERSION_LANES[version], D = s->channels;
     long span = SPAN;
     while (span > lanes && s->batch * ((D + span - 1) / span) < threads) span /= 2;
     const long spans = (D + span - 1) / span;
@@ -70,6 +66,7 @@ void dgno_scan_forward(const struct scan *s, int version, int threads) {
         const long d = task % spans * span;
         VERSIONS[version].forward(s, task / spans, d, d + span < D ? d + span : D);
     }
+    return 0;
 }
 
 /* For benchmarks: y = 2^x at n numbers in the first cache level, `repeats` times. */
@@ -77,19 +74,14 @@ void dgno_scan_exponentials(const float *x, float *y, long n, long repeats, int 
     VERSIONS[version].exponentials(x, y, n, repeats);
 }
 
+static void backward_chunk(const void *arguments, int version, long i, float *memory) {
+    const struct scan *s = arguments;
+    const long chunks = (s->channels + CHUNK - 1) / CHUNK;
+    VERSIONS[version].backward(s, i / chunks, i % chunks * CHUNK, memory);
+}
+
 /* Returns 0, or 1 when there was no memory for a thread's workspace. */
 int dgno_scan_backward(const struct scan *s, int version, int threads) {
-    const long chunks = (s->channels + CHUNK - 1) / CHUNK;
-    int failed = 0;
-    (void)threads;
-#pragma omp parallel num_threads(threads) reduction(| : failed)
-    {
-        void *workspace = aligned_alloc(64, VERSIONS[version].workspace);
-        failed = !workspace;
-#pragma omp for schedule(static)
-        for (long task = 0; task < s->batch * chunks; task++)
-            if (workspace) VERSIONS[version].backward(s, task / chunks, task % chunks * CHUNK, workspace);
-        free(workspace);
-    }
-    return failed;
+    const long chunks = (s->channels + CHUNK - 1) / CHUNK, floats = (long)VERSIONS[version].workspace / 4;
+    return run_tasks(backward_chunk, s, version, s->batch * chunks, floats, threads);
 }

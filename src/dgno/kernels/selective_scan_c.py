@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from dgno.kernels.compiled import Arguments, check_plain, fields, load_library
+from dgno.kernels.compiled import Arguments, CompiledKernel, check_plain, fields
 
 
 class _Scan(Arguments):
@@ -27,28 +27,15 @@ class _Scan(Arguments):
     )
 
 
-class CompiledScan:
-    """The loaded library, and the version in it that suits this processor."""
+class CompiledScan(CompiledKernel):
+    """The library of the scan, with its sizes."""
 
     def __init__(self) -> None:
-        self.library = load_library("selective_scan")
-        self.library.dgno_scan_version_name.restype = ctypes.c_char_p
-        self.library.dgno_scan_forward.restype = self.library.dgno_scan_exponentials.restype = None
-        self.version = int(self.library.dgno_scan_best_version())
+        super().__init__("selective_scan", "the selective scan's gradient")
+        self.library.dgno_scan_exponentials.restype = None
         self.max_states = int(self.library.dgno_scan_max_states())
         self.segment = int(self.library.dgno_scan_segment())
         self.chunk = int(self.library.dgno_scan_chunk())
-
-    def version_name(self) -> str:
-        """The instruction set in use: plain, avx2 or avx512."""
-        return str(self.library.dgno_scan_version_name(self.version).decode())
-
-    def forward(self, scan: _Scan) -> None:
-        self.library.dgno_scan_forward(ctypes.byref(scan), self.version, torch.get_num_threads())
-
-    def backward(self, scan: _Scan) -> None:
-        if self.library.dgno_scan_backward(ctypes.byref(scan), self.version, torch.get_num_threads()):
-            raise MemoryError("no memory for the workspace of the selective scan's gradient")
 
     def exponentials(self, x: Float[Tensor, " n"], y: Float[Tensor, " n"], repeats: int = 1) -> None:
         """y = 2^x by the scan's own means, for finite x, n a multiple of 16: for tests and to measure its speed."""
@@ -80,7 +67,7 @@ class _SelectiveScan(torch.autograd.Function):
         starts = u.new_empty(b, segments, A.shape[1], d) if any(ctx.needs_input_grad) else None
         scan = _Scan(batch=b, length=length, channels=d, states=A.shape[1], segments=segments)
         scan.point(y=y, starts=starts, **inputs)
-        compiled.forward(scan)
+        compiled.run("scan_forward", scan)
         ctx.save_for_backward(*inputs.values(), starts)
         return y
 
@@ -98,7 +85,7 @@ class _SelectiveScan(torch.autograd.Function):
         scan = _Scan(batch=b, length=length, channels=d, states=n, segments=starts.shape[1])
         scan.point(u=u, delta=delta, A=A, B=B, C=C, D=D, starts=starts, gy=gy)
         scan.point(gu=gu, gdelta=gdelta, gA=gA, gB=gB, gC=gC, gD=gD)
-        compiled.backward(scan)
+        compiled.run("scan_backward", scan)
         return gu, gdelta, gA.sum(0).mT, gB.sum(0), gC.sum(0), gD.sum(0)
 
 

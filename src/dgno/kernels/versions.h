@@ -26,13 +26,19 @@ static const float ROOTS_OF_2[32] __attribute__((unused)) = { /* 2^(k / 32) */
 
 enum { PLAIN, AVX2, AVX512 }; /* widest last */
 
-static inline const char *version_name(int version) {
+static const long VERSION_LANES[] = {4, 8, 16}; /* floats in a vector */
+
+/* What every library says of itself. */
+
+const char *dgno_version_name(int version) {
     static const char *const names[] = {"plain", "avx2", "avx512"};
     return names[version];
 }
 
+long dgno_version_lanes(int version) { return VERSION_LANES[version]; }
+
 /* The widest version that this processor can run. */
-static inline int best_version(void) {
+int dgno_best_version(void) {
 #ifdef HAVE_X86_VERSIONS
     __builtin_cpu_init();
     const int avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
@@ -44,11 +50,11 @@ static inline int best_version(void) {
 #endif
 }
 
-/* Can this processor multiply bfloat16, in its widest version? */
-static inline int has_half(void) {
+/* Can this version multiply bfloat16 on this processor? */
+int dgno_version_has_half(int version) {
 #ifdef HAVE_HALF
-    return best_version() == AVX512 && __builtin_cpu_supports("avx512bf16");
+    return version == AVX512 && dgno_best_version() == AVX512 && __builtin_cpu_supports("avx512bf16");
 #else
-    return 0;
+    return 0 * version;
 #endif
 }
