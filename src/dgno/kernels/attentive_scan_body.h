@@ -7,6 +7,7 @@
 #include "reductions.h"
 #include "gelu.h"
 #include "products.h"
+#include "layer_norm.h"
 #include "rings.h"
 #include "selective_scan_rows.h"
 #include "attentive_lift_body.h"

@@ -7,6 +7,7 @@
 #include "reductions.h"
 #include "gelu.h"
 #include "products.h"
+#include "layer_norm.h"
 #include "rings.h"
 
 /* GELU(first half) * second half of the convolved ring, for row y of the tile. */

@@ -2,7 +2,6 @@
  * pointwise.py. Rows are spread over threads (OpenMP); sums over chunks of rows are left to the caller, so results do
  * not depend on the number of threads. */
 
-
 #include "tasks.h"
 #include "versions.h"
 

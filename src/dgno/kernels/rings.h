@@ -1,13 +1,11 @@
 /* Rows of a map on their way through a 3x3 convolution: normalised, multiplied by a matrix, and kept in a ring of three
- * rows that stays in the cache. Included inside each version, after vectors.h, reductions.h and products.h.
+ * rows that stays in the cache. Included inside each version, after vectors.h, reductions.h, products.h and layer_norm.h.
  *
  * A map is cut into columns of `tile` pixels and strips of rows; one task walks down its strip with a pixel of context
  * at each side. Beyond the map the convolution sees zeros. */
 
 #ifndef RINGS_H
 #define RINGS_H
-#define NORM_EPSILON 1e-5f
-
 struct ring {
     long height, width, channels; /* of the map x, channels-last */
     const float *x;               /* one image */
@@ -18,32 +16,6 @@ struct ring {
     float *rows;                  /* (3, ROUNDED(columns + 2), outputs) */
 };
 #endif
-
-/* Layer norm over the channels of one pixel: biased variance, epsilon inside the root. The last vector ends at the last
- * channel and overlaps the one before; there are LANES channels at least. */
-static inline __attribute__((always_inline)) TARGET void NAME(normalise)(
-    const float *x, long channels, const float *weight, const float *bias, float *out) {
-    const long whole = channels / LANES * LANES, last = channels - LANES;
-    const int rest = (int)(channels - whole);
-    VF total = {0}, squares = {0};
-    for (long c = 0; c < whole; c += LANES) total += NAME(load)(x + c, LANES);
-    if (rest) total += NAME(keep_last)(NAME(load)(x + last, LANES), rest);
-    const VF mean = NAME(sum)(total) * (1.0f / (float)channels);
-    for (long c = 0; c < whole; c += LANES) {
-        const VF centred = NAME(load)(x + c, LANES) - mean;
-        squares += centred * centred;
-    }
-    if (rest) {
-        const VF centred = NAME(keep_last)(NAME(load)(x + last, LANES) - mean, rest);
-        squares += centred * centred;
-    }
-    const float scale = 1.0f / sqrtf(NAME(sum)(squares)[0] / (float)channels + NORM_EPSILON);
-    for (long c = 0; c < channels; c += LANES) {
-        const long i = c < last ? c : last;
-        const VF normal = (NAME(load)(x + i, LANES) - mean) * scale;
-        NAME(store)(out + i, normal * NAME(load)(weight + i, LANES) + NAME(load)(bias + i, LANES), LANES);
-    }
-}
 
 static inline long NAME(ring_row_size)(const struct ring *r) {
     return ROUNDED(r->columns + 2) * r->project.vectors * LANES;
