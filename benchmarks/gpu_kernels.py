@@ -1,4 +1,4 @@
-"""Triton's kernels on a device: whether they are right, and how long they take against what they have to move."""
+"""Triton's kernels on a device, and mamba-ssm's scan where it is installed: whether they are right, and how long they take against what they have to move."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from torch import Tensor
 from dgno.kernels import backends
 from dgno.kernels.dg_operator import apply, integrate
 from dgno.kernels.selective_scan import selective_scan_chunked
+from dgno.kernels.selective_scan_mamba import why_not as why_not_mamba
 
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2**-7}  # of the largest value
 
@@ -45,6 +46,9 @@ def cases(device: torch.device, *, tiny: bool, dtype: torch.dtype = torch.float3
             f"scan, {tokens} x {hidden}", backends.SCANS["triton"], selective_scan_chunked, scan,
             3 * u.numel() * u.element_size(),
         )  # fmt: skip
+        if not why_not_mamba():  # what a user may have installed, beside ours
+            name, moved = f"mamba-ssm, {tokens} x {hidden}", 3 * u.numel() * u.element_size()
+            yield Case(name, backends.SCANS["mamba"], selective_scan_chunked, scan, moved)
         size = (4, 4) if tiny else (8, 8)
         kv, norms = normal(1, 2 * channels, n, n, of=dtype), [normal(2, heads, d), normal(2, heads, d)]
         kv = kv.contiguous(memory_format=torch.channels_last)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -9,7 +10,8 @@ from types import ModuleType
 
 import pytest
 import torch
-from kernel_comparison import assert_agree, compiled_versions
+from kernel_comparison import assert_agree, assert_all_agree, compiled_versions, scan_inputs, values_and_gradients
+from torch import Tensor
 
 from dgno.errors import ConfigError
 from dgno.kernels import (
@@ -22,8 +24,10 @@ from dgno.kernels import (
     fusing,
     pointwise_c,
     selective_scan_c,
+    selective_scan_mamba,
 )
 from dgno.kernels.backends import Choice
+from dgno.kernels.selective_scan import selective_scan_loop
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 Choose = Callable[[torch.device, torch.dtype], Choice]
@@ -131,6 +135,50 @@ def test_a_gpu_runs_triton(choose: Choose, plain: str, triton_on_cuda: Callable[
     assert backends.choose_operator(GPU, torch.float32, 4, 70_000).name == "reference"
 
 
+@pytest.fixture
+def stand_in_for_mamba(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A module with the signature and the layouts of mamba-ssm, which needs a GPU; it computes with the reference."""
+
+    def selective_scan_fn(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor) -> Tensor:
+        (b, d, length), n = u.shape, A.shape[1]
+        assert delta.shape == (b, d, length)
+        assert B.shape == C.shape == (b, n, length)
+        assert all(t.is_contiguous() for t in (u, delta, B, C))
+        return selective_scan_loop(u.mT, delta.mT, A, B.mT, C.mT, D).mT
+
+    for name in ("mamba_ssm", "mamba_ssm.ops", "mamba_ssm.ops.selective_scan_interface"):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    sys.modules["mamba_ssm.ops"].selective_scan_interface = sys.modules["mamba_ssm.ops.selective_scan_interface"]
+    sys.modules["mamba_ssm.ops.selective_scan_interface"].selective_scan_fn = selective_scan_fn
+    selective_scan_mamba.why_not.cache_clear()
+    yield
+    selective_scan_mamba.why_not.cache_clear()
+
+
+@pytest.mark.usefixtures("stand_in_for_mamba")
+def test_mamba_ssm_gets_its_own_layouts() -> None:
+    """What it is given and what it returns are turned; gradients go through."""
+    inputs = scan_inputs(2, 19, 6, 8)
+    scans = [values_and_gradients(scan, inputs) for scan in (backends.SCANS["mamba"], selective_scan_loop)]
+    assert_all_agree(*scans)
+
+
+@pytest.mark.usefixtures("stand_in_for_mamba")
+def test_mamba_ssm_runs_where_triton_does_not(triton_on_cuda: Callable[[str], None]) -> None:
+    """Triton's scan comes first, mamba-ssm before plain tensor code; float64 is for neither."""
+    triton_on_cuda("no compiler")
+    assert choose_scan(GPU, torch.float32) == Choice("mamba", "mamba-ssm, as no compiler")
+    assert choose_scan(GPU, torch.float64).name == "chunked"
+    triton_on_cuda("")
+    assert choose_scan(GPU, torch.float32).name == "triton"
+
+
+@pytest.mark.skipif(importlib.util.find_spec("mamba_ssm") is not None, reason="mamba-ssm is there")
+def test_without_mamba_ssm_the_reason_says_so() -> None:
+    """Nothing requires it."""
+    assert "No module named 'mamba_ssm'" in selective_scan_mamba.why_not()
+
+
 def test_triton_is_imported_only_when_it_is_chosen() -> None:
     """Importing it takes longer than many a run."""
     code = """if True:
@@ -232,7 +280,7 @@ def test_a_missing_library_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
         compiled.load_library("selective_scan")
 
 
-@pytest.mark.parametrize("version", backends.SCANS)
+@pytest.mark.parametrize("version", sorted(set(backends.SCANS) - {"mamba"}))  # which needs a GPU
 def test_the_scan_that_is_asked_for_runs(version: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """backends.selective_scan calls the version that the variable names, and all give one result."""
     tensors = [torch.rand(s) for s in ((1, 9, 5), (1, 9, 5), (5, 3), (1, 9, 3), (1, 9, 3), (5,))]

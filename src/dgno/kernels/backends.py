@@ -1,7 +1,8 @@
 """Which version of a kernel runs. The only place that asks what the machine has; `fusing.py` asks for whole parts.
 
-The environment variables DGNO_SCAN (loop, chunked, c or triton), DGNO_OPERATOR (reference, c or triton), DGNO_GATE
-(reference or c) and DGNO_POINTWISE (linear, onednn or c) overrule the choice, for tests and for finding faults.
+The environment variables DGNO_SCAN (loop, chunked, c, triton or mamba), DGNO_OPERATOR (reference, c or triton),
+DGNO_GATE (reference or c) and DGNO_POINTWISE (linear, onednn or c) overrule the choice, for tests and for finding
+faults.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from dgno.kernels.dg_operator import Operators, Sides
 from dgno.kernels.pointwise import pointwise as pointwise_linear
 from dgno.kernels.pointwise import pointwise_onednn
 from dgno.kernels.selective_scan import selective_scan_chunked, selective_scan_loop
+from dgno.kernels.selective_scan_mamba import selective_scan_mamba
+from dgno.kernels.selective_scan_mamba import why_not as why_not_mamba
 
 
 def _selective_scan_triton(*arguments: Any) -> Tensor:
@@ -49,6 +52,7 @@ SCANS: dict[str, Callable[..., Tensor]] = {
     "chunked": selective_scan_chunked,
     "c": selective_scan_c.selective_scan_c,
     "triton": _selective_scan_triton,
+    "mamba": selective_scan_mamba,
 }
 INTEGRATES: dict[str, Callable[..., tuple[Operators, Sides | None]]] = {
     "reference": dg_operator.integrate,
@@ -68,6 +72,7 @@ POINTWISES: dict[str, Callable[..., Tensor]] = {
 GELU_GATES: dict[str, Callable[..., Tensor]] = {"reference": depthwise.gelu_gate, "c": depthwise_c.gelu_gate_c}
 SIGMOID_GATES: dict[str, Callable[..., Tensor]] = {"reference": depthwise.sigmoid_gate, "c": depthwise_c.sigmoid_gate_c}
 _WITHOUT_COMPILED: ContextVar[bool] = ContextVar("_WITHOUT_COMPILED", default=False)
+HALF_OR_FLOAT = (torch.float32, torch.bfloat16, torch.float16)  # what kernels on a GPU read
 LARGEST_ELEMENT = 4096  # tokens; beyond, a matrix product over the whole element is faster than the compiled walk
 
 
@@ -84,7 +89,10 @@ def choose_scan(device: torch.device, dtype: torch.dtype, states: int) -> Choice
     if wanted := asked_for("DGNO_SCAN", SCANS):
         return wanted
     if device.type == "cuda":
-        return _triton_or("chunked", device, dtype)
+        choice = _triton_or("chunked", device, dtype)
+        if choice.name == "triton" or dtype not in HALF_OR_FLOAT or why_not_mamba():
+            return choice
+        return Choice("mamba", f"mamba-ssm, as {choice.reason}")
     if unfit := unfit_for_c(device, dtype):
         return Choice("chunked", unfit)
     try:
@@ -150,7 +158,7 @@ def asked_for(variable: str, known: Mapping[str, Any]) -> Choice | None:
 
 def _triton_or(plain: str, device: torch.device, dtype: torch.dtype) -> Choice:
     """Triton on a GPU, and where it does not run there, or cannot read the tensors, the plain version."""
-    if dtype not in (torch.float32, torch.bfloat16, torch.float16):
+    if dtype not in HALF_OR_FLOAT:
         return Choice(plain, f"Triton's kernels are for float32 and less, the tensors are {dtype} on {device.type}")
     unfit = _why_not_triton(device.type)
     return Choice(plain, unfit) if unfit else Choice("triton", "compiled by Triton for the GPU")
