@@ -1,4 +1,5 @@
-"""Triton's kernels on a device, and mamba-ssm's scan where it is installed: whether they are right, and how long they take against what they have to move."""
+"""Triton's kernels on a device, and mamba-ssm's scan where it is installed: whether they are right, and how long they
+take against what they have to move."""
 
 from __future__ import annotations
 
