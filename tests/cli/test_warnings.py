@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from command_line import Cli
+from dgno.kernels import compiled
 from dgno.weights.store import read_weights, save_weights
 
 
@@ -30,3 +31,26 @@ def test_suspicious_weights_are_told_on_stderr(cli: Cli, blurred: Path, tmp_path
     assert cli(*arguments, "--json").json["results"][0]["status"] == "restored"
     assert cli(*arguments, "--quiet").err == ""
     assert "all weights are zero" in cli("models", "show", zeros).err
+
+
+@pytest.mark.parametrize("method, slow", [("dgno", True), ("wiener", False)])
+def test_what_runs_slowly_says_so(
+    cli: Cli,
+    blurred: Path,
+    tmp_path: Path,
+    weights: dict[int, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    method: str,
+    slow: bool,
+) -> None:
+    """Without compiled kernels networks take several times as long; classical methods do not use them."""
+
+    def fail(name: str) -> None:
+        raise OSError("not compiled: no C compiler")
+
+    monkeypatch.setattr(compiled, "load_library", fail)
+    told = ("--weights", weights[1]) if method == "dgno" else ("--psf", "gaussian:1")
+    result = cli("restore", blurred, "-o", tmp_path / "out.png", "--method", method, *told)
+    assert result.status == 0
+    warning = "dgno: warning: kernels are not compiled: no C compiler; networks take about four times as long"
+    assert (warning in result.err) == slow

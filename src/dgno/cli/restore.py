@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +11,7 @@ import typer
 
 from dgno.cli.console import RESEARCH_USE, print_json, progress_bar, say
 from dgno.cli.options import Debug, Device, Inputs, Json, MaxPixels, Overwrite, Quiet, Threads
-from dgno.errors import BatchFailed
+from dgno.errors import BatchFailed, DgnoWarning
 from dgno.io.limits import DEFAULT_LIMITS
 from dgno.restoration import READER, TILE_SIZE
 
@@ -158,8 +159,15 @@ def _restore(
     json: bool,
     quiet: bool,
 ) -> None:
+    from dgno.kernels.compiled import why_missing
     from dgno.restoration.batch import REPORT, Outcome
     from dgno.restoration.files import restore_files
+    from dgno.restoration.from_weights import NETWORK_METHODS
+    from dgno.restoration.placed import choose_device
+
+    if options.method in NETWORK_METHODS and choose_device(options.device).type == "cpu" and (missing := why_missing()):
+        what = f"kernels are {missing}; networks take about four times as long (see dgno doctor)"
+        warnings.warn(what, DgnoWarning, stacklevel=2)
 
     def tell(outcome: Outcome) -> None:
         say(outcome.as_line(), quiet=json or (quiet and outcome.status != "failed"))

@@ -21,6 +21,15 @@ def load_library(name: str) -> ctypes.CDLL:
     raise OSError("not compiled: no C compiler was found when dgno was installed")
 
 
+def why_missing() -> str:
+    """Why the compiled kernels cannot be loaded; empty if they can."""
+    try:
+        load_library("feed_forward")
+    except OSError as error:
+        return str(error)
+    return ""
+
+
 class CompiledKernel:
     """A loaded library, and the version in it that suits this processor.
 
