@@ -15,7 +15,9 @@ import tifffile
 
 from command_line import Cli
 from dgno.api import restore
+from dgno.cli.export import _tell
 from dgno.export import agreement
+from dgno.export.onnx_file import Exported
 from dgno.weights.store import embedded_names, restores
 
 DOCUMENTED = Path(__file__).parents[2] / "docs" / "export.md"
@@ -127,3 +129,14 @@ def test_the_documented_example(cli: Cli, tmp_path: Path) -> None:
     ours = restore(blurred, weights="fluorescence-nano", tile_size=0)
     assert by_onnx.dtype == ours.dtype == np.uint16
     assert np.abs(by_onnx.astype(int) - ours.astype(int)).max() <= 1
+
+
+@pytest.mark.parametrize("times, slow", [(2.9, False), (3.1, True)])
+def test_a_slow_file_is_called_so(capsys: pytest.CaptureFixture[str], times: float, slow: bool) -> None:
+    """More than three times PyTorch; the small size is, but no timing is repeated here."""
+    found = agreement.Agreement(((1, 64, 64),), 1e-7, 1e-7, 1e-7)
+    seconds = {"pytorch": 0.5, "pytorch references": 2.0, "onnxruntime": 0.5 * times}
+    _tell(Exported(Path("network.onnx"), 4_000_000, 20, None, found, seconds), quiet=False)
+    told = capsys.readouterr().err
+    assert f"{times:.2f} times PyTorch with the kernels" in told
+    assert ("more than 3 times PyTorch: see docs/export.md" in told) == slow
