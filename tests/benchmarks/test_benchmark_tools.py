@@ -15,10 +15,12 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 import contestants
 import fresh_process
+import network
 import scaling
 import side_by_side
 
 from dgno.kernels import backends, fusing
+from dgno.networks import NETWORKS, build
 
 MEBIBYTES = 64
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -105,3 +107,15 @@ def test_operations_of_peers_are_counted():
     with torch.no_grad():
         x = torch.rand(1, 1, 8, 8)
         assert torch.equal(counted.run(x), filters(x))
+
+
+@LINUX
+@pytest.mark.parametrize("references", [False, True], ids=["whole parts compiled", "plain PyTorch"])
+def test_a_network_takes_the_memory_that_tiles_are_cut_for(references: bool):
+    """No more, and not much less."""
+    if not references and fusing.choose_attentive_scan(torch.device("cpu"), torch.float32, 16).name != "c":
+        pytest.skip("the kernels were not compiled")
+    with contestants.environment(contestants.REFERENCES if references else {}):
+        told = build(NETWORKS["nano-cell"]).bytes_per_pixel
+    peak = fresh_process.in_fresh_process(network.peak, "nano-cell", 384, 1, references)
+    assert 0.5 * told < peak / 384**2 <= told
