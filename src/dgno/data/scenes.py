@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,13 +24,13 @@ from dgno.data.loading import refuse_unusable
 from dgno.errors import ConfigError, UnsupportedInput
 from dgno.io.image import read_image
 from dgno.optics.exposure import ExposureRange
-from dgno.optics.srgb import in_linear_light
 
 Item = TypeVar("Item")
 Scene = Float[np.ndarray, "h w c"]
 MARGIN = 32  # px around a crop that the blur may reach
 CANDIDATES = 3  # random places looked at for every crop; the one with the most structure is taken
 HELD_OUT = 20  # every 20th file of a source is kept for validation; of fewer files the last one
+LARGEST_SCALE = 4.0
 RANGES = ("dtype", "percentile")
 
 
@@ -60,7 +60,8 @@ class Source:
 class Augmentation:
     """Random changes of a scene before it is blurred; (low, high) are drawn uniformly, 1 or 0 switches off.
 
-    scale : down-sampling, up to 1, shows sharper detail than the file has
+    scale : below 1 down-sampling, which shows sharper detail than the file has; above 1 magnification, which shows
+        detail coarser than the pixels, as of a camera that samples more finely than the optics asks for
     gamma, gain, offset : of the intensities
     stain : largest relative mixing of the optical densities of the colours
     linear_light : share of samples blurred in linear light (sRGB decoded) rather than in code values
@@ -74,7 +75,7 @@ class Augmentation:
     linear_light: float = 0.0
 
     def __post_init__(self) -> None:
-        problems = refuse_interval("scale", self.scale, 0, 1, above_lowest=True)
+        problems = refuse_interval("scale", self.scale, 0, LARGEST_SCALE, above_lowest=True)
         problems += refuse_interval("gamma", self.gamma, 0, above_lowest=True)
         problems += refuse_interval("gain", self.gain, 0, above_lowest=True)
         problems += refuse_interval("offset", self.offset, -math.inf)
@@ -123,7 +124,7 @@ class SimulatedPairs:
         """Blurred and sharp, (channels, crop, crop) each; everything is drawn from `rng`."""
         patch, linear = self._patch(crop, rng)
         exposure = self.blur.draw((patch.shape[1], patch.shape[2]), rng)
-        blurred = in_linear_light(exposure.of, patch) if linear else exposure.of(patch)
+        blurred = replace(exposure, linear_light=True).of(patch) if linear else exposure.of(patch)
         inside = (..., slice(MARGIN, -MARGIN), slice(MARGIN, -MARGIN))
         return blurred[inside], patch[inside]
 
@@ -139,12 +140,13 @@ class SimulatedPairs:
         scale = float(rng.uniform(*a.scale))
         window = round((crop + 2 * MARGIN) / scale)
         patch = _most_structured(source, window, rng)
-        if scale < 1:
-            patch = resize(patch, (crop + 2 * MARGIN,) * 2, order=1, anti_aliasing=True)
+        if scale != 1:
+            order = 1 if scale < 1 else 3
+            patch = resize(patch, (crop + 2 * MARGIN,) * 2, order=order, anti_aliasing=scale < 1)
         patch = np.rot90(patch, int(rng.integers(4)))
         patch = patch[:, ::-1] if rng.random() < 0.5 else patch
         patch = _recoloured(patch, a, rng)
-        linear = rng.random() < a.linear_light
+        linear = rng.random() < a.linear_light and self.channels == 3  # gray is light
         return torch.from_numpy(np.ascontiguousarray(patch.transpose(2, 0, 1), dtype=np.float32)), bool(linear)
 
 

@@ -21,6 +21,7 @@ from dgno.optics.blur_types import BLUR_TYPES, DEFOCUS, MIXED, MOTION, TypedRang
 from dgno.optics.exposure import ExposureRange
 from dgno.optics.moving import MotionRange
 from dgno.optics.simulate import BlurRange
+from dgno.optics.varied import VariedRange, Variety
 from dgno.weights.store import NORMALIZATIONS, embedded_names
 
 LARGEST = 2**20  # bytes of a configuration
@@ -56,6 +57,7 @@ class TrainConfig:
     sources, pairs : sharp images, blurred on the fly; or recorded pairs. One of the two
     image, normalization : what the weights are for, and how images come to [0, 1]; see `weights.store.Card`
     blur, motion, blur_types : defocus and camera; motion; and which of the types of `optics.blur_types` are drawn
+    variety : of defocus and camera, see `optics.varied`; for `blur_types` of defocus alone
     stages : crop and batch, by step, crops in multiples of the network's; the last `until` is the number of steps
     learning_rate, final_learning_rate, warmup : cosine from the first to the second, after linear warm-up steps
     weight_decay, clip : AdamW's; largest norm of the gradient
@@ -73,6 +75,7 @@ class TrainConfig:
     image: str = ""
     normalization: str = "range"
     blur: BlurRange = field(default_factory=BlurRange)
+    variety: Variety | None = None
     motion: MotionRange | None = None
     blur_types: tuple[str, ...] = (DEFOCUS,)
     augmentation: Augmentation = field(default_factory=Augmentation)
@@ -123,6 +126,10 @@ class TrainConfig:
             problems.append(f"blur_types is empty, known: {', '.join(BLUR_TYPES)}")
         if self.motion is not None and not {MOTION, MIXED} & set(self.blur_types):
             problems.append("there is a table [motion], and blur_types draws none")
+        if self.variety is not None and (self.blur_types != (DEFOCUS,) or self.network.tells_types or self.pairs):
+            problems.append("there is a table [variety], which is for sharp images blurred by defocus alone")
+        if self.variety is not None and self.variety.strong and self.variety.strongest < self.blur.sigma[1]:
+            problems.append(f"variety.strongest is {self.variety.strongest}, below blur.sigma {self.blur.sigma}")
         if self.network.tells_types and self.pairs is not None and self.pairs.layout not in TELLING:
             which = f"its layout {self.pairs.layout} tells no types; these may: {', '.join(TELLING)}"
             problems.append(f"a classifier of blur is trained on sharp images, and there is a table [pairs]: {which}")
@@ -145,6 +152,8 @@ class TrainConfig:
     @property
     def exposures(self) -> ExposureRange:
         """What scenes are exposed by."""
+        if self.variety is not None:
+            return VariedRange(self.blur, self.variety)
         if self.blur_types == (DEFOCUS,) and not self.network.tells_types:
             return self.blur
         moved = {} if self.motion is None else {"motion": self.motion}

@@ -1,0 +1,85 @@
+"""Exposures as different as users' images are: what the default weights are trained on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from dgno.checks import refuse_interval, refuse_number
+from dgno.errors import ConfigError
+from dgno.optics.exposure import NO_NOISE, Camera, CameraRange, Exposure, Optics
+from dgno.optics.objectives import OBJECTIVES, ObjectiveOptics
+from dgno.optics.simulate import LARGEST_SIGMA, BlurRange, SigmaOptics
+
+
+@dataclass(frozen=True)
+class Variety:
+    """Shares of the exposures, 0 to 1, that differ from those of a `BlurRange`.
+
+    in_focus : without blur
+    strong, strongest : with a blur from the largest sigma of the range up to `strongest` px
+    objectives : blurred by diffraction through an objective of `OBJECTIVES`, in place of a soft disk
+    clean : without noise of the camera: what is sharp and clean must come back as it is
+    eight_bit : in 256 steps of gray
+    jpeg, quality : stored as JPEG of a quality in this range
+    """
+
+    in_focus: float = 0.0
+    strong: float = 0.0
+    strongest: float = 13.0
+    objectives: float = 0.0
+    clean: float = 0.0
+    eight_bit: float = 0.0
+    jpeg: float = 0.0
+    quality: tuple[float, float] = (60.0, 95.0)
+
+    def __post_init__(self) -> None:
+        shares = ("in_focus", "strong", "objectives", "clean", "eight_bit", "jpeg")
+        problems = [problem for name in shares for problem in refuse_number(name, getattr(self, name), 0, 1)]
+        problems += refuse_number("strongest", self.strongest, 0, LARGEST_SIGMA)
+        problems += refuse_interval("quality", self.quality, 1, 100)
+        if problems:
+            raise ConfigError("exposures cannot vary so", why="; ".join(problems))
+
+
+@dataclass(frozen=True)
+class VariedRange:
+    """Random exposures of some variety.
+
+    defocus : sigma, its maps and the camera of those that do not differ
+    """
+
+    defocus: BlurRange = field(default_factory=BlurRange)
+    variety: Variety = field(default_factory=Variety)
+
+    def __post_init__(self) -> None:
+        largest, strongest = self.defocus.sigma[1], self.variety.strongest
+        if self.variety.strong and strongest < largest:
+            raise ConfigError(f"strongest is {strongest} px, wanted at least the {largest} px of sigma")
+
+    def draw(self, shape: tuple[int, int], rng: np.random.Generator) -> Exposure:
+        """A random exposure of a scene of this height and width."""
+        optics, camera = self._optics(shape, rng), self._camera(rng)
+        return Exposure(optics, camera, int(rng.integers(2**62)))
+
+    def _optics(self, shape: tuple[int, int], rng: np.random.Generator) -> Optics:
+        v, strength = self.variety, self.defocus
+        is_sharp, is_strong, is_diffracted = rng.random(3) < (v.in_focus, v.strong, v.objectives)
+        if is_sharp:
+            return replace(strength, sigma=(0.0, 0.0), fields=("constant",)).draw_optics(shape, rng)
+        if is_strong:
+            strength = replace(strength, sigma=(strength.sigma[1], v.strongest))
+        drawn: SigmaOptics = strength.draw_optics(shape, rng)
+        if not is_diffracted:
+            return drawn
+        return ObjectiveOptics(drawn.sigma, OBJECTIVES[rng.integers(len(OBJECTIVES))], drawn.field)
+
+    def _camera(self, rng: np.random.Generator) -> Camera:
+        v = self.variety
+        is_clean, has_steps, is_jpeg = rng.random(3) < (v.clean, v.eight_bit, v.jpeg)
+        camera = CameraRange(self.defocus.photons, self.defocus.read_noise).draw(rng)
+        if is_clean:
+            camera = NO_NOISE
+        quality = round(float(rng.uniform(*v.quality)))
+        return replace(camera, bits=8 if has_steps else None, quality=quality if is_jpeg else None)
