@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from command_line import Cli
+from dgno.weights.store import embedded_names, find_weights
 
 
 def test_models(cli: Cli, weights: dict[int, Path]) -> None:
@@ -40,3 +42,27 @@ def test_embedded_weights_are_whole(cli: Cli) -> None:
     assert result.status == 0
     assert {"blur-types", "fluorescence-nano", "dl-motion"} <= result.json.keys()
     assert set(result.json.values()) == {"whole"}
+
+
+@pytest.mark.parametrize("name", embedded_names())
+def test_weights_of_the_package_have_a_card(cli: Cli, name: str) -> None:
+    """It names what they are for, their data, what fails, and what they must not be used for."""
+    shown = cli("models", "show", name)
+    assert shown.status == 0
+    for said in (f"# {name}", "Trained on", "Blur", "Pixel size", "Fails", "not for clinical diagnosis", "sha256"):
+        assert said in shown.out
+    told = cli("models", "show", name, "--json").json
+    assert told["model card"].startswith(f"# {name}\n")
+    assert len(told["sha256"]) == 64
+
+
+def test_pictures_that_cards_name_are_there() -> None:
+    docs = Path(__file__).parents[2]
+    cards = [find_weights(name).with_suffix(".md").read_text() for name in embedded_names()]
+    named = [picture for card in cards for picture in re.findall(r"docs/models/[\w-]+\.jpg", card)]
+    assert named
+    assert [picture for picture in named if not (docs / picture).is_file()] == []
+
+
+def test_weights_of_others_have_no_card(cli: Cli, weights: dict[int, Path]) -> None:
+    assert "model card" not in cli("models", "show", weights[1], "--json").json

@@ -39,11 +39,15 @@ def models(
         print()
         print_table(list(others[0]), [list(n.values()) for n in others], title="Other networks (GMAC at 256 x 256)")
     elif action in ("show", "verify") and (name or action == "verify"):
-        facts = inventory.card_facts(name) if action == "show" and name else inventory.verify(name)
+        shown = name if action == "show" else None
+        facts, card = (
+            (inventory.card_facts(shown), inventory.model_card(shown)) if shown else (inventory.verify(name), "")
+        )
         if json:
-            print_json(facts)
+            print_json(facts | ({"model card": card} if card else {}))
         else:
             print_table(("", ""), list(facts.items()))
+            print(f"\n{card}" if card else "", end="")
     else:
         raise _wrong_action(action)
 

@@ -15,7 +15,7 @@ from dgno.networks.naf_block import SimplifiedChannelAttention
 from dgno.networks.presets import NETWORKS, PRESETS, build
 from dgno.networks.restormer_block import TransposedAttention
 from dgno.operators.dg import DGOperator
-from dgno.weights.store import embedded_names, find_weights, load_network, parameters
+from dgno.weights.store import embedded_names, find_weights, load_network, parameters, stored_sha256
 
 COUNTED = (
     nn.Conv2d,
@@ -164,10 +164,17 @@ def card_facts(name: str) -> dict[str, object]:
         "file": path.name,
         "for": card.image or "unknown",
         "parameters": parameters(network),
+        "sha256": stored_sha256(path),
     }
     facts |= {"normalisation": card.normalization, "halo px": card.halo, "local": getattr(network, "is_local", None)}
     facts |= {f"network {key}": value for key, value in dataclasses.asdict(card.network).items()}
     return facts | {f"training {key}": value for key, value in card.training.items()}
+
+
+def model_card(name: str) -> str:
+    """What people should know of weights, Markdown, from the file beside them; empty if there is none."""
+    path = find_weights(name).with_suffix(".md")
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
 def verify(name: str | Path | None = None) -> dict[str, object]:
