@@ -1,5 +1,6 @@
 /* The gated feed-forward network with its norm and its residual in one pass over the map: the fast twin of
- * feed_forward.py, which says what is computed. Its gradient starts from the same input and computes again what it needs.
+ * feed_forward.py, which says what is computed. Its gradient starts from the same input and computes again what it
+ * needs.
  *
  * Maps are channels-last. Tiles of columns and strips of rows are spread over threads (OpenMP); what lies between input
  * and output never leaves the cache. Every pixel is computed alike in every tile, so results depend neither on the
@@ -29,8 +30,8 @@ struct feed_forward {
     const float *project_in_back;  /* packed: the matrices transposed */
     const float *project_out_back;
     float *gx;                     /* like x */
-    float *sums;                   /* (tasks, sum_size), side by side the gradients at norm_weight, norm_bias, project_in
-                                      (2 hidden, channels), taps as they are, project_out (hidden, channels) */
+    float *sums;                   /* (tasks, sum_size), side by side the gradients at norm_weight, norm_bias,
+                                      project_in (2 hidden, channels), taps as they are, project_out (hidden, channels) */
 };
 
 #define BODY "feed_forward_body.h"
