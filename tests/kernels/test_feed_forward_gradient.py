@@ -11,6 +11,7 @@ from torch import Tensor
 
 from dgno.kernels import feed_forward_c
 from dgno.kernels.feed_forward import feed_forward
+from dgno.kernels.fusing import choose_feed_forward
 from dgno.networks.blocks import ChannelNorm, GatedFeedForward
 
 pytestmark = pytest.mark.skipif(not compiled_versions(feed_forward_c), reason="the kernels were not compiled")
@@ -139,6 +140,17 @@ def test_there_is_no_gradient_of_the_gradient() -> None:
         first.sum().backward()
 
 
+@pytest.mark.skipif(
+    not compiled_versions(feed_forward_c) or not feed_forward_c.load().has_half(), reason="no products of bfloat16 here"
+)
+def test_half_precision_refuses_to_lose_a_gradient() -> None:
+    tensors = [t.requires_grad_() for t in inputs(1, 16, 4, 4, 5)]
+    with pytest.raises(RuntimeError, match="gradient"):
+        feed_forward_c.feed_forward_c(*tensors, half=True)
+    with torch.no_grad():
+        assert not feed_forward_c.feed_forward_c(*tensors, half=True).requires_grad
+
+
 def module_and_norm(c: int) -> tuple[GatedFeedForward, ChannelNorm, Tensor]:
     torch.manual_seed(c)
     return GatedFeedForward(c).train(), ChannelNorm(c), torch.randn(2, c, 12, 20)
@@ -180,9 +192,12 @@ def test_frozen_parameters_get_no_gradient() -> None:
 
 
 def test_where_training_goes_through_the_layers() -> None:
-    """For wide maps, where it is faster; in mixed precision; under a hook."""
+    """For wide maps, where it is faster, and the choice says so; in mixed precision; under a hook."""
     module, norm, x = module_and_norm(feed_forward_c.WIDEST + 1)
     assert not is_one_call(module.added(x, norm))
+    narrow, wide = (choose_feed_forward(x.device, x.dtype, c).reason for c in (feed_forward_c.WIDEST, x.shape[1]))
+    assert "gradient" in wide
+    assert "gradient" not in narrow
     module, norm, x = module_and_norm(16)
     assert is_one_call(module.added(x, norm))
     with torch.autocast("cpu", torch.bfloat16):

@@ -23,9 +23,11 @@ FUSED = {"layers": None, "c": None}  # layer by layer, or in one call
 
 
 def choose_feed_forward(device: torch.device, dtype: torch.dtype, channels: int) -> Choice:
-    """How x + feed_forward(norm(x)) is computed, in training too."""
+    """How x + feed_forward(norm(x)) is computed, of maps that are not too wide with a gradient too."""
     layers = ("DGNO_POINTWISE", "DGNO_GATE")
     choice = _choose_fused("DGNO_FEED_FORWARD", layers, feed_forward_c.load, device, dtype, channels)
+    if channels > feed_forward_c.WIDEST:
+        return choice
     return Choice(choice.name, choice.reason.removesuffix(WITHOUT_GRADIENT))
 
 
