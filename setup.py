@@ -37,7 +37,9 @@ HEADERS = {
     ],
     "depthwise": ["versions.h", "vectors.h", "reductions.h", "gelu.h", "depthwise_body.h"],
     "pointwise": ["versions.h", "vectors.h", "products.h", "pointwise_body.h"],
-    "feed_forward": [*FUSED, "feed_forward_body.h"],
+    "feed_forward": [
+        *(*FUSED, "layer_norm.h", "outer_products.h", "feed_forward_body.h", "feed_forward_gradient_body.h"),
+    ],
     "attentive_scan": [
         *(*FUSED, "selective_scan_rows.h"),
         *("attentive_scan_body.h", "attentive_lift_body.h", "attentive_core_body.h"),

@@ -116,7 +116,7 @@ def test_sizes_that_are_not_compiled_are_refused() -> None:
         run("sigmoid gate", ((1, few, 4, 4), (few, 1, 3, 3), (few,)))
 
 
-@pytest.mark.parametrize("name", ["feed-forward", "attentive scan"])
+@pytest.mark.parametrize("name", ["attentive scan"])
 def test_what_has_no_gradient_refuses_to_lose_one(name: str) -> None:
     """A tensor in training is refused, not cut off from its gradient without a word."""
     function, shapes, rest = CALLS[name]

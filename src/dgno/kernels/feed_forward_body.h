@@ -7,6 +7,7 @@
 #include "reductions.h"
 #include "gelu.h"
 #include "products.h"
+#include "outer_products.h"
 #include "layer_norm.h"
 #include "rings.h"
 
@@ -64,8 +65,11 @@ static TARGET void NAME(forward)(
 /* Floats of memory that a task needs. */
 static long NAME(workspace)(const struct feed_forward *s) {
     const long hidden = PADDED(s->hidden);
-    return ROUNDED(s->tile + 2) * (hidden + PADDED(s->channels) + s->channels + 3 * 2 * hidden);
+    const long slack = PIXELS * 2 * hidden; /* the last pixels are convolved with others behind the ring */
+    return ROUNDED(s->tile + 2) * (hidden + PADDED(s->channels) + s->channels + 3 * 2 * hidden) + slack;
 }
+
+#include "feed_forward_gradient_body.h"
 
 #undef VF
 #undef VI

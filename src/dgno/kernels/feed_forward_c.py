@@ -1,29 +1,39 @@
-"""The gated feed-forward network in C, in one pass over the map; the fast twin of `feed_forward.py`, same signature.
+"""The gated feed-forward network in C behind an autograd function; the fast twin of `feed_forward.py`, same signature.
 
 The library is built from `feed_forward.c` when the package is installed (an optional extension) and is called through
-ctypes. It computes in float32 on channels-last maps and has no gradient: networks in training go through the layers.
+ctypes. It computes in float32 on channels-last maps, in one pass over the map, and gives no gradient of a gradient.
+Only the map and the weights are kept for the gradient: what lies between is computed again, strip by strip.
 """
 
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from dgno.kernels.compiled import Arguments, CompiledKernel, channels_last, check_no_gradient, check_plain, fields
 from dgno.kernels.feed_forward import Map
 from dgno.kernels.packing import HALF_INPUTS, pack, pad_outputs
-from dgno.kernels.tiles import strip_height, tile_width
+from dgno.kernels.tiles import TILE, strip_height, tile_width
+
+WIDEST = 128  # channels of which a gradient pays: computing wide hidden maps again takes longer than keeping them
+WIDE_TILE, FEW = 128, 64  # columns of a tile where hidden channels are few
+STRIP, TASKS = 32, 16  # rows of a strip of the gradient, and tasks: as many as there are with strips no lower
 
 
 class _FeedForward(Arguments):
     """`struct feed_forward` of feed_forward.c, field by field."""
 
     _fields_ = fields(
-        ("batch", "height", "width", "channels", "hidden", "tile", "strip", "half"),
-        ("x", "norm_weight", "norm_bias", "project_in", "taps", "project_out", "out"),
+        ("batch", "height", "width", "channels", "hidden", "tile", "strip", "half", "group", "sum_size"),
+        (
+            *("x", "norm_weight", "norm_bias", "project_in", "taps", "project_out", "out"),
+            *("gout", "project_in_back", "project_out_back", "gx", "sums"),
+        ),
     )
 
 
@@ -31,6 +41,76 @@ class _FeedForward(Arguments):
 def load() -> CompiledKernel:
     """The compiled network; an OSError says why there is none."""
     return CompiledKernel("feed_forward", "the feed-forward network")
+
+
+def _padded_halves(weight: Tensor) -> Tensor:
+    """Zeros after the last output of each half, up to whole vectors: (2 hidden, i) -> (2 padded, i)."""
+    return torch.cat([pad_outputs(half, load().lanes()) for half in weight.chunk(2)])
+
+
+def _taps(depthwise: Tensor) -> Tensor:
+    """The weights of the convolution in raster order: (2 hidden, 1, 3, 3) -> (9, 2 padded)."""
+    return _padded_halves(depthwise.flatten(1)).T.contiguous()
+
+
+def _arguments(x: Tensor, hidden: int, **lengths: int) -> _FeedForward:
+    b, c, h, w = x.shape
+    tile = tile_width(w, WIDE_TILE if hidden <= FEW else TILE)
+    return _FeedForward(batch=b, height=h, width=w, channels=c, hidden=hidden, tile=tile, **lengths)
+
+
+class _Network(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, half: bool, *tensors: Tensor) -> Tensor:
+        x = channels_last(tensors[0])
+        ctx.save_for_backward(x, *tensors[1:])
+        norm_weight, norm_bias, project_in, depthwise, project_out = (t.detach() for t in tensors[1:])
+        lanes, out, arguments = load().lanes(), torch.empty_like(x), _arguments(x, project_out.shape[1], half=half)
+        arguments.strip = strip_height(x.shape[2], x.shape[0] * -(-x.shape[3] // arguments.tile))
+        packed_in, packed_out = pack(_padded_halves(project_in), lanes, half=half), pack(project_out, lanes, half=half)
+        weight, bias, taps = norm_weight.contiguous(), norm_bias.contiguous(), _taps(depthwise)
+        arguments.point(x=x, norm_weight=weight, norm_bias=bias, project_in=packed_in, taps=taps)
+        arguments.point(project_out=packed_out, out=out)
+        load().run("feed_forward_forward", arguments)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gout: Tensor) -> tuple[Tensor | None, ...]:
+        x, norm_weight, norm_bias, project_in, depthwise, project_out = (t.detach() for t in ctx.saved_tensors)
+        lanes, (c, hidden), weight, bias = (
+            load().lanes(),
+            project_out.shape,
+            norm_weight.contiguous(),
+            norm_bias.contiguous(),
+        )
+        packed_in, taps = pack(_padded_halves(project_in), lanes), _taps(depthwise)
+        in_back, out_back = pack(project_in.T, lanes), pack(project_out.T, lanes)
+        sizes = [c, c, 2 * hidden * c, taps.numel(), hidden * c]
+        arguments = _arguments(x, hidden, sum_size=sum(sizes))
+        tasks = _cut(arguments)
+        gout, gx, sums = channels_last(gout), torch.empty_like(x), x.new_empty(tasks, sum(sizes))
+        arguments.point(x=x, norm_weight=weight, norm_bias=bias, project_in=packed_in, taps=taps, sums=sums)
+        arguments.point(gout=gout, project_in_back=in_back, project_out_back=out_back, gx=gx)
+        load().run("feed_forward_backward", arguments)
+        at_weight, at_bias, at_in, at_taps, at_out = sums.sum(0).split(sizes)
+        at_taps = at_taps.reshape(9, 2, -1)[:, :, :hidden].reshape(9, 2 * hidden).T.reshape(depthwise.shape)
+        gradients = gx, at_weight, at_bias, at_in.reshape(2 * hidden, c), at_taps, at_out.reshape(hidden, c).T
+        return None, *(g if needed else None for g, needed in zip(gradients, ctx.needs_input_grad[1:], strict=True))
+
+
+def _cut(arguments: _FeedForward) -> int:
+    """Cut the gradient into tasks, the same for any number of threads; how many there are.
+
+    A task sums over as many tiles as it takes for all tasks' sums to be no more numbers than the hidden map has.
+    """
+    b, h, w = arguments.batch, arguments.height, arguments.width
+    columns = b * -(-w // arguments.tile)
+    arguments.strip = max(min(h, STRIP), -(-h // -(-TASKS // columns)))
+    tiles = columns * -(-h // arguments.strip)
+    tasks = max(1, min(tiles, b * h * w * 2 * arguments.hidden // arguments.sum_size))
+    arguments.group = -(-tiles // tasks)
+    return -(-tiles // arguments.group)
 
 
 def feed_forward_c(
@@ -43,33 +123,24 @@ def feed_forward_c(
     *,
     half: bool = False,
 ) -> Map:
-    """`feed_forward` of feed_forward.py, compiled; float32 on the CPU, without gradient, `lanes` channels or more.
+    """`feed_forward` of feed_forward.py, compiled; float32 on the CPU, `lanes` channels or more.
 
-    half : round the factors of the linear maps to bfloat16, where the processor can; their sums are float32
+    half : round the factors of the linear maps to bfloat16, where the processor can; their sums are float32, and there
+        is no gradient
     """
+    tensors = x, norm_weight, norm_bias, project_in, depthwise, project_out
     half = half and load().has_half() and max(project_out.shape) <= HALF_INPUTS
-    (b, c, h, w), (_, hidden), lanes = x.shape, project_out.shape, load().lanes()
+    c, hidden, lanes = x.shape[1], project_out.shape[1], load().lanes()
     check_plain(x=x, norm_weight=norm_weight, norm_bias=norm_bias, project_in=project_in, project_out=project_out)
     check_plain(depthwise=depthwise)
-    check_no_gradient(x, norm_weight, norm_bias, project_in, depthwise, project_out)
+    if half:
+        check_no_gradient(*tensors)
     if norm_weight.shape != (c,) or norm_bias.shape != (c,):
         raise ValueError(f"norms of {tuple(norm_weight.shape)} and {tuple(norm_bias.shape)} do not fit {c} channels")
     if project_in.shape != (2 * hidden, c) or depthwise.shape != (2 * hidden, 1, 3, 3) or project_out.shape[0] != c:
         raise ValueError(f"weights {tuple(project_in.shape)} and {tuple(project_out.shape)} do not fit {c} channels")
-    x, out = channels_last(x), torch.empty(b, c, h, w, memory_format=torch.channels_last)
     if c < lanes:
         raise ValueError(f"the compiled network needs {lanes} channels, got {c}")
     if not x.numel():
-        return out
-    halves = [pad_outputs(half, lanes) for half in project_in.detach().chunk(2)]
-    taps = [pad_outputs(half, lanes) for half in depthwise.detach().flatten(1).chunk(2)]
-    packed_in, packed_out = pack(torch.cat(halves), lanes, half=half), pack(project_out, lanes, half=half)
-    packed_taps = torch.cat(taps).T.contiguous()
-    tile = tile_width(w)
-    arguments = _FeedForward(batch=b, height=h, width=w, channels=c, hidden=hidden, tile=tile, half=half)
-    arguments.strip = strip_height(h, b * -(-w // tile))
-    weight, bias = norm_weight.detach().contiguous(), norm_bias.detach().contiguous()
-    arguments.point(x=x, norm_weight=weight, norm_bias=bias, project_in=packed_in, taps=packed_taps)
-    arguments.point(project_out=packed_out, out=out)
-    load().run("feed_forward_forward", arguments)
-    return out
+        return x.clone()
+    return _Network.apply(half, *tensors)

@@ -1,8 +1,8 @@
 """Whether whole parts of a network are computed in one call each, or layer by layer.
 
-They are where no gradient is wanted and the compiled kernels fit. The environment variables DGNO_FEED_FORWARD,
-DGNO_ATTENTIVE_SCAN and DGNO_OPERATOR_LAYER (layers or c) overrule the choice; a part is computed layer by layer
-wherever the version of one of its layers is asked for (see `backends.py`).
+They are where the compiled kernels fit and, but for the feed-forward network, no gradient is wanted. The environment
+variables DGNO_FEED_FORWARD, DGNO_ATTENTIVE_SCAN and DGNO_OPERATOR_LAYER (layers or c) overrule the choice; a part is
+computed layer by layer wherever the version of one of its layers is asked for (see `backends.py`).
 """
 
 from __future__ import annotations
@@ -17,13 +17,18 @@ from dgno.kernels import attentive_scan_c, dg_layer_c, dg_operator_c, feed_forwa
 from dgno.kernels.backends import Choice, asked_for, unfit_for_c
 from dgno.kernels.compiled import CompiledKernel
 
+WITHOUT_GRADIENT = "; layer by layer where a gradient is wanted"  # said of parts that have none
+
 FUSED = {"layers": None, "c": None}  # layer by layer, or in one call
 
 
 def choose_feed_forward(device: torch.device, dtype: torch.dtype, channels: int) -> Choice:
-    """How x + feed_forward(norm(x)) is computed where no gradient is wanted."""
+    """How x + feed_forward(norm(x)) is computed, of maps that are not too wide with a gradient too."""
     layers = ("DGNO_POINTWISE", "DGNO_GATE")
-    return _choose_fused("DGNO_FEED_FORWARD", layers, feed_forward_c.load, device, dtype, channels)
+    choice = _choose_fused("DGNO_FEED_FORWARD", layers, feed_forward_c.load, device, dtype, channels)
+    if channels > feed_forward_c.WIDEST:
+        return choice
+    return Choice(choice.name, choice.reason.removesuffix(WITHOUT_GRADIENT))
 
 
 def choose_attentive_scan(device: torch.device, dtype: torch.dtype, channels: int) -> Choice:
@@ -65,7 +70,7 @@ def _choose_fused(
         return Choice("layers", str(error))
     if channels < compiled.lanes():
         return Choice("layers", f"the compiled version needs {compiled.lanes()} channels, got {channels}")
-    return Choice("c", f"compiled, {compiled.version_name()} instructions; layer by layer where a gradient is wanted")
+    return Choice("c", f"compiled, {compiled.version_name()} instructions{WITHOUT_GRADIENT}")
 
 
 def has_half() -> bool:
@@ -88,10 +93,15 @@ def fusible(x: Tensor) -> Tensor:
     return x.float() if fuses_in_half(x.device) else x
 
 
-def wants_layers(module: nn.Module, x: Tensor) -> bool:
-    """Must a part of a network be computed layer by layer: for a gradient, a trace, a hook, or mixed precision
-    that is not compiled?"""
-    if torch.is_grad_enabled() and (x.requires_grad or any(p.requires_grad for p in module.parameters())):
+def wants_layers(module: nn.Module, x: Tensor, *, has_gradient: bool = False) -> bool:
+    """Must a part of a network be computed layer by layer: for a trace, a hook, mixed precision that is not compiled,
+    or a gradient that is not?
+
+    has_gradient : has the compiled part a gradient? It is one in float32: in mixed precision layers are asked for one
+    """
+    has_gradient = has_gradient and not torch.is_autocast_enabled(x.device.type)
+    wants_gradient = x.requires_grad or any(p.requires_grad for p in module.parameters())
+    if torch.is_grad_enabled() and wants_gradient and not has_gradient:
         return True
     if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined]
         return True
@@ -99,4 +109,5 @@ def wants_layers(module: nn.Module, x: Tensor) -> bool:
         return True
     if any(p.dtype != x.dtype or p.device != x.device for p in module.parameters()):
         return True
-    return any(m._forward_hooks or m._forward_pre_hooks for m in module.modules())
+    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    return any(getattr(m, kind) for m in module.modules() for kind in hooks)

@@ -17,6 +17,7 @@ struct matrix {
 #define MOST_TILE_ROWS 6 /* of all versions: buffers hold a multiple of it */
 /* Rows of a buffer that a product of `rows` rows may touch. */
 #define ROUNDED(rows) (((rows) + MOST_TILE_ROWS * 2 - 1) / (MOST_TILE_ROWS * 2) * (MOST_TILE_ROWS * 2))
+#define WHOLE_TILES(rows) (((rows) + TILE_ROWS - 1) / TILE_ROWS * TILE_ROWS) /* those that it does */
 #define PADDED(channels) (((channels) + LANES - 1) / LANES * LANES)
 #endif
 

@@ -11,7 +11,8 @@ struct ring {
     const float *x;               /* one image */
     const float *weight, *bias;   /* of the layer norm over the channels */
     struct matrix project;        /* what is convolved: the normalised pixels times this */
-    long left, columns;           /* first pixel of the tile, and how many; the ring has one more at each side */
+    long left, columns;           /* first pixel of the tile, and how many; the ring has one more at each side; the
+                                     tile may begin or end a pixel beyond the map */
     float *normalised;            /* (ROUNDED(columns + 2), channels) */
     float *rows;                  /* (3, ROUNDED(columns + 2), outputs) */
 };
@@ -21,7 +22,7 @@ static inline long NAME(ring_row_size)(const struct ring *r) {
     return ROUNDED(r->columns + 2) * r->project.vectors * LANES;
 }
 
-/* The ring's place of row y of the map, y from -1 to height. */
+/* The ring's place of row y of the map, y from -3 on. */
 static inline float *NAME(ring_row)(const struct ring *r, long y) {
     return r->rows + (y + 3) % 3 * NAME(ring_row_size)(r);
 }
@@ -34,25 +35,40 @@ static TARGET void NAME(fill)(const struct ring *r, long y) {
         memset(row, 0, (size_t)NAME(ring_row_size)(r) * sizeof(float));
         return;
     }
-    const int lacks_left = r->left == 0, lacks_right = r->left + r->columns == r->width;
-    for (long i = lacks_left; i < r->columns + 2 - lacks_right; i++)
+    const long beyond = r->left + r->columns + 1 - r->width, first = r->left < 1 ? 1 - r->left : 0,
+               end = r->columns + 2 - (beyond > 0 ? beyond : 0); /* of the pixels that the map has */
+    for (long i = first; i < end; i++)
         NAME(normalise)(r->x + (y * r->width + r->left + i - 1) * r->channels, r->channels, r->weight, r->bias,
             r->normalised + i * r->channels);
-    NAME(product)(&r->project, r->columns + 2, r->normalised, r->channels, row, outputs);
-    if (lacks_left) memset(row, 0, (size_t)outputs * sizeof(float));
-    if (lacks_right) memset(row + (r->columns + 1) * outputs, 0, (size_t)outputs * sizeof(float));
+    const long fits = first + WHOLE_TILES(end - first) <= ROUNDED(r->columns + 2), start = fits ? first : 0;
+    NAME(product)(&r->project, end - start, r->normalised + start * r->channels, r->channels, row + start * outputs,
+        outputs);
+    memset(row, 0, (size_t)(first * outputs) * sizeof(float));
+    memset(row + end * outputs, 0, (size_t)((r->columns + 2 - end) * outputs) * sizeof(float));
 }
 
 #define PIXELS 4 /* convolved at a time */
+
+/* A pointer of which the compiler no longer knows how it came about: otherwise it keeps one for each of the eighteen
+ * pixels that a convolution reads, and most of them in memory. */
+#undef HIDE
+#ifdef __GNUC__
+#define HIDE(pointer) __asm__("" : "+r"(pointer))
+#else
+#define HIDE(pointer)
+#endif
 
 /* The convolution of LANES channels at PIXELS pixels from column i of the tile, row y; `taps` are `stride` apart. */
 static inline __attribute__((always_inline)) TARGET void NAME(convolve)(
     const float *const *rows, long offset, long pixel, const VF *taps, VF *sums) {
     for (int p = 0; p < PIXELS; p++) sums[p] = (VF){0};
-    for (int dy = 0; dy < 3; dy++)
+    for (int dy = 0; dy < 3; dy++) {
+        const float *row = rows[dy] + offset;
+        HIDE(row);
         for (int q = 0; q < PIXELS + 2; q++) {
-            const VF value = NAME(load)(rows[dy] + offset + q * pixel, LANES);
+            const VF value = NAME(load)(row + q * pixel, LANES);
             for (int dx = 0; dx < 3; dx++)
                 if (q - dx >= 0 && q - dx < PIXELS) sums[q - dx] += taps[3 * dy + dx] * value;
         }
+    }
 }

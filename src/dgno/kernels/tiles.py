@@ -7,9 +7,9 @@ import torch
 TILE = 64  # columns, about: narrower tiles repeat too much at their sides, the rows of wider ones leave the cache
 
 
-def tile_width(width: int) -> int:
-    """Columns of a tile of a map so wide: about 64, all alike."""
-    return -(-width // -(-width // TILE))
+def tile_width(width: int, columns: int = TILE) -> int:
+    """Columns of a tile of a map so wide: about `columns` at most, all alike."""
+    return -(-width // -(-width // columns))
 
 
 def strip_height(height: int, tasks: int) -> int:

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from dgno.kernels import backends, fusing
-from dgno.kernels.feed_forward_c import feed_forward_c
+from dgno.kernels.feed_forward_c import WIDEST, feed_forward_c
 from dgno.operators.pointwise import Pointwise
 
 Map = Float[Tensor, "b c h w"]
@@ -44,7 +44,7 @@ class GatedFeedForward(nn.Module):
         """x + forward(norm(x)), in one pass over the map where nothing asks for its layers."""
         z = fusing.fusible(x)
         choice = fusing.choose_feed_forward(z.device, z.dtype, z.shape[1])
-        if choice.name == "layers" or fusing.wants_layers(self, z):
+        if choice.name == "layers" or fusing.wants_layers(self, z, has_gradient=x.shape[1] <= WIDEST):
             return x + self(norm(x))
         weights = self.project_in.weight, self.depthwise.weight, self.project_out.weight
         return feed_forward_c(z, norm.weight, norm.bias, *weights, half=fusing.fuses_in_half(z.device))
