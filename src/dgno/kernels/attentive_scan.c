@@ -30,6 +30,7 @@ struct lift {
     const float *position, *position_bias; /* (9, 2 channels), raster order; (2 channels) */
     float *y;                              /* (batch, height, width, 2 channels) */
     unsigned char *classes;                /* (batch, height, width) */
+    float *uniform; /* (batch, height, width, CLASSES), becomes the soft-max with noise; or null: without noise */
 };
 
 struct core {
