@@ -42,6 +42,7 @@ HEADERS = {
         *(*FUSED, "logarithm.h", "selective_scan_rows.h"),
         *("attentive_scan_body.h", "attentive_lift_body.h", "attentive_core_body.h"),
     ],
+    "uniform": ["versions.h", "uniform_body.h"],
     "attentive_lift_gradient": [*FUSED, "layer_norm.h", "outer_products.h", "attentive_lift_gradient_body.h"],
 }
 

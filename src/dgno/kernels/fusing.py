@@ -13,7 +13,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from dgno.kernels import attentive_scan_c, dg_layer_c, dg_operator_c, feed_forward_c
+from dgno.kernels import attentive_lift_c, attentive_scan_c, dg_layer_c, dg_operator_c, feed_forward_c
 from dgno.kernels.backends import Choice, asked_for, unfit_for_c
 from dgno.kernels.compiled import CompiledKernel
 
@@ -30,6 +30,12 @@ def choose_attentive_scan(device: torch.device, dtype: torch.dtype, channels: in
     """How x + attentive_scan(norm(x)) is computed where no gradient is wanted."""
     layers = ("DGNO_POINTWISE", "DGNO_GATE", "DGNO_SCAN")
     return _choose_fused("DGNO_ATTENTIVE_SCAN", layers, attentive_scan_c.load, device, dtype, channels)
+
+
+def choose_attentive_lift(device: torch.device, dtype: torch.dtype, channels: int) -> Choice:
+    """How the first half of the attentive scan is computed with its gradient."""
+    layers = ("DGNO_POINTWISE", "DGNO_GATE")
+    return _choose_fused("DGNO_ATTENTIVE_SCAN", layers, attentive_lift_c.load, device, dtype, channels)
 
 
 def choose_operator_layer(device: torch.device, dtype: torch.dtype, heads: int, d: int, side: int | None) -> Choice:
@@ -88,14 +94,17 @@ def fusible(x: Tensor) -> Tensor:
     return x.float() if fuses_in_half(x.device) else x
 
 
-def wants_layers(module: nn.Module, x: Tensor) -> bool:
+def wants_layers(module: nn.Module, x: Tensor, *, has_gradient: bool = False) -> bool:
     """Must a part of a network be computed layer by layer: for a gradient, a trace, a hook, or mixed precision
-    that is not compiled?"""
-    if torch.is_grad_enabled() and (x.requires_grad or any(p.requires_grad for p in module.parameters())):
+    that is not compiled?
+
+    has_gradient : has the compiled part a gradient? It is float32 then, mixed precision has none
+    """
+    if not has_gradient and torch.is_grad_enabled() and (x.requires_grad or any(p.requires_grad for p in module.parameters())):
         return True
     if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined]
         return True
-    if torch.is_autocast_enabled(x.device.type) and not fuses_in_half(x.device):
+    if torch.is_autocast_enabled(x.device.type) and (has_gradient or not fuses_in_half(x.device)):
         return True
     if any(p.dtype != x.dtype or p.device != x.device for p in module.parameters()):
         return True
