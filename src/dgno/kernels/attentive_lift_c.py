@@ -23,9 +23,9 @@ from dgno.kernels.attentive_lift import LiftWeights
 from dgno.kernels.attentive_scan import CLASSES, Map
 from dgno.kernels.compiled import Arguments, CompiledKernel, channels_last, check_plain, fields
 from dgno.kernels.packing import pack, pad_outputs
-from dgno.kernels.tiles import tile_width
+from dgno.kernels.tiles import widest_tile
 
-STRIP = 32  # rows of a tile, about: lower ones repeat too much above and below
+STRIP = 16  # rows of a tile, about: lower ones repeat too much above and below
 FEWEST_TASKS = 8  # for the threads, where sums of the gradients at the weights outweigh the map
 
 
@@ -62,7 +62,8 @@ class _AttentiveLift(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, uniform: Tensor | None, *parameters: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x, weights = channels_last(x), LiftWeights(*parameters)
-        y, classes = attentive_scan_c.lift(x, weights, half=False, uniform=uniform)
+        tile = _tile(x.shape[3], x.shape[1])
+        y, classes = attentive_scan_c.lift(x, weights, half=False, uniform=uniform, tile=tile)
         ctx.save_for_backward(x, classes, uniform, *parameters)
         numbers = classes.flatten(1).long()
         ctx.mark_non_differentiable(numbers)
@@ -85,7 +86,8 @@ def _gradients(
     hidden, gx = 2 * c, torch.empty_like(x)
     held = _packed(weights, lanes)
     padded, wide = held["position_bias"].numel(), held["forth_bias"].numel()
-    arguments = _Gradient(batch=b, height=h, width=w, channels=c, routing=routing, tile=tile_width(w))
+    arguments = _Gradient(batch=b, height=h, width=w, channels=c, routing=routing)
+    arguments.tile = _tile(w, c)
     arguments.strip = -(-h // -(-h // STRIP))
     tiles = b * -(-h // arguments.strip) * -(-w // arguments.tile)
     arguments.tasks = min(tiles, max(FEWEST_TASKS, x.numel() // (c * wide + routing * CLASSES)))
@@ -110,6 +112,11 @@ def _gradients(
         *(gx, None, g["gnorm_weight"], g["gnorm_bias"], *at_routing, g["gprompts"], forth[:hidden], g["gbias"][:hidden]),
         *(g["gposition"][:, :hidden].T.reshape(weights.position.shape), g["gposition_bias"][:hidden]),
     )
+
+
+def _tile(width: int, channels: int) -> int:
+    """Columns of a tile."""
+    return widest_tile(width, 25 * channels + 2 * CLASSES)
 
 
 def _packed(weights: LiftWeights, lanes: int) -> dict[str, Tensor]:

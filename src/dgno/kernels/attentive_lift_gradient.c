@@ -13,6 +13,7 @@
 #define LOG2_E 1.44269504088896341f
 #define CLASSES 64
 #define STATES 8
+#define HELD 48 /* pixels, at least: linear maps of fewer would read and write the weights too often */
 
 struct lift_gradient {
     long batch, height, width, channels, routing;

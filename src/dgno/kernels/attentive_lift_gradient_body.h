@@ -22,7 +22,8 @@ struct NAME(walk) {
     long columns, shift;            /* of the tile, and pixels of context at its left */
     long hidden, inner, wide;       /* padded 2 channels and routing, and their sum */
     long task;                      /* whose sums */
-    float *normalised;              /* three rows of the ring's normalised pixels */
+    long held;                      /* pixels whose gradients g wait for the linear maps */
+    float *normalised, *inputs;     /* three rows of the ring's normalised pixels; and those that wait */
     float *gz, *direct;             /* three rows each: gradients at what the gate is the sigmoid of, and at p directly */
     float *g;                       /* gradients at p and at the routing's features before its GELU, side by side */
     float *gnormal, *rows, *logits; /* gradients at the norm's result, at the prompts' rows, and at the logits */
@@ -31,6 +32,9 @@ struct NAME(walk) {
 
 /* Rows of the buffers: the tile, two pixels of context at each side, and what convolutions may touch beyond. */
 static inline long NAME(row_pixels)(const struct lift_gradient *s) { return ROUNDED(s->tile + 4 + PIXELS); }
+
+/* Pixels that may wait for the linear maps, and a row that is added to them. */
+static inline long NAME(held_pixels)(const struct lift_gradient *s) { return ROUNDED(HELD) + NAME(row_pixels)(s); }
 
 static inline long NAME(place)(long y) { return (y + 3) % 3; }
 
@@ -132,7 +136,8 @@ static TARGET void NAME(convolution_row)(const struct NAME(walk) *w, long y) {
             VF sums[PIXELS];
             NAME(convolve)(rows, (w->shift + i) * hidden + c, hidden, taps, sums);
             for (int p = 0; p < PIXELS; p++) /* the buffer has room beyond the tile */
-                NAME(store)(w->g + (i + p) * w->wide + c, sums[p] + NAME(load)(direct + (i + p) * hidden + c, LANES), LANES);
+                NAME(store)(w->g + (w->held + i + p) * w->wide + c,
+                    sums[p] + NAME(load)(direct + (i + p) * hidden + c, LANES), LANES);
         }
     }
 }
@@ -172,48 +177,60 @@ static TARGET void NAME(routing_row)(const struct NAME(walk) *w, long y) {
             const VF z = NAME(load)(before + i * w->wide + c, LANES), cdf = NAME(normal_cdf)(z);
             const VF g = NAME(load)(w->gfeatures + i * inner + c, LANES);
             NAME(store)(w->features + i * inner + c, z * cdf, LANES);
-            NAME(store)(w->g + i * w->wide + w->hidden + c, g * (cdf + z * NAME(normal_density)(z)), LANES);
+            NAME(store)(w->g + (w->held + i) * w->wide + w->hidden + c, g * (cdf + z * NAME(normal_density)(z)), LANES);
         }
     NAME(outer_products)(&factors, w->columns, w->features, w->logits,
         s->glogits + w->task * s->routing * CLASSES, 0);
 }
 
-/* The tile's row y, complete: to the gradient at x, and to the sums for the linear maps and the norm. */
-static TARGET void NAME(finish_row)(const struct NAME(walk) *w, long y) {
+/* The pixels that wait, the rows above row `bottom`: through the linear maps and the norm to the gradient at x. */
+static TARGET void NAME(flush)(struct NAME(walk) *w, long bottom) {
     const struct lift_gradient *s = w->s;
-    const long channels = s->channels, padded = PADDED(channels);
-    const long first = (w->tile->image * s->height + y) * s->width + w->tile->left;
+    const long channels = s->channels, padded = PADDED(channels), top = bottom - w->held / w->columns;
+    const long first = (w->tile->image * s->height + top) * s->width + w->tile->left;
     const struct factors factors = {channels, w->wide, channels, w->wide};
     const struct matrix to_normal = {w->wide, padded / LANES, s->back, NULL, 0};
+    NAME(add_rows)(w->g, w->held, w->wide, w->wide, s->gbias + w->task * w->wide);
+    NAME(outer_products)(&factors, w->held, w->inputs, w->g, s->gweight + w->task * channels * w->wide, 0);
+    NAME(product)(&to_normal, w->held, w->g, w->wide, w->gnormal, padded);
+    for (long i = 0; i < w->held; i++) {
+        const long pixel = (first + i / w->columns * s->width + i % w->columns) * channels;
+        NAME(normalise_backward)(s->x + pixel, w->gnormal + i * padded, channels, s->norm_weight, s->gx + pixel,
+            s->gnorm_weight + w->task * channels, s->gnorm_bias + w->task * channels);
+    }
+    w->held = 0;
+}
+
+/* The tile's row y: the gradients at what the linear maps give, after those that wait. */
+static TARGET void NAME(finish_row)(struct NAME(walk) *w, long y) {
+    const long channels = w->s->channels;
     NAME(convolution_row)(w, y);
-    if (s->soft)
+    if (w->s->soft)
         NAME(routing_row)(w, y);
     else
         for (long i = 0; i < w->columns; i++)
-            memset(w->g + i * w->wide + w->hidden, 0, (size_t)w->inner * sizeof(float));
-    NAME(add_rows)(w->g, w->columns, w->wide, w->wide, s->gbias + w->task * w->wide);
-    NAME(outer_products)(&factors, w->columns, NAME(normalised_row)(w, y) + (w->shift + 1) * channels, w->g,
-        s->gweight + w->task * channels * w->wide, 0);
-    NAME(product)(&to_normal, w->columns, w->g, w->wide, w->gnormal, padded);
-    for (long i = 0; i < w->columns; i++)
-        NAME(normalise_backward)(s->x + (first + i) * channels, w->gnormal + i * padded, channels, s->norm_weight,
-            s->gx + (first + i) * channels, s->gnorm_weight + w->task * channels, s->gnorm_bias + w->task * channels);
+            memset(w->g + (w->held + i) * w->wide + w->hidden, 0, (size_t)w->inner * sizeof(float));
+    memcpy(w->inputs + w->held * channels, NAME(normalised_row)(w, y) + (w->shift + 1) * channels,
+        (size_t)(w->columns * channels) * sizeof(float));
+    w->held += w->columns;
+    if (w->held >= HELD || y + 1 == w->tile->bottom) NAME(flush)(w, y + 1);
 }
 
 /* Buffers one after the other; returns the floats in all. */
 static long NAME(lay_out)(struct NAME(walk) *w, float *memory) {
     const struct lift_gradient *s = w->s;
-    const long pixels = NAME(row_pixels)(s);
+    const long pixels = NAME(row_pixels)(s), held = NAME(held_pixels)(s);
     w->hidden = PADDED(2 * s->channels), w->inner = PADDED(s->routing), w->wide = w->hidden + w->inner;
     float *next = memory;
     w->ring.rows = next, next += 3 * pixels * w->wide;
     w->gz = next, next += 3 * pixels * w->hidden;
     w->direct = next, next += 3 * pixels * w->hidden;
-    w->g = next, next += pixels * w->wide;
+    w->g = next, next += held * w->wide;
     w->logits = next, next += pixels * CLASSES;
     w->features = next, next += pixels * w->inner;
     w->gfeatures = next, next += pixels * w->inner;
-    w->gnormal = next, next += pixels * PADDED(s->channels);
+    w->gnormal = next, next += held * PADDED(s->channels);
+    w->inputs = next, next += held * s->channels;
     w->rows = next, next += pixels * STATES;
     w->normalised = next, next += 3 * pixels * s->channels;
     return next - memory;

@@ -69,11 +69,17 @@ def attentive_scan_c(
 
 
 def lift(
-    x: Tensor, weights: AttentiveWeights | LiftWeights, *, half: bool, uniform: Tensor | None = None
+    x: Tensor,
+    weights: AttentiveWeights | LiftWeights,
+    *,
+    half: bool,
+    uniform: Tensor | None = None,
+    tile: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Gated features (b, h, w, 2 c) and classes (b, h, w) of all pixels; x channels-last, nothing is checked.
 
     uniform : random numbers (b, h w, classes) for the noise of training, which become the soft-max of the noisy logits
+    tile : columns of a task; None: the usual
     """
     (b, c, h, w), lanes = x.shape, load().lanes()
     y, classes = x.new_empty(b, h, w, 2 * c), torch.empty(b, h, w, dtype=torch.uint8)
@@ -89,7 +95,7 @@ def lift(
         "position": weights.position.detach().flatten(1).T.contiguous(),
         "position_bias": weights.position_bias.detach().contiguous(),
     }
-    tile = tile_width(w)
+    tile = tile or tile_width(w)
     arguments = _Lift(batch=b, height=h, width=w, channels=c, routing=weights.route_hidden.shape[0], tile=tile)
     arguments.half = half
     arguments.strip = strip_height(h, b * -(-w // tile))

@@ -33,9 +33,11 @@ def choose_attentive_scan(device: torch.device, dtype: torch.dtype, channels: in
 
 
 def choose_attentive_lift(device: torch.device, dtype: torch.dtype, channels: int) -> Choice:
-    """How the first half of the attentive scan is computed with its gradient."""
-    layers = ("DGNO_POINTWISE", "DGNO_GATE")
-    return _choose_fused("DGNO_ATTENTIVE_SCAN", layers, attentive_lift_c.load, device, dtype, channels)
+    """How the first half of the attentive scan is computed with its gradient: forward it is that of the whole."""
+    choice = choose_attentive_scan(device, dtype, channels)
+    if choice.name == "layers":
+        return choice
+    return _choose_fused("DGNO_ATTENTIVE_SCAN", (), attentive_lift_c.load, device, dtype, channels)
 
 
 def choose_operator_layer(device: torch.device, dtype: torch.dtype, heads: int, d: int, side: int | None) -> Choice:

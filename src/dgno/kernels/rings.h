@@ -38,7 +38,12 @@ static TARGET void NAME(fill)(const struct ring *r, long y) {
     for (long i = lacks_left; i < r->columns + 2 - lacks_right; i++)
         NAME(normalise)(r->x + (y * r->width + r->left + i - 1) * r->channels, r->channels, r->weight, r->bias,
             r->normalised + i * r->channels);
-    NAME(product)(&r->project, r->columns + 2, r->normalised, r->channels, row, outputs);
+    /* pixels beside the map are not multiplied, where the row then still holds what tiles of rows touch */
+    const long inside = r->columns + 2 - lacks_left - lacks_right;
+    const int room = 1 + (inside + TILE_ROWS - 1) / TILE_ROWS * TILE_ROWS <= ROUNDED(r->columns + 2);
+    const long start = lacks_left && room;
+    NAME(product)(&r->project, inside + lacks_left - start, r->normalised + start * r->channels, r->channels,
+        row + start * outputs, outputs);
     if (lacks_left) memset(row, 0, (size_t)outputs * sizeof(float));
     if (lacks_right) memset(row + (r->columns + 1) * outputs, 0, (size_t)outputs * sizeof(float));
 }
