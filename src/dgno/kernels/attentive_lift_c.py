@@ -10,6 +10,7 @@ with the map; the soft-max stands where the random numbers were.
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any
 
 import torch
@@ -25,15 +26,16 @@ from dgno.kernels.compiled import Arguments, CompiledKernel, channels_last, chec
 from dgno.kernels.packing import pack, pad_outputs
 from dgno.kernels.tiles import widest_tile
 
-STRIP = 16  # rows of a tile, about: lower ones repeat too much above and below
-FEWEST_TASKS = 8  # for the threads, where sums of the gradients at the weights outweigh the map
+STRIP = 16  # rows of a tile at least: lower ones repeat too much above and below
+TILES = 16  # at least, for the threads, if strips are not lower for it; never as many as there are threads
+FEWEST_TASKS = 8  # where sums of the gradients at the weights outweigh the map
 
 
 class _Gradient(Arguments):
     """`struct lift_gradient` of attentive_lift_gradient.c, field by field."""
 
     _fields_ = fields(
-        ("batch", "height", "width", "channels", "routing", "tile", "strip", "tasks"),
+        ("batch", "height", "width", "channels", "routing", "tile", "strip", "tasks", "apart"),
         (
             *("x", "norm_weight", "norm_bias", "forth", "forth_bias", "back", "logits_back", "prompts", "position"),
             *("position_bias", "classes", "soft", "gy", "grows", "gx", "gnorm_weight", "gnorm_bias", "gweight"),
@@ -88,20 +90,22 @@ def _gradients(
     padded, wide = held["position_bias"].numel(), held["forth_bias"].numel()
     arguments = _Gradient(batch=b, height=h, width=w, channels=c, routing=routing)
     arguments.tile = _tile(w, c)
-    arguments.strip = -(-h // -(-h // STRIP))
+    arguments.strip = max(min(h, STRIP), -(-h // -(-TILES // (b * -(-w // arguments.tile)))))
     tiles = b * -(-h // arguments.strip) * -(-w // arguments.tile)
     arguments.tasks = min(tiles, max(FEWEST_TASKS, x.numel() // (c * wide + routing * CLASSES)))
-    sums = {
-        name: x.new_zeros(arguments.tasks, *shape)
-        for name, shape in {
-            **{"gnorm_weight": (c,), "gnorm_bias": (c,), "gweight": (c, wide), "gbias": (wide,)},
-            **{"glogits": (routing, CLASSES), "glogits_bias": (CLASSES,), "gprompts": weights.prompts.shape},
-            **{"gposition": (9, padded), "gposition_bias": (padded,)},
-        }.items()
+    shapes = {
+        **{"gnorm_weight": (c,), "gnorm_bias": (c,), "gweight": (c, wide), "gbias": (wide,)},
+        **{"glogits": (routing, CLASSES), "glogits_bias": (CLASSES,), "gprompts": weights.prompts.shape},
+        **{"gposition": (9, padded), "gposition_bias": (padded,)},
     }
-    arguments.point(x=x, classes=classes, soft=soft, gy=gy, grows=grows, gx=gx, **held, **sums)
+    sizes = [math.prod(shape) for shape in shapes.values()]
+    sums = x.new_zeros(arguments.tasks, sum(sizes))
+    arguments.apart = sums.shape[1]
+    arguments.point(**dict(zip(shapes, sums[0].split(sizes), strict=True)))
+    arguments.point(x=x, classes=classes, soft=soft, gy=gy, grows=grows, gx=gx, **held)
     load().run("attentive_lift_gradient", arguments)
-    g = {name: partial.sum(0) for name, partial in sums.items()}
+    parts = zip(shapes.items(), sums.sum(0).split(sizes), strict=True)
+    g = {name: part.view(shape) for (name, shape), part in parts}
     forth = g["gweight"].T
     if soft is None:  # the classes are a maximum, which has no gradient
         at_routing: tuple[Tensor | None, ...] = (None, None, None, None)

@@ -18,6 +18,7 @@
 struct lift_gradient {
     long batch, height, width, channels, routing;
     long tile, strip, tasks;              /* columns and rows of a tile */
+    long apart;                           /* floats from a task's sums to the next one's */
     const float *x;                       /* (batch, height, width, channels) */
     const float *norm_weight, *norm_bias; /* (channels) */
     const float *forth, *forth_bias;      /* project_in and the routing's first map, one above the other and packed */
@@ -29,7 +30,7 @@ struct lift_gradient {
     const float *soft;                    /* (batch, height, width, CLASSES), or null: the routing has no gradient */
     const float *gy, *grows;              /* gradients: (batch, height, width, 2 channels), (..., STATES) */
     float *gx;                            /* like x */
-    /* and per task, added to what is there: */
+    /* and sums, of the first task, added to what is there: */
     float *gnorm_weight, *gnorm_bias; /* (channels) */
     float *gweight, *gbias;           /* as `forth`, not packed: (channels, outputs), (outputs) */
     float *glogits, *glogits_bias;    /* (routing, CLASSES), (CLASSES) */

@@ -21,7 +21,7 @@ struct NAME(walk) {
     const struct tile *tile;
     long columns, shift;            /* of the tile, and pixels of context at its left */
     long hidden, inner, wide;       /* padded 2 channels and routing, and their sum */
-    long task;                      /* whose sums */
+    long sums;                      /* where those of the task begin */
     long held;                      /* pixels whose gradients g wait for the linear maps */
     float *normalised, *inputs;     /* three rows of the ring's normalised pixels; and those that wait */
     float *gz, *direct;             /* three rows each: gradients at what the gate is the sigmoid of, and at p directly */
@@ -87,7 +87,7 @@ static TARGET void NAME(gate_row)(const struct NAME(walk) *w, long y) {
         return;
     }
     const float *gy = s->gy + ((w->tile->image * s->height + y) * s->width + r->left) * given;
-    float *gposition = s->gposition + w->task * 9 * hidden, *gbias = s->gposition_bias + w->task * hidden;
+    float *gposition = s->gposition + w->sums, *gbias = s->gposition_bias + w->sums;
     memset(gz, 0, (size_t)hidden * sizeof(float));
     memset(gz + (r->columns + 1) * hidden, 0, (size_t)hidden * sizeof(float));
     for (long c = 0; c < hidden; c += LANES) {
@@ -147,20 +147,25 @@ static TARGET void NAME(convolution_row)(const struct NAME(walk) *w, long y) {
 static TARGET void NAME(logits_row)(const struct NAME(walk) *w, long first) {
     const struct lift_gradient *s = w->s;
     const struct matrix to_soft = {STATES, CLASSES / LANES, s->prompts, NULL, 0};
-    float *gprompts = s->gprompts + w->task * CLASSES * STATES;
+    float *gprompts = s->gprompts + w->sums, *gbias = s->glogits_bias + w->sums;
     memcpy(w->rows, s->grows + first * STATES, (size_t)(w->columns * STATES) * sizeof(float));
     NAME(product)(&to_soft, w->columns, w->rows, STATES, w->logits, CLASSES);
+    VF bias[CLASSES / LANES];
+    for (int v = 0; v < CLASSES / LANES; v++) bias[v] = NAME(load)(gbias + v * LANES, LANES);
     for (long i = 0; i < w->columns; i++) {
         const float *soft = s->soft + (first + i) * CLASSES;
         float *g = w->logits + i * CLASSES, *chosen = gprompts + s->classes[first + i] * STATES;
         VF total = {0};
         for (long c = 0; c < CLASSES; c += LANES) total += NAME(load)(soft + c, LANES) * NAME(load)(g + c, LANES);
         const VF average = NAME(sum)(total);
-        for (long c = 0; c < CLASSES; c += LANES)
-            NAME(store)(g + c, NAME(load)(soft + c, LANES) * (NAME(load)(g + c, LANES) - average), LANES);
+        for (int v = 0; v < CLASSES / LANES; v++) {
+            const VF at_logit = NAME(load)(soft + v * LANES, LANES) * (NAME(load)(g + v * LANES, LANES) - average);
+            NAME(store)(g + v * LANES, at_logit, LANES);
+            bias[v] += at_logit;
+        }
         for (int n = 0; n < STATES; n++) chosen[n] += w->rows[i * STATES + n];
     }
-    NAME(add_rows)(w->logits, w->columns, CLASSES, CLASSES, s->glogits_bias + w->task * CLASSES);
+    for (int v = 0; v < CLASSES / LANES; v++) NAME(store)(gbias + v * LANES, bias[v], LANES);
 }
 
 /* The gradient at the routing's features before their GELU, of the tile's row y, from that at the prompts' rows. */
@@ -180,7 +185,7 @@ static TARGET void NAME(routing_row)(const struct NAME(walk) *w, long y) {
             NAME(store)(w->g + (w->held + i) * w->wide + w->hidden + c, g * (cdf + z * NAME(normal_density)(z)), LANES);
         }
     NAME(outer_products)(&factors, w->columns, w->features, w->logits,
-        s->glogits + w->task * s->routing * CLASSES, 0);
+        s->glogits + w->sums, 0);
 }
 
 /* The pixels that wait, the rows above row `bottom`: through the linear maps and the norm to the gradient at x. */
@@ -190,13 +195,13 @@ static TARGET void NAME(flush)(struct NAME(walk) *w, long bottom) {
     const long first = (w->tile->image * s->height + top) * s->width + w->tile->left;
     const struct factors factors = {channels, w->wide, channels, w->wide};
     const struct matrix to_normal = {w->wide, padded / LANES, s->back, NULL, 0};
-    NAME(add_rows)(w->g, w->held, w->wide, w->wide, s->gbias + w->task * w->wide);
-    NAME(outer_products)(&factors, w->held, w->inputs, w->g, s->gweight + w->task * channels * w->wide, 0);
+    NAME(add_rows)(w->g, w->held, w->wide, w->wide, s->gbias + w->sums);
+    NAME(outer_products)(&factors, w->held, w->inputs, w->g, s->gweight + w->sums, 0);
     NAME(product)(&to_normal, w->held, w->g, w->wide, w->gnormal, padded);
     for (long i = 0; i < w->held; i++) {
         const long pixel = (first + i / w->columns * s->width + i % w->columns) * channels;
         NAME(normalise_backward)(s->x + pixel, w->gnormal + i * padded, channels, s->norm_weight, s->gx + pixel,
-            s->gnorm_weight + w->task * channels, s->gnorm_bias + w->task * channels);
+            s->gnorm_weight + w->sums, s->gnorm_bias + w->sums);
     }
     w->held = 0;
 }
@@ -243,7 +248,7 @@ static long NAME(gradient_workspace)(const struct lift_gradient *s) {
 
 /* One tile; its sums are added to those of the task. */
 static TARGET void NAME(gradient)(const struct lift_gradient *s, const struct tile *t, long task, float *memory) {
-    struct NAME(walk) w = {.s = s, .tile = t, .task = task};
+    struct NAME(walk) w = {.s = s, .tile = t, .sums = task * s->apart};
     NAME(lay_out)(&w, memory);
     const long right = t->left + s->tile < s->width ? t->left + s->tile : s->width;
     w.columns = right - t->left, w.shift = t->left > 0;
