@@ -27,6 +27,7 @@ from dgno.kernels.packing import pack, pad_outputs
 from dgno.kernels.tiles import widest_tile
 
 STRIP = 16  # rows of a tile at least: lower ones repeat too much above and below
+WIDEST = 128  # channels: beyond, the products that are computed again cost what the maps that are not written save
 TILES = 16  # at least, for the threads, if strips are not lower for it; never as many as there are threads
 FEWEST_TASKS = 8  # where sums of the gradients at the weights outweigh the map
 

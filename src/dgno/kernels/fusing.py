@@ -35,8 +35,10 @@ def choose_attentive_scan(device: torch.device, dtype: torch.dtype, channels: in
 def choose_attentive_lift(device: torch.device, dtype: torch.dtype, channels: int) -> Choice:
     """How the first half of the attentive scan is computed with its gradient: forward it is that of the whole."""
     choice = choose_attentive_scan(device, dtype, channels)
-    if choice.name == "layers":
+    if choice.name == "layers" or os.environ.get("DGNO_ATTENTIVE_SCAN"):
         return choice
+    if channels > attentive_lift_c.WIDEST:
+        return Choice("layers", f"maps of more than {attentive_lift_c.WIDEST} channels gain nothing")
     return _choose_fused("DGNO_ATTENTIVE_SCAN", (), attentive_lift_c.load, device, dtype, channels)
 
 
