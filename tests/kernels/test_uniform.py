@@ -22,7 +22,7 @@ def test_this_torch_lays_its_generators_out_as_the_compiled_code_reads_them() ->
 
 @pytest.mark.parametrize("version", compiled_versions(uniform))
 def test_draws_are_those_of_torch(version: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bit for bit: fewer than, as many as and more than are renewed together, one call after another, and afterwards."""
+    """Bit for bit: fewer than are renewed together, as many, and more; one call after another, and afterwards."""
     monkeypatch.setattr(uniform.load(), "version", version)
     ours, torchs = generators(), generators()
     for shape in ((3, 1, 1), (3, 1, 623), (3, 1, 624), (3, 25, 64), (2, 39, 64)):

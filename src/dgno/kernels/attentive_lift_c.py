@@ -85,38 +85,45 @@ def _gradients(
     x: Tensor, weights: LiftWeights, classes: Tensor, soft: Tensor | None, gy: Tensor, grows: Tensor
 ) -> tuple[Tensor | None, ...]:
     """The gradients at the map, at the random numbers (none) and at every weight."""
+    hidden, routing = weights.project_in.shape[0], weights.route_hidden.shape[0]
+    gx, g = _run(x, weights, classes=classes, soft=soft, gy=gy, grows=grows)
+    first = -(-hidden // load().lanes()) * load().lanes()  # column of the routing, after whole vectors
+    at_maps, at_biases = g["gweight"].T, g["gbias"]
+    if soft is None:  # the classes are a maximum, which has no gradient
+        at_routing: tuple[Tensor | None, ...] = (None, None, None, None)
+        g["gprompts"].index_add_(0, classes.flatten().long(), grows.flatten(0, 1))
+    else:
+        at_hidden = at_maps[first : first + routing], at_biases[first : first + routing]
+        at_routing = (*at_hidden, g["glogits"].T, g["glogits_bias"])
+    at_position = g["gposition"][:, :hidden].T.reshape(weights.position.shape), g["gposition_bias"][:hidden]
+    at_norm = g["gnorm_weight"], g["gnorm_bias"]
+    return (gx, None, *at_norm, *at_routing, g["gprompts"], at_maps[:hidden], at_biases[:hidden], *at_position)
+
+
+def _run(
+    x: Tensor, weights: LiftWeights, *, classes: Tensor, soft: Tensor | None, gy: Tensor, grows: Tensor
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The gradient at the map, and those at the weights as the C code names and lays them out."""
     (b, c, h, w), lanes, routing = x.shape, load().lanes(), weights.route_hidden.shape[0]
-    hidden, gx = 2 * c, torch.empty_like(x)
     held = _packed(weights, lanes)
     padded, wide = held["position_bias"].numel(), held["forth_bias"].numel()
-    arguments = _Gradient(batch=b, height=h, width=w, channels=c, routing=routing)
-    arguments.tile = _tile(w, c)
-    arguments.strip = max(min(h, STRIP), -(-h // -(-TILES // (b * -(-w // arguments.tile)))))
-    tiles = b * -(-h // arguments.strip) * -(-w // arguments.tile)
-    arguments.tasks = min(tiles, max(FEWEST_TASKS, x.numel() // (c * wide + routing * CLASSES)))
     shapes = {
         **{"gnorm_weight": (c,), "gnorm_bias": (c,), "gweight": (c, wide), "gbias": (wide,)},
         **{"glogits": (routing, CLASSES), "glogits_bias": (CLASSES,), "gprompts": weights.prompts.shape},
         **{"gposition": (9, padded), "gposition_bias": (padded,)},
     }
     sizes = [math.prod(shape) for shape in shapes.values()]
-    sums = x.new_zeros(arguments.tasks, sum(sizes))
-    arguments.apart = sums.shape[1]
+    arguments = _Gradient(batch=b, height=h, width=w, channels=c, routing=routing, apart=sum(sizes))
+    across, arguments.tile = -(-w // _tile(w, c)), _tile(w, c)
+    arguments.strip = max(min(h, STRIP), -(-h // -(-TILES // (b * across))))
+    tiles = b * across * -(-h // arguments.strip)
+    arguments.tasks = min(tiles, max(FEWEST_TASKS, x.numel() // sum(sizes)))
+    gx, sums = torch.empty_like(x), x.new_zeros(arguments.tasks, sum(sizes))
     arguments.point(**dict(zip(shapes, sums[0].split(sizes), strict=True)))
     arguments.point(x=x, classes=classes, soft=soft, gy=gy, grows=grows, gx=gx, **held)
     load().run("attentive_lift_gradient", arguments)
     parts = zip(shapes.items(), sums.sum(0).split(sizes), strict=True)
-    g = {name: part.view(shape) for (name, shape), part in parts}
-    forth = g["gweight"].T
-    if soft is None:  # the classes are a maximum, which has no gradient
-        at_routing: tuple[Tensor | None, ...] = (None, None, None, None)
-        g["gprompts"].index_add_(0, classes.flatten().long(), grows.flatten(0, 1))
-    else:
-        at_routing = forth[padded : padded + routing], g["gbias"][padded : padded + routing], g["glogits"].T, g["glogits_bias"]
-    return (
-        *(gx, None, g["gnorm_weight"], g["gnorm_bias"], *at_routing, g["gprompts"], forth[:hidden], g["gbias"][:hidden]),
-        *(g["gposition"][:, :hidden].T.reshape(weights.position.shape), g["gposition_bias"][:hidden]),
-    )
+    return gx, {name: part.view(shape) for (name, shape), part in parts}
 
 
 def _tile(width: int, channels: int) -> int:

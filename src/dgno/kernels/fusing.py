@@ -104,7 +104,8 @@ def wants_layers(module: nn.Module, x: Tensor, *, has_gradient: bool = False) ->
 
     has_gradient : has the compiled part a gradient? It is float32 then, mixed precision has none
     """
-    if not has_gradient and torch.is_grad_enabled() and (x.requires_grad or any(p.requires_grad for p in module.parameters())):
+    lacks_gradient = torch.is_grad_enabled() and not has_gradient
+    if lacks_gradient and (x.requires_grad or any(p.requires_grad for p in module.parameters())):
         return True
     if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined]
         return True
