@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from kernel_comparison import assert_agree, assert_all_agree, compiled_versions
 from torch import Tensor
 
-from dgno.kernels import attentive_lift_c, attentive_scan_c
+from dgno.kernels import attentive_lift_c, attentive_scan_c, tiles
 from dgno.kernels.attentive_lift import LiftWeights, attentive_lift
 from dgno.networks.attentive_scan import AttentiveScan
 from dgno.networks.blocks import ChannelNorm
@@ -73,8 +73,8 @@ def assert_no_near_tie(tensors: list[Tensor], uniform: Tensor) -> None:
     assert (best[..., 0] - best[..., 1]).min() > 2e-5
 
 
-# (b, c, h, w): one pixel, one row, one column; channels beside the vectors (4, 8, 16); wider than a tile, higher than a
-# strip; more tiles than tasks
+# (b, c, h, w): one pixel, one row, one column; channels beside the vectors (4, 8, 16); higher than a strip; rows of
+# fewer pixels than the linear maps wait for
 MAPS = [(1, 16, 1, 1), (2, 17, 1, 9), (1, 20, 11, 1), (2, 33, 4, 5), (1, 16, 3, 131), (1, 24, 70, 7), (2, 48, 40, 67)]
 
 
@@ -83,6 +83,19 @@ def test_values_and_gradients_are_those_of_the_plain_version(version: int, sizes
     """O16 in float64, at odd sizes, for every instruction set; at inputs where no two classes are nearly as good."""
     tensors, uniform = lift_inputs(*sizes)
     assert_no_near_tie(tensors, uniform)
+    exact, classes = with_gradients(attentive_lift, tensors, uniform, torch.float64)
+    ours, our_classes = with_gradients(attentive_lift_c.attentive_lift_c, tensors, uniform)
+    assert torch.equal(our_classes, classes)
+    assert_all_agree(ours, exact)
+
+
+@pytest.mark.parametrize("sizes", [(1, 16, 3, 131), (2, 17, 40, 67)], ids=str)
+def test_maps_wider_than_the_cache_are_cut(
+    version: int, sizes: tuple[int, int, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tiles of 16 px or fewer, each with the pixels beside it, give the same."""
+    monkeypatch.setattr(tiles, "CACHE", 0)
+    tensors, uniform = lift_inputs(*sizes)
     exact, classes = with_gradients(attentive_lift, tensors, uniform, torch.float64)
     ours, our_classes = with_gradients(attentive_lift_c.attentive_lift_c, tensors, uniform)
     assert torch.equal(our_classes, classes)
