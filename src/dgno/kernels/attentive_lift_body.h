@@ -19,8 +19,8 @@ static inline __attribute__((always_inline)) TARGET unsigned char NAME(best)(con
 }
 
 /* The soft-max of logits with Gumbel noise, put where the uniform numbers U in [0, 1) were, and the class that it makes
- * the best. As exp(logit - log(-log U)) = exp(logit) / -log U, one logarithm is enough, to any base. U = 0 has no chance:
- * the greatest logit, by which exp(logit) is scaled, is looked for among the others. */
+ * the best. As exp(logit - log(-log U)) = exp(logit) / -log U, one logarithm is enough, to any base. U = 0 has no
+ * chance: the greatest logit, by which exp(logit) is scaled, is looked for among the others. */
 static TARGET unsigned char NAME(draw)(const float *logits, float *uniform) {
     const VF none = (VF){0} - INFINITY;
     VF greatest = none, total = {0};
@@ -56,7 +56,8 @@ static TARGET void NAME(route)(const struct lift *s, const struct ring *r, float
     }
     NAME(product)(&to_logits, r->columns, hidden, inner, logits, CLASSES);
     for (long i = 0; i < r->columns; i++)
-        classes[i] = uniform ? NAME(draw)(logits + i * CLASSES, uniform + i * CLASSES) : NAME(best)(logits + i * CLASSES);
+        classes[i] = uniform ? NAME(draw)(logits + i * CLASSES, uniform + i * CLASSES)
+                             : NAME(best)(logits + i * CLASSES);
 }
 
 /* y * sigmoid(convolution of y + bias), for row y of the tile. */

@@ -24,7 +24,7 @@ struct NAME(walk) {
     long sums;                      /* where those of the task begin */
     long held;                      /* pixels whose gradients g wait for the linear maps */
     float *normalised, *inputs;     /* three rows of the ring's normalised pixels; and those that wait */
-    float *gz, *direct;             /* three rows each: gradients at what the gate is the sigmoid of, and at p directly */
+    float *gz, *direct;             /* three rows each: gradients at the sigmoid's argument, and at p directly */
     float *g;                       /* gradients at p and at the routing's features before its GELU, side by side */
     float *gnormal, *rows, *logits; /* gradients at the norm's result, at the prompts' rows, and at the logits */
     float *features, *gfeatures;    /* of the routing, after its GELU */
