@@ -41,9 +41,11 @@ HEADERS = {
         *(*FUSED, "layer_norm.h", "outer_products.h", "feed_forward_body.h", "feed_forward_gradient_body.h"),
     ],
     "attentive_scan": [
-        *(*FUSED, "selective_scan_rows.h"),
+        *(*FUSED, "logarithm.h", "selective_scan_rows.h"),
         *("attentive_scan_body.h", "attentive_lift_body.h", "attentive_core_body.h"),
     ],
+    "uniform": ["versions.h", "uniform_body.h"],
+    "attentive_lift_gradient": [*FUSED, "layer_norm.h", "outer_products.h", "attentive_lift_gradient_body.h"],
 }
 
 

@@ -1,9 +1,51 @@
 /* The first half of the attentive scan: every pixel's class, and its gated features. Included by attentive_scan.c once
  * per instruction set. */
 
-/* The class of every pixel of the tile in the row that was filled last: the best of the routing's logits. */
-static TARGET void NAME(route)(
-    const struct lift *s, const struct ring *r, float *hidden, float *logits, unsigned char *classes) {
+/* The class with the greatest value, the first of equals, as torch has it. */
+static inline __attribute__((always_inline)) TARGET unsigned char NAME(best)(const float *values) {
+    VF greatest = NAME(load)(values, LANES);
+    for (long c = LANES; c < CLASSES; c += LANES) {
+        const VF other = NAME(load)(values + c, LANES);
+        greatest = NAME(select)(other > greatest, other, greatest);
+    }
+    greatest = NAME(maximum)(greatest);
+    VI first = NAME(lanes)() + CLASSES;
+    for (long c = CLASSES - LANES; c >= 0; c -= LANES) {
+        const VI is_best = NAME(load)(values + c, LANES) >= greatest;
+        first = (is_best & (NAME(lanes)() + (int)c)) | (~is_best & first);
+    }
+    const int class = NAME(minimum)(first);
+    return (unsigned char)(class < CLASSES ? class : 0); /* not-a-number is no best */
+}
+
+/* The soft-max of logits with Gumbel noise, put where the uniform numbers U in [0, 1) were, and the class that it makes
+ * the best. As exp(logit - log(-log U)) = exp(logit) / -log U, one logarithm is enough, to any base. U = 0 has no
+ * chance: the greatest logit, by which exp(logit) is scaled, is looked for among the others. */
+static TARGET unsigned char NAME(draw)(const float *logits, float *uniform) {
+    const VF none = (VF){0} - INFINITY;
+    VF greatest = none, total = {0};
+    for (long c = 0; c < CLASSES; c += LANES) {
+        const VF logit = NAME(load)(logits + c, LANES);
+        const VI counts = (logit > greatest) & (NAME(load)(uniform + c, LANES) > 0);
+        greatest = NAME(select)(counts, logit, greatest);
+    }
+    greatest = NAME(maximum)(greatest);
+    for (long c = 0; c < CLASSES; c += LANES) {
+        const VF u = NAME(load)(uniform + c, LANES);
+        const VF chance = NAME(exp2)((NAME(load)(logits + c, LANES) - greatest) * LOG2_E) / -NAME(log2)(u);
+        const VF kept = NAME(select)(u > 0, chance, (VF){0});
+        NAME(store)(uniform + c, kept, LANES);
+        total += kept;
+    }
+    const VF scale = 1.0f / NAME(sum)(total);
+    for (long c = 0; c < CLASSES; c += LANES)
+        NAME(store)(uniform + c, NAME(load)(uniform + c, LANES) * scale, LANES);
+    return NAME(best)(uniform);
+}
+
+/* The class of every pixel of the tile in the row that was filled last: the best of the routing's logits, or a draw. */
+static TARGET void NAME(route)(const struct lift *s, const struct ring *r, float *hidden, float *logits,
+    unsigned char *classes, float *uniform) {
     const long inner = PADDED(s->routing);
     const struct matrix to_hidden = {s->channels, inner / LANES, s->route_hidden, s->route_hidden_bias, 0};
     const struct matrix to_logits = {s->routing, CLASSES / LANES, s->route_logits, s->route_logits_bias, 0};
@@ -13,22 +55,9 @@ static TARGET void NAME(route)(
         NAME(store)(hidden + i, value * NAME(normal_cdf)(value), LANES);
     }
     NAME(product)(&to_logits, r->columns, hidden, inner, logits, CLASSES);
-    for (long i = 0; i < r->columns; i++) {
-        const float *row = logits + i * CLASSES;
-        VF best = NAME(load)(row, LANES);
-        for (long c = LANES; c < CLASSES; c += LANES) {
-            const VF other = NAME(load)(row + c, LANES);
-            best = NAME(select)(other > best, other, best);
-        }
-        best = NAME(maximum)(best);
-        VI first = NAME(lanes)() + CLASSES;
-        for (long c = CLASSES - LANES; c >= 0; c -= LANES) { /* the first of equals, as torch has it */
-            const VI is_best = NAME(load)(row + c, LANES) >= best;
-            first = (is_best & (NAME(lanes)() + (int)c)) | (~is_best & first);
-        }
-        const int class = NAME(minimum)(first);
-        classes[i] = (unsigned char)(class < CLASSES ? class : 0); /* not-a-number is no best */
-    }
+    for (long i = 0; i < r->columns; i++)
+        classes[i] = uniform ? NAME(draw)(logits + i * CLASSES, uniform + i * CLASSES)
+                             : NAME(best)(logits + i * CLASSES);
 }
 
 /* y * sigmoid(convolution of y + bias), for row y of the tile. */
@@ -55,8 +84,9 @@ static TARGET void NAME(position_row)(const struct lift *s, const struct ring *r
 static TARGET void NAME(lift_row)(
     const struct lift *s, const struct ring *r, long b, long y, float *hidden, float *logits) {
     NAME(fill)(r, y);
-    if (y >= 0 && y < s->height)
-        NAME(route)(s, r, hidden, logits, s->classes + (b * s->height + y) * s->width + r->left);
+    if (y < 0 || y >= s->height) return;
+    const long pixel = (b * s->height + y) * s->width + r->left;
+    NAME(route)(s, r, hidden, logits, s->classes + pixel, s->uniform ? s->uniform + pixel * CLASSES : NULL);
 }
 
 /* One task: columns [left, left + tile) of rows [top, bottom) of an image. Rows beside the strip are not routed. */

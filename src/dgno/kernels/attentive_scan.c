@@ -1,5 +1,6 @@
 /* The attentive state-space module with its norm and its residual in two passes over the map: the fast twin of
- * attentive_scan.py, which says what is computed. Forward only.
+ * attentive_scan.py, which says what is computed. Forward only; the lift is that of attentive_lift.py as well, which
+ * has the noise of training and a gradient of its own.
  *
  * The lift finds every pixel's class and gated features; tiles of columns and strips of rows are spread over threads
  * (OpenMP). The core takes the pixels of a sequence in the order of their classes, a chunk of tokens at a time: scan
@@ -30,6 +31,7 @@ struct lift {
     const float *position, *position_bias; /* (9, 2 channels), raster order; (2 channels) */
     float *y;                              /* (batch, height, width, 2 channels) */
     unsigned char *classes;                /* (batch, height, width) */
+    float *uniform; /* (batch, height, width, CLASSES), becomes the soft-max with noise; or null: without noise */
 };
 
 struct core {

@@ -6,6 +6,7 @@
 #include "vectors.h"
 #include "reductions.h"
 #include "gelu.h"
+#include "logarithm.h"
 #include "products.h"
 #include "layer_norm.h"
 #include "rings.h"

@@ -1,7 +1,7 @@
 """The attentive scan in C, in two passes over the map; the fast twin of `attentive_scan.py`, same signature.
 
 The library is built from `attentive_scan.c` when the package is installed (an optional extension) and is called through
-ctypes. It computes in float32 on channels-last maps and has no gradient: networks in training go through the layers.
+ctypes. It computes in float32 on channels-last maps and has no gradient; `attentive_lift_c.py` has one for the lift.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import functools
 import torch
 from torch import Tensor
 
+from dgno.kernels.attentive_lift import LiftWeights
 from dgno.kernels.attentive_scan import CLASSES, AttentiveWeights, Map
 from dgno.kernels.compiled import Arguments, CompiledKernel, channels_last, check_no_gradient, check_plain, fields
 from dgno.kernels.packing import HALF_INPUTS, pack, pad_outputs
@@ -27,6 +28,7 @@ class _Lift(Arguments):
         (
             *("x", "norm_weight", "norm_bias", "route_hidden", "route_hidden_bias", "route_logits"),
             *("route_logits_bias", "project_in", "project_in_bias", "position", "position_bias", "y", "classes"),
+            "uniform",
         ),
     )
 
@@ -62,12 +64,23 @@ def attentive_scan_c(
     x = channels_last(x)
     if not x.numel():
         return x
-    y, classes = _lift(x, weights, half)
+    y, classes = lift(x, weights, half=half)
     return _core(x, y, classes, weights, block=block, prompt_sorted=prompt_sorted, half=half)
 
 
-def _lift(x: Tensor, weights: AttentiveWeights, half: bool) -> tuple[Tensor, Tensor]:
-    """Gated features (b, h, w, 2 c) and classes (b, h, w) of all pixels."""
+def lift(
+    x: Tensor,
+    weights: AttentiveWeights | LiftWeights,
+    *,
+    half: bool,
+    uniform: Tensor | None = None,
+    tile: int | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Gated features (b, h, w, 2 c) and classes (b, h, w) of all pixels; x channels-last, nothing is checked.
+
+    uniform : random numbers (b, h w, classes) for the noise of training, which become the soft-max of the noisy logits
+    tile : columns of a task; None: the usual
+    """
     (b, c, h, w), lanes = x.shape, load().lanes()
     y, classes = x.new_empty(b, h, w, 2 * c), torch.empty(b, h, w, dtype=torch.uint8)
     held = {
@@ -82,11 +95,11 @@ def _lift(x: Tensor, weights: AttentiveWeights, half: bool) -> tuple[Tensor, Ten
         "position": weights.position.detach().flatten(1).T.contiguous(),
         "position_bias": weights.position_bias.detach().contiguous(),
     }
-    tile = tile_width(w)
+    tile = tile or tile_width(w)
     arguments = _Lift(batch=b, height=h, width=w, channels=c, routing=weights.route_hidden.shape[0], tile=tile)
     arguments.half = half
     arguments.strip = strip_height(h, b * -(-w // tile))
-    arguments.point(x=x, y=y, classes=classes, **held)
+    arguments.point(x=x, y=y, classes=classes, uniform=uniform, **held)
     load().run("attentive_lift", arguments)
     return y, classes
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from dgno.kernels import attentive_scan_c, dg_layer_c, dg_operator_c, feed_forward_c
+from dgno.kernels import attentive_lift_c, attentive_scan_c, dg_layer_c, dg_operator_c, feed_forward_c
 from dgno.kernels.backends import Choice, asked_for, unfit_for_c
 from dgno.kernels.compiled import CompiledKernel
 
@@ -35,6 +35,16 @@ def choose_attentive_scan(device: torch.device, dtype: torch.dtype, channels: in
     """How x + attentive_scan(norm(x)) is computed where no gradient is wanted."""
     layers = ("DGNO_POINTWISE", "DGNO_GATE", "DGNO_SCAN")
     return _choose_fused("DGNO_ATTENTIVE_SCAN", layers, attentive_scan_c.load, device, dtype, channels)
+
+
+def choose_attentive_lift(device: torch.device, dtype: torch.dtype, channels: int) -> Choice:
+    """How the first half of the attentive scan is computed with its gradient: forward it is that of the whole."""
+    choice = choose_attentive_scan(device, dtype, channels)
+    if choice.name == "layers" or os.environ.get("DGNO_ATTENTIVE_SCAN"):
+        return choice
+    if channels > attentive_lift_c.WIDEST:
+        return Choice("layers", f"maps of more than {attentive_lift_c.WIDEST} channels gain nothing")
+    return _choose_fused("DGNO_ATTENTIVE_SCAN", (), attentive_lift_c.load, device, dtype, channels)
 
 
 def choose_operator_layer(device: torch.device, dtype: torch.dtype, heads: int, d: int, side: int | None) -> Choice:
@@ -105,7 +115,7 @@ def wants_layers(module: nn.Module, x: Tensor, *, has_gradient: bool = False) ->
         return True
     if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined]
         return True
-    if torch.is_autocast_enabled(x.device.type) and not fuses_in_half(x.device):
+    if torch.is_autocast_enabled(x.device.type) and (has_gradient or not fuses_in_half(x.device)):
         return True
     if any(p.dtype != x.dtype or p.device != x.device for p in module.parameters()):
         return True

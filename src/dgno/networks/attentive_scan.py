@@ -13,18 +13,19 @@ Two departures from the published module, both switched by the constructor:
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from dgno.kernels import backends, fusing
+from dgno.kernels.attentive_lift import LiftWeights, StraightThrough
+from dgno.kernels.attentive_lift_c import attentive_lift_c
 from dgno.kernels.attentive_scan import CLASSES, AttentiveWeights, ScanOrder, scan_order
 from dgno.kernels.attentive_scan_c import attentive_scan_c
 from dgno.kernels.reorder import inverse_permutation, reorder
+from dgno.kernels.uniform import draw_uniform_c
 from dgno.networks.blocks import ChannelNorm, Map
 from dgno.operators.pointwise import Pointwise
 
@@ -49,7 +50,7 @@ class Routing(nn.Module):
             return classes, F.embedding(classes, prompts)
         soft = (logits + self.noise(logits)).softmax(-1)
         classes = soft.argmax(-1)
-        return classes, _StraightThrough.apply(soft, classes, prompts)
+        return classes, StraightThrough.apply(soft, classes, prompts)
 
     def noise(self, like: Float[Tensor, "b l classes"]) -> Float[Tensor, "b l classes"]:
         """Gumbel noise, -log(-log U) with U uniform."""
@@ -57,22 +58,6 @@ class Routing(nn.Module):
         for i, image in enumerate(uniform):
             image.uniform_(generator=self.generators[i] if self.generators else None)
         return -uniform.log_().neg_().log_()
-
-
-class _StraightThrough(torch.autograd.Function):
-    """The rows of `prompts` that were chosen; the gradient goes to `soft` as if they had been averaged with it."""
-
-    @staticmethod
-    def forward(ctx: Any, soft: Tensor, classes: Tensor, prompts: Tensor) -> Tensor:
-        ctx.save_for_backward(classes, prompts)
-        return F.embedding(classes, prompts)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, Tensor]:
-        classes, prompts = ctx.saved_tensors
-        chosen = torch.zeros_like(prompts).index_add_(0, classes.flatten(), gradient.flatten(0, 1))
-        return gradient @ prompts.mT, None, chosen
 
 
 class SelectiveScan(nn.Module):
@@ -130,12 +115,17 @@ class AttentiveScan(nn.Module):
         self.project_out = Pointwise(hidden, dim)
 
     def forward(self, x: Map, prompt_basis: Float[Tensor, "rank n"]) -> Map:
-        b, _, h, w = x.shape
         classes, prompt = self.routing(x, self.prompt_codes @ prompt_basis)
-        order = scan_order(classes, h, w, self.block)
-
         assert self.position.bias is not None
         y = backends.sigmoid_gate(self.project_in(x), self.position.weight, self.position.bias)  # positional encoding
+        return self.scanned(y, classes, prompt)
+
+    def scanned(
+        self, y: Float[Tensor, "b hidden h w"], classes: Int[Tensor, "b l"], prompt: Float[Tensor, "b l n"]
+    ) -> Map:
+        """The second half: gated features, every pixel's class and prompt -> what the module gives."""
+        b, _, h, w = y.shape
+        order = scan_order(classes, h, w, self.block)
         y = y.permute(0, 2, 3, 1).flatten(0, 2)
         if backends.scan_takes_order(y.device, self.scan.states):
             y = self.scan_in_place(y, prompt, order).reshape(b, h, w, -1).permute(0, 3, 1, 2)
@@ -152,10 +142,25 @@ class AttentiveScan(nn.Module):
         z = fusing.fusible(x)
         choice = fusing.choose_attentive_scan(z.device, z.dtype, z.shape[1])
         if self.training or choice.name == "layers" or fusing.wants_layers(self, z):
+            if self.lifts(x):
+                return x + self.scanned(*self.lifted(x, norm, prompt_basis))
             return x + self(norm(x), prompt_basis)
         weights = self.weights(norm, prompt_basis)
         half = fusing.fuses_in_half(z.device)
         return attentive_scan_c(z, weights, block=self.block, prompt_sorted=self.prompt_sorted, half=half)
+
+    def lifts(self, x: Map) -> bool:
+        """Is the first half computed in one call, with its gradient, where the whole module is not?"""
+        choice = fusing.choose_attentive_lift(x.device, x.dtype, x.shape[1])
+        return choice.name == "c" and x.numel() > 0 and not fusing.wants_layers(self, x, has_gradient=True)
+
+    def lifted(
+        self, x: Map, norm: ChannelNorm, prompt_basis: Float[Tensor, "rank n"]
+    ) -> tuple[Float[Tensor, "b hidden h w"], Int[Tensor, "b l"], Float[Tensor, "b l n"]]:
+        """The first half, norm included: gated features, and every pixel's class and prompt."""
+        b, _, h, w = x.shape
+        uniform = draw_uniform_c((b, h * w, CLASSES), self.routing.generators) if self.training else None
+        return attentive_lift_c(x, LiftWeights(*self.weights(norm, prompt_basis)[: len(LiftWeights._fields)]), uniform)
 
     def weights(self, norm: ChannelNorm, prompt_basis: Float[Tensor, "rank n"]) -> AttentiveWeights:
         """The parameters of the module and of the norm before it."""
