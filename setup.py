@@ -39,8 +39,9 @@ HEADERS = {
     "pointwise": ["versions.h", "vectors.h", "products.h", "pointwise_body.h"],
     "feed_forward": [*FUSED, "feed_forward_body.h"],
     "attentive_scan": [
-        *(*FUSED, "selective_scan_rows.h"),
+        *(*FUSED, "selective_scan_rows.h", "outer_products.h"),
         *("attentive_scan_body.h", "attentive_lift_body.h", "attentive_core_body.h"),
+        "attentive_core_gradient_body.h",
     ],
 }
 

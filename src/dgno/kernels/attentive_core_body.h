@@ -2,14 +2,18 @@
  * attentive_scan.c once per instruction set. A chunk of TOKENS tokens goes through three steps while it is in the
  * cache. */
 
-/* max(x, 0) + log(1 + e^-|x|), the logarithm by a polynomial fitted within 8e-10 of it before rounding. */
-static inline __attribute__((always_inline)) TARGET VF NAME(softplus)(VF x) {
+/* e^-|x| */
+static inline __attribute__((always_inline)) TARGET VF NAME(exponential_of_size)(VF x) {
     VI bits;
     memcpy(&bits, &x, sizeof bits);
     bits |= (int)0x80000000;
     VF minus_size;
     memcpy(&minus_size, &bits, sizeof bits);
-    const VF e = NAME(exp2)(minus_size * LOG2_E);
+    return NAME(exp2)(minus_size * LOG2_E);
+}
+
+/* max(x, 0) + log(1 + e), e = e^-|x|; the logarithm by a polynomial fitted within 8e-10 of it before rounding. */
+static inline __attribute__((always_inline)) TARGET VF NAME(softplus)(VF x, VF e) {
     VF p = e * 2.0302261522e-03f - 1.3407454316e-02f;
     p = p * e + 4.1478066755e-02f;
     p = p * e - 8.2441564691e-02f;
@@ -57,8 +61,9 @@ static void NAME(sort)(const struct core *s, long sequence) {
         s->order[sequence * length + next[s->classes[w.pixel]]++] = (int)w.pixel;
 }
 
-/* Tokens [first, first + count) of a sequence: gathered to u, and the scan's parameters B, C and delta of them. */
-static TARGET void NAME(prepare)(const struct core *s, long sequence, long first, long count, const struct chunk *m) {
+/* Tokens [first, first + count) of a sequence: gathered to u, and the scan's parameters B, C and, before the softplus,
+ * delta of them. */
+static TARGET void NAME(find_parameters)(const struct core *s, long sequence, long first, long count, const struct chunk *m) {
     const long hidden = 2 * s->channels, stride = PADDED(hidden), parameters = PADDED(s->rank + 2 * STATES);
     const struct matrix to_parameters = {hidden, parameters / LANES, s->x_proj, NULL, 0};
     const struct matrix to_delta = {s->rank, stride / LANES, s->dt_proj, s->dt_bias, 0};
@@ -70,25 +75,35 @@ static TARGET void NAME(prepare)(const struct core *s, long sequence, long first
         }
     NAME(product)(&to_parameters, count, m->u, stride, m->parameters, parameters);
     NAME(product)(&to_delta, count, m->parameters, parameters, m->delta, stride);
-    for (long i = 0; i < count * stride; i += LANES)
-        NAME(store)(m->delta + i, NAME(softplus)(NAME(load)(m->delta + i, LANES)), LANES);
     struct NAME(walk) w = NAME(walk_from)(s, sequence, first);
     for (long t = 0; t < count; t++, NAME(step)(s, &w)) {
-        const float *restrict prompt = s->prompts + s->classes[s->prompt_sorted ? order[t] : w.pixel] * STATES;
+        const long pixel = s->prompt_sorted ? order[t] : w.pixel;
+        const float *restrict prompt = s->prompts + (s->prompts_of_pixels ? pixel : s->classes[pixel]) * STATES;
         float *restrict C = m->parameters + t * parameters + s->rank + STATES;
         for (int n = 0; n < STATES; n++) C[n] += prompt[n];
     }
 }
 
-/* The scan of LANES channels from c over `count` tokens, from and to the state; y takes the place of u. */
-static TARGET void NAME(scan)(const struct core *s, long c, long count, const struct chunk *m, float *state) {
+static TARGET void NAME(prepare)(const struct core *s, long sequence, long first, long count, const struct chunk *m) {
+    NAME(find_parameters)(s, sequence, first, count, m);
+    for (long i = 0; i < count * PADDED(2 * s->channels); i += LANES) {
+        const VF x = NAME(load)(m->delta + i, LANES);
+        NAME(store)(m->delta + i, NAME(softplus)(x, NAME(exponential_of_size)(x)), LANES);
+    }
+}
+
+/* The scan of LANES channels from c over `count` tokens, from and to the state; y takes the place of u. If `starts` is
+ * given, the state before every SEGMENT-th token goes there. */
+static TARGET void NAME(scan)(
+    const struct core *s, long c, long count, const struct chunk *m, float *state, float *starts) {
     const long stride = PADDED(2 * s->channels), parameters = PADDED(s->rank + 2 * STATES);
+    const long piece = starts ? SEGMENT : count;
     VF A[STATES], h[STATES];
     for (int n = 0; n < STATES; n++) {
         A[n] = NAME(load)(s->A + n * stride + c, LANES) * LOG2_E;
         h[n] = NAME(load)(state + n * stride + c, LANES);
     }
-    const struct scan_rows rows = {
+    struct scan_rows rows = {
         m->u + c,
         m->delta + c,
         m->parameters + s->rank,
@@ -100,15 +115,26 @@ static TARGET void NAME(scan)(const struct core *s, long c, long count, const st
         parameters,
         stride,
     };
-    NAME(scan_rows)(rows, count, 0, A, NAME(load)(s->D + c, LANES), h, LANES, STATES);
+    for (long t = 0; t < count; t += piece) {
+        if (starts)
+            for (int n = 0; n < STATES; n++)
+                NAME(store)(starts + (t / SEGMENT * STATES + n) * stride + c, h[n], LANES);
+        NAME(scan_rows)
+        (rows, piece < count - t ? piece : count - t, 0, A, NAME(load)(s->D + c, LANES), h, LANES, STATES);
+        rows.u += piece * stride, rows.delta += piece * stride, rows.y += piece * stride;
+        rows.B += piece * parameters, rows.C += piece * parameters;
+    }
     for (int n = 0; n < STATES; n++) NAME(store)(state + n * stride + c, h[n], LANES);
 }
 
-/* Scanned tokens normalised, projected and added to their pixels. */
+/* Scanned tokens normalised, projected and added to their pixels; if asked for, they are kept as well. */
 static TARGET void NAME(finish)(const struct core *s, long sequence, long first, long count, const struct chunk *m) {
     const long hidden = 2 * s->channels, stride = PADDED(hidden), outputs = PADDED(s->channels);
     const struct matrix project_out = {hidden, outputs / LANES, s->project_out, s->project_out_bias, s->half};
     const int *order = s->order + sequence * s->block_height * s->block_width + first;
+    if (s->scanned)
+        for (long t = 0, row = sequence * s->block_height * s->block_width + first; t < count; t++)
+            memcpy(s->scanned + (row + t) * hidden, m->u + t * stride, (size_t)hidden * sizeof(float));
     for (long t = 0; t < count; t++)
         NAME(normalise)(m->u + t * stride, hidden, s->norm_weight, s->norm_bias, m->delta + t * stride);
     NAME(product)(&project_out, count, m->delta, stride, m->result, outputs);

@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from dgno.kernels import backends, fusing
-from dgno.kernels.attentive_scan import CLASSES, AttentiveWeights, ScanOrder, scan_order
+from dgno.kernels.attentive_core import CLASSES, ScanOrder, scan_order
+from dgno.kernels.attentive_scan import AttentiveWeights
 from dgno.kernels.attentive_scan_c import attentive_scan_c
 from dgno.kernels.reorder import inverse_permutation, reorder
 from dgno.networks.blocks import ChannelNorm, Map

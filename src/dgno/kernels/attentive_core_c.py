@@ -1,0 +1,151 @@
+"""The second half of the attentive scan in C behind an autograd function; the fast twin of `attentive_core.py`, same
+signature.
+
+It is part of the library of `attentive_scan_c.py`. The forward pass keeps y, the prompts, the results of the scan and
+its states before every 16th token; everything else is computed again in the cache. Float32 on channels-last maps,
+8 states, no gradient of a gradient. Sums over pixels do not depend on the number of threads.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from dgno.kernels.attentive_core import CoreWeights, Map, attentive_core
+from dgno.kernels.attentive_scan_c import STATES, Core, load, packed_core
+from dgno.kernels.compiled import channels_last, check_plain, fields
+from dgno.kernels.packing import pack
+
+SEGMENT = 16  # tokens between two kept states, as in attentive_scan.c
+SUMMED = 8  # pixels a channel over which a task sums, at least: fewer, and the sums outweigh the maps
+
+
+class _CoreGradient(Core):
+    """`struct core_gradient` of attentive_scan.c: these fields after those of `struct core`."""
+
+    _fields_ = fields(
+        ("group",), ("g", "from_result", "from_parameters", "from_delta", "gy", "gprompts", "sums")
+    )
+
+
+class _AttentiveCore(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        y: Tensor,
+        prompts: Tensor,
+        classes: Tensor,
+        block: int | None,
+        prompt_sorted: bool,
+        *weights: Tensor,
+    ) -> Tensor:
+        x, y, prompts = channels_last(x), channels_last(y), prompts.detach().contiguous()
+        own = CoreWeights(*weights)
+        held, classes = packed_core(own), classes.to(torch.uint8).contiguous()
+        ctx.block, ctx.prompt_sorted, ctx.shape = block, prompt_sorted, x.shape
+        arguments = Core(prompt_sorted=prompt_sorted, prompts_of_pixels=True)
+        arguments.size(x, own.dt_proj.shape[1], block)
+        out, order = torch.empty_like(x), torch.empty(classes.numel(), dtype=torch.int32)
+        starts = scanned = None
+        if any(ctx.needs_input_grad[1:]):
+            length = arguments.block_height * arguments.block_width
+            segments = classes.numel() // length * -(-length // SEGMENT)
+            starts, scanned = x.new_empty(segments, *held["A"].shape), torch.empty_like(y)
+        arguments.point(x=x, y=y, classes=classes, prompts=prompts, order=order, out=out, **held)
+        arguments.point(starts=starts, scanned=scanned)
+        load().run("attentive_core", arguments)
+        ctx.save_for_backward(y, prompts, order, starts, scanned, *weights)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        if not any(ctx.needs_input_grad[1:]):
+            return g, *[None] * (len(ctx.needs_input_grad) - 1)
+        y, prompts, order, starts, scanned, *weights = ctx.saved_tensors
+        lanes, own, rank = load().lanes(), CoreWeights(*weights), weights[1].shape[1]
+        g, held = channels_last(g), packed_core(own)
+        from_parameters = own.x_proj.detach().roll(-rank, 0)  # B, C, dt
+        held |= {
+            "from_result": pack(own.project_out.T, lanes),
+            "from_parameters": pack(from_parameters.T, lanes),
+            "from_delta": pack(own.dt_proj.T, lanes),
+        }
+        arguments = _CoreGradient(prompt_sorted=ctx.prompt_sorted, prompts_of_pixels=True)
+        arguments.size(g, rank, ctx.block)
+        length = arguments.block_height * arguments.block_width
+        arguments.group = max(1, SUMMED * g.shape[1] // length)
+        tasks = -(-order.numel() // (length * arguments.group))
+        sums = g.new_empty(tasks, _rows(g.shape[1], rank), starts.shape[-1])
+        gy, gprompts = torch.empty_like(y), torch.empty_like(prompts)
+        arguments.point(y=y, prompts=prompts, order=order, starts=starts, scanned=scanned, **held)
+        arguments.point(g=g, gy=gy, gprompts=gprompts, sums=sums)
+        load().run("attentive_core_gradient", arguments)
+        at_weights = _at_weights(sums.sum(0), own)
+        wanted = ctx.needs_input_grad
+        every = (g, gy, gprompts, None, None, None, *at_weights)
+        return tuple(each if is_wanted else None for each, is_wanted in zip(every, wanted, strict=True))
+
+
+def _rows(channels: int, rank: int) -> int:
+    """Rows of the sums for a task: `sum_rows` of attentive_core_gradient_body.h."""
+    return STATES + 5 + channels + 2 * STATES + 2 * rank
+
+
+def _at_weights(sums: Float[Tensor, "rows padded"], weights: CoreWeights) -> CoreWeights:
+    """The gradients at the weights from the rows that were summed."""
+    rank, (c, hidden) = weights.dt_proj.shape[1], weights.project_out.shape
+    lengths = [STATES, 1, 1, 1, 1, 1, c, 2 * STATES, rank, rank]
+    parts = sums[:, :hidden].split(lengths)
+    A, D, dt_bias, norm_weight, norm_bias, result_bias, project_out, BC, dt, dt_proj = parts
+    return CoreWeights(
+        x_proj=torch.cat([dt, BC]),
+        dt_proj=dt_proj.T,
+        dt_bias=dt_bias[0],
+        A_log=A.T * -torch.exp(weights.A_log.detach()),
+        D=D[0],
+        out_norm_weight=norm_weight[0],
+        out_norm_bias=norm_bias[0],
+        project_out=project_out,
+        project_out_bias=result_bias[0, :c],
+    )
+
+
+def attentive_core_c(
+    x: Map,
+    y: Float[Tensor, "b hidden h w"],
+    prompts: Float[Tensor, "b l n"],
+    classes: Int[Tensor, "b l"],
+    weights: CoreWeights,
+    *,
+    block: int | None,
+    prompt_sorted: bool,
+) -> Map:
+    """`attentive_core` of attentive_core.py, compiled; float32 on the CPU, 8 states, classes from 0 to 63."""
+    _check(x, y, prompts, classes, weights, block)
+    if not x.numel():
+        return attentive_core(x, y, prompts, classes, weights, block=block, prompt_sorted=prompt_sorted)
+    return _AttentiveCore.apply(x, y, prompts, classes, block, prompt_sorted, *weights)
+
+
+def _check(x: Tensor, y: Tensor, prompts: Tensor, classes: Tensor, weights: CoreWeights, block: int | None) -> None:
+    """Refuse what the C code would misread."""
+    (b, c, h, w), rank, lanes = x.shape, weights.dt_proj.shape[1], load().lanes()
+    check_plain(x=x, y=y, prompts=prompts, **weights._asdict())
+    wanted: tuple[tuple[int, ...], ...] = (
+        *((b, 2 * c, h, w), (b, h * w, STATES), (b, h * w), (rank + 2 * STATES, 2 * c), (2 * c, rank), (2 * c,)),
+        *((2 * c, STATES), (2 * c,), (2 * c,), (2 * c,), (c, 2 * c), (c,)),
+    )
+    came = {"y": y, "prompts": prompts, "classes": classes, **weights._asdict()}
+    for (name, tensor), shape in zip(came.items(), wanted, strict=True):
+        if tensor.shape != shape:
+            raise ValueError(f"{name} is {tuple(tensor.shape)}, wanted {shape} for a map of {tuple(x.shape)}")
+    if c < lanes:
+        raise ValueError(f"the compiled core needs {lanes} channels, got {c}")
+    if block and (h % block or w % block):
+        raise ValueError(f"blocks of {block} px do not fit a map of {h} x {w} px")
