@@ -92,51 +92,55 @@ static TARGET void NAME(prepare)(const struct core *s, long sequence, long first
     }
 }
 
-/* The scan of LANES channels from c over `count` tokens, from and to the state; y takes the place of u. If `starts` is
- * given, the state before every SEGMENT-th token goes there. */
+/* Fetch into the cache, ahead of their use, LANES channels from c on at some pixels of a map. */
+static inline __attribute__((always_inline)) TARGET void NAME(fetch)(
+    const float *map, long channels, const int *pixels, long count, long c) {
+    for (long t = 0; t < count && c < channels; t++) __builtin_prefetch(map + pixels[t] * channels + c);
+}
+
+/* The scan of LANES channels from c over the tokens [first, first + count) of a sequence, from and to the state; y takes
+ * the place of u. If asked for, the state before every SEGMENT-th token is kept. */
 static TARGET void NAME(scan)(
-    const struct core *s, long c, long count, const struct chunk *m, float *state, float *starts) {
+    const struct core *s, long sequence, long first, long count, long c, const struct chunk *m, float *state) {
     const long stride = PADDED(2 * s->channels), parameters = PADDED(s->rank + 2 * STATES);
-    const long piece = starts ? SEGMENT : count;
+    const long length = s->block_height * s->block_width, segments = (length + SEGMENT - 1) / SEGMENT;
     VF A[STATES], h[STATES];
     for (int n = 0; n < STATES; n++) {
         A[n] = NAME(load)(s->A + n * stride + c, LANES) * LOG2_E;
         h[n] = NAME(load)(state + n * stride + c, LANES);
     }
-    struct scan_rows rows = {
-        m->u + c,
-        m->delta + c,
-        m->parameters + s->rank,
-        m->parameters + s->rank + STATES,
-        m->u + c,
-        stride,
-        stride,
-        parameters,
-        parameters,
-        stride,
-    };
-    for (long t = 0; t < count; t += piece) {
-        if (starts)
+    for (long t = 0; t < count; t += SEGMENT) {
+        const long tokens = count - t < SEGMENT ? count - t : SEGMENT, left = length - first - t - TOKENS;
+        const int *order = s->order + sequence * length + first + t;
+        float *u = m->u + t * stride + c, *B = m->parameters + t * parameters + s->rank;
+        const struct scan_rows rows = {u, m->delta + t * stride + c, B, B + STATES, u, stride, stride, parameters,
+            parameters, stride};
+        if (s->starts)
             for (int n = 0; n < STATES; n++)
-                NAME(store)(starts + (t / SEGMENT * STATES + n) * stride + c, h[n], LANES);
-        NAME(scan_rows)
-        (rows, piece < count - t ? piece : count - t, 0, A, NAME(load)(s->D + c, LANES), h, LANES, STATES);
-        rows.u += piece * stride, rows.delta += piece * stride, rows.y += piece * stride;
-        rows.B += piece * parameters, rows.C += piece * parameters;
+                NAME(store)(s->starts + ((sequence * segments + (first + t) / SEGMENT) * STATES + n) * stride + c, h[n],
+                    LANES);
+        NAME(fetch)(s->y, 2 * s->channels, order + TOKENS, left < SEGMENT ? left : SEGMENT, c);
+        NAME(fetch)(s->x, s->channels, order, tokens, c);
+        NAME(scan_rows)(rows, tokens, 0, A, NAME(load)(s->D + c, LANES), h, LANES, STATES);
     }
     for (int n = 0; n < STATES; n++) NAME(store)(state + n * stride + c, h[n], LANES);
 }
 
-/* Scanned tokens normalised, projected and added to their pixels; if asked for, they are kept as well. */
+/* Scanned tokens normalised, projected and added to their pixels; if asked for, the normalised ones are kept. */
 static TARGET void NAME(finish)(const struct core *s, long sequence, long first, long count, const struct chunk *m) {
     const long hidden = 2 * s->channels, stride = PADDED(hidden), outputs = PADDED(s->channels);
     const struct matrix project_out = {hidden, outputs / LANES, s->project_out, s->project_out_bias, s->half};
-    const int *order = s->order + sequence * s->block_height * s->block_width + first;
-    if (s->scanned)
-        for (long t = 0, row = sequence * s->block_height * s->block_width + first; t < count; t++)
-            memcpy(s->scanned + (row + t) * hidden, m->u + t * stride, (size_t)hidden * sizeof(float));
-    for (long t = 0; t < count; t++)
-        NAME(normalise)(m->u + t * stride, hidden, s->norm_weight, s->norm_bias, m->delta + t * stride);
+    const long row = sequence * s->block_height * s->block_width + first;
+    const int *order = s->order + row;
+    for (long t = 0; t < count; t++) {
+        float *normal = m->delta + t * stride;
+        const float scale = NAME(normalise)(m->u + t * stride, hidden, s->norm_weight, s->norm_bias, normal);
+        if (s->normal) {
+            for (long i = hidden; i < stride; i++) normal[i] = 0;
+            s->scales[row + t] = scale;
+        }
+    }
+    if (s->normal) memcpy(s->normal + row * stride, m->delta, (size_t)(count * stride) * sizeof(float));
     NAME(product)(&project_out, count, m->delta, stride, m->result, outputs);
     for (long t = 0; t < count; t++) {
         const long pixel = order[t] * s->channels;

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from dgno.kernels.attentive_core import CoreWeights, Map, attentive_core
+from dgno.kernels.attentive_core import CoreWeights, Map
 from dgno.kernels.attentive_scan_c import STATES, Core, load, packed_core
 from dgno.kernels.compiled import channels_last, check_plain, fields
 from dgno.kernels.packing import pack
@@ -27,9 +27,7 @@ SUMMED = 8  # pixels a channel over which a task sums, at least: fewer, and the 
 class _CoreGradient(Core):
     """`struct core_gradient` of attentive_scan.c: these fields after those of `struct core`."""
 
-    _fields_ = fields(
-        ("group",), ("g", "from_result", "from_parameters", "from_delta", "gy", "gprompts", "sums")
-    )
+    _fields_ = fields(("group",), ("g", "from_result", "from_parameters", "from_delta", "gy", "gprompts", "sums"))
 
 
 class _AttentiveCore(torch.autograd.Function):
@@ -46,20 +44,22 @@ class _AttentiveCore(torch.autograd.Function):
     ) -> Tensor:
         x, y, prompts = channels_last(x), channels_last(y), prompts.detach().contiguous()
         own = CoreWeights(*weights)
-        held, classes = packed_core(own), classes.to(torch.uint8).contiguous()
+        held, classes = packed_core(_without_norm(own)), classes.to(torch.uint8).contiguous()
         ctx.block, ctx.prompt_sorted, ctx.shape = block, prompt_sorted, x.shape
         arguments = Core(prompt_sorted=prompt_sorted, prompts_of_pixels=True)
         arguments.size(x, own.dt_proj.shape[1], block)
         out, order = torch.empty_like(x), torch.empty(classes.numel(), dtype=torch.int32)
-        starts = scanned = None
+        starts = normal = scales = None
         if any(ctx.needs_input_grad[1:]):
             length = arguments.block_height * arguments.block_width
             segments = classes.numel() // length * -(-length // SEGMENT)
-            starts, scanned = x.new_empty(segments, *held["A"].shape), torch.empty_like(y)
+            states, padded = held["A"].shape
+            starts, scales = x.new_empty(segments, states, padded), x.new_empty(classes.numel())
+            normal = x.new_empty(classes.numel(), padded)
         arguments.point(x=x, y=y, classes=classes, prompts=prompts, order=order, out=out, **held)
-        arguments.point(starts=starts, scanned=scanned)
+        arguments.point(starts=starts, normal=normal, scales=scales)
         load().run("attentive_core", arguments)
-        ctx.save_for_backward(y, prompts, order, starts, scanned, *weights)
+        ctx.save_for_backward(y, prompts, order, starts, normal, scales, *weights)
         return out
 
     @staticmethod
@@ -67,12 +67,13 @@ class _AttentiveCore(torch.autograd.Function):
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         if not any(ctx.needs_input_grad[1:]):
             return g, *[None] * (len(ctx.needs_input_grad) - 1)
-        y, prompts, order, starts, scanned, *weights = ctx.saved_tensors
+        y, prompts, order, starts, normal, scales, *weights = ctx.saved_tensors
         lanes, own, rank = load().lanes(), CoreWeights(*weights), weights[1].shape[1]
         g, held = channels_last(g), packed_core(own)
+        from_result = _without_norm(own).project_out
         from_parameters = own.x_proj.detach().roll(-rank, 0)  # B, C, dt
         held |= {
-            "from_result": pack(own.project_out.T, lanes),
+            "from_result": pack((from_result - from_result.mean(1, keepdim=True)).T, lanes),
             "from_parameters": pack(from_parameters.T, lanes),
             "from_delta": pack(own.dt_proj.T, lanes),
         }
@@ -83,7 +84,7 @@ class _AttentiveCore(torch.autograd.Function):
         tasks = -(-order.numel() // (length * arguments.group))
         sums = g.new_empty(tasks, _rows(g.shape[1], rank), starts.shape[-1])
         gy, gprompts = torch.empty_like(y), torch.empty_like(prompts)
-        arguments.point(y=y, prompts=prompts, order=order, starts=starts, scanned=scanned, **held)
+        arguments.point(y=y, prompts=prompts, order=order, starts=starts, normal=normal, scales=scales, **held)
         arguments.point(g=g, gy=gy, gprompts=gprompts, sums=sums)
         load().run("attentive_core_gradient", arguments)
         at_weights = _at_weights(sums.sum(0), own)
@@ -94,25 +95,36 @@ class _AttentiveCore(torch.autograd.Function):
 
 def _rows(channels: int, rank: int) -> int:
     """Rows of the sums for a task: `sum_rows` of attentive_core_gradient_body.h."""
-    return STATES + 5 + channels + 2 * STATES + 2 * rank
+    return STATES + 3 + channels + 2 * STATES + 2 * rank
 
 
 def _at_weights(sums: Float[Tensor, "rows padded"], weights: CoreWeights) -> CoreWeights:
     """The gradients at the weights from the rows that were summed."""
     rank, (c, hidden) = weights.dt_proj.shape[1], weights.project_out.shape
-    lengths = [STATES, 1, 1, 1, 1, 1, c, 2 * STATES, rank, rank]
-    parts = sums[:, :hidden].split(lengths)
-    A, D, dt_bias, norm_weight, norm_bias, result_bias, project_out, BC, dt, dt_proj = parts
+    parts = sums[:, :hidden].split([STATES, 1, 1, 1, c, 2 * STATES, rank, rank])
+    A, D, dt_bias, result_bias, project_normal, BC, dt, dt_proj = parts  # project_normal: without the norm's weight
+    result_bias, project_out = result_bias[0, :c], weights.project_out.detach()
     return CoreWeights(
         x_proj=torch.cat([dt, BC]),
         dt_proj=dt_proj.T,
         dt_bias=dt_bias[0],
         A_log=A.T * -torch.exp(weights.A_log.detach()),
         D=D[0],
-        out_norm_weight=norm_weight[0],
-        out_norm_bias=norm_bias[0],
-        project_out=project_out,
-        project_out_bias=result_bias[0, :c],
+        out_norm_weight=(project_normal * project_out).sum(0),
+        out_norm_bias=result_bias @ project_out,
+        project_out=project_normal * weights.out_norm_weight + torch.outer(result_bias, weights.out_norm_bias),
+        project_out_bias=result_bias,
+    )
+
+
+def _without_norm(weights: CoreWeights) -> CoreWeights:
+    """The same map with the norm's weight and bias inside the projection."""
+    w = CoreWeights(*(t.detach() for t in weights))
+    return w._replace(
+        out_norm_weight=torch.ones_like(w.out_norm_weight),
+        out_norm_bias=torch.zeros_like(w.out_norm_bias),
+        project_out=w.project_out * w.out_norm_weight,
+        project_out_bias=torch.addmv(w.project_out_bias, w.project_out, w.out_norm_bias),
     )
 
 
@@ -129,7 +141,7 @@ def attentive_core_c(
     """`attentive_core` of attentive_core.py, compiled; float32 on the CPU, 8 states, classes from 0 to 63."""
     _check(x, y, prompts, classes, weights, block)
     if not x.numel():
-        return attentive_core(x, y, prompts, classes, weights, block=block, prompt_sorted=prompt_sorted)
+        return x
     return _AttentiveCore.apply(x, y, prompts, classes, block, prompt_sorted, *weights)
 
 

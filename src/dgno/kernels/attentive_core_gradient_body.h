@@ -10,7 +10,7 @@
 static long NAME(sum_rows)(const struct core *s) { return SUM_MATRICES + s->channels + 2 * STATES + 2 * s->rank; }
 
 struct NAME(gradient_chunk) { /* rows of whole vectors */
-    struct chunk forward;     /* u, delta, parameters; the scan's results normalised */
+    struct chunk forward;     /* u, delta, parameters; `result` at u through the parameters */
     float *g, *result, *slope, *parameters;
     /* `g` at the result of the projection; `result` at the scan's result, then at u through the scan; `slope` of the
      * softplus, then the gradient before it; `parameters` at B, C and dt */
@@ -42,27 +42,40 @@ static struct NAME(gradient_chunk) NAME(gradient_chunk_at)(const struct core *s,
     return m;
 }
 
-/* Back through projection and norm: from the gradient at the pixels to that at the scan's results. */
+/* Back through projection and norm: from the gradient at the pixels to that at the scan's results. The weight of the
+ * norm is part of the projection, and the mean over the channels is taken off its columns: what is left of the norm is
+ * to take off what lies along the normalised pixel, and to scale. */
 static TARGET void NAME(unfinish)(const struct core_gradient *s, long sequence, long first, long count,
     const struct NAME(gradient_chunk) * m, float *sums) {
     const struct core *f = &s->core;
-    const long c = f->channels, hidden = 2 * c, stride = PADDED(hidden), outputs = PADDED(c);
+    const long c = f->channels, stride = PADDED(2 * c), outputs = PADDED(c);
     const struct matrix from_result = {c, stride / LANES, s->from_result, NULL, 0};
     const struct factors factors = {c, stride, outputs, stride};
     const long row = sequence * f->block_height * f->block_width + first;
-    const float *scanned = f->scanned + row * hidden;
+    const float *normal = f->normal + row * stride;
     float *bias = sums + SUM_RESULT_BIAS * stride;
-    for (long t = 0; t < count; t++) {
-        memcpy(m->g + t * outputs, s->g + f->order[row + t] * c, (size_t)c * sizeof(float));
-        for (long i = 0; i < outputs; i += LANES)
-            NAME(store)(bias + i, NAME(load)(bias + i, LANES) + NAME(load)(m->g + t * outputs + i, LANES), LANES);
-        NAME(normalise)(scanned + t * hidden, hidden, f->norm_weight, f->norm_bias, m->forward.result + t * stride);
-    }
-    NAME(outer_products)(&factors, count, m->g, m->forward.result, sums + SUM_MATRICES * stride, 0);
-    NAME(product)(&from_result, count, m->g, outputs, m->result, stride);
     for (long t = 0; t < count; t++)
-        NAME(normalise_backward)(scanned + t * hidden, m->result + t * stride, hidden, f->norm_weight,
-            m->result + t * stride, sums + SUM_NORM_WEIGHT * stride, sums + SUM_NORM_BIAS * stride);
+        for (long i = 0; i < c; i += LANES) {
+            const long j = i < c - LANES ? i : c - LANES;
+            NAME(store)(m->g + t * outputs + j, NAME(load)(s->g + f->order[row + t] * c + j, LANES), LANES);
+        }
+    for (long i = 0; i < outputs; i += LANES) {
+        VF sum = NAME(load)(bias + i, LANES);
+        for (long t = 0; t < count; t++) sum += NAME(load)(m->g + t * outputs + i, LANES);
+        NAME(store)(bias + i, sum, LANES);
+    }
+    NAME(outer_products)(&factors, count, m->g, normal, sums + SUM_MATRICES * stride, 0);
+    NAME(product)(&from_result, count, m->g, outputs, m->result, stride);
+    for (long t = 0; t < count; t++, normal += stride) {
+        float *result = m->result + t * stride;
+        VF along = {0};
+        for (long i = 0; i < stride; i += LANES) along += NAME(load)(result + i, LANES) * NAME(load)(normal + i, LANES);
+        along = NAME(sum)(along) * (1.0f / (float)(2 * c));
+        for (long i = 0; i < stride; i += LANES) {
+            const VF rest = NAME(load)(result + i, LANES) - along * NAME(load)(normal + i, LANES);
+            NAME(store)(result + i, rest * f->scales[row + t], LANES);
+        }
+    }
 }
 
 /* Softplus and its slope. */
@@ -140,16 +153,22 @@ static TARGET void NAME(unscan)(const struct core *s, long c, long first, long t
 }
 
 /* Back through the scan of a chunk; gradients at B and C are summed over all channels. */
-static TARGET void NAME(unscan_chunk)(const struct core *s, long sequence, long first, long count,
+static TARGET void NAME(unscan_chunk)(const struct core_gradient *g, long sequence, long first, long count,
     const struct NAME(gradient_chunk) * m, float *sums) {
+    const struct core *s = &g->core;
     const long hidden = PADDED(2 * s->channels), parameters = NAME(parameter_stride)(s);
-    const long segments = (s->block_height * s->block_width + SEGMENT - 1) / SEGMENT;
+    const long length = s->block_height * s->block_width, segments = (length + SEGMENT - 1) / SEGMENT;
+    const int *own = s->order + sequence * length + first, *next = own - TOKENS; /* the tokens of the next chunk */
     const float *starts = s->starts + (sequence * segments + first / SEGMENT) * STATES * hidden;
     for (long t = (count - 1) / SEGMENT * SEGMENT; t >= 0; t -= SEGMENT) {
         const long tokens = count - t < SEGMENT ? count - t : SEGMENT;
         memset(m->at_BC, 0, (size_t)(tokens * 2 * STATES) * sizeof(VF));
-        for (long c = 0; c < hidden; c += LANES)
+        for (long c = 0; c < hidden; c += LANES) {
+            NAME(fetch)(g->gy, 2 * s->channels, own + t, tokens, c);
+            NAME(fetch)(s->y, 2 * s->channels, next + t, first ? SEGMENT : 0, c);
+            NAME(fetch)(g->g, s->channels, next + t, first ? SEGMENT : 0, c);
             NAME(unscan)(s, c, t, tokens, starts + t / SEGMENT * STATES * hidden, m, sums);
+        }
         for (long i = 0; i < tokens; i++)
             for (long n = 0; n < 2 * STATES; n += LANES)
                 NAME(store)(m->parameters + (t + i) * parameters + n,
@@ -193,7 +212,7 @@ static TARGET void NAME(sequence_gradient)(
         NAME(find_parameters)(f, sequence, first, count, &m.forward);
         NAME(step_sizes)(&m, count * stride);
         NAME(unfinish)(s, sequence, first, count, &m, sums);
-        NAME(unscan_chunk)(f, sequence, first, count, &m, sums);
+        NAME(unscan_chunk)(s, sequence, first, count, &m, sums);
         NAME(unprepare)(s, sequence, first, count, &m, sums);
     }
 }

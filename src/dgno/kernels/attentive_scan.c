@@ -48,21 +48,23 @@ struct core {
     int *order; /* (pixels): place in a sequence -> pixel */
     float *out; /* like x */
     float *starts;  /* (sequences, segments, STATES, padded 2 channels): states before every SEGMENT-th token; or null */
-    float *scanned; /* (pixels, 2 channels): the scan's results, in its order; or null */
+    float *normal;  /* (pixels, padded 2 channels): the scan's results normalised, in its order; or null */
+    float *scales;  /* (pixels): the factors by which they were */
 };
 
 struct core_gradient {
-    struct core core;      /* as for the forward pass, which has filled order, starts and scanned; x, classes and out are
-                            * not looked at */
+    struct core core;      /* as for the forward pass, which has filled order, starts, normal and scales; x, classes, the
+                            * norm, project_out and out are not looked at */
     long group;            /* sequences of a task */
     const float *g;        /* gradient at out */
-    const float *from_result, *from_parameters, *from_delta; /* packed: project_out^T, x_proj^T from (B, C, dt), dt_proj^T */
+    const float *from_result, *from_parameters, *from_delta; /* packed transposes: project_out, its mean over a row taken off;
+                                                             * x_proj as (B, C, dt); dt_proj */
     float *gy, *gprompts;  /* like y, like prompts */
     float *sums;           /* (tasks, sum_rows, padded 2 channels): to be summed over the tasks */
 };
 
 /* Rows of the sums; those of the matrices are project_out (channels), x_proj as (B, C, dt), dt_proj^T. */
-enum { SUM_A, SUM_D = STATES, SUM_DT_BIAS, SUM_NORM_WEIGHT, SUM_NORM_BIAS, SUM_RESULT_BIAS, SUM_MATRICES };
+enum { SUM_A, SUM_D = STATES, SUM_DT_BIAS, SUM_RESULT_BIAS, SUM_MATRICES };
 
 struct chunk { /* rows of whole vectors */
     float *u, *delta, *parameters, *result;
@@ -82,7 +84,7 @@ static const struct version {
     struct chunk (*chunk_from)(const struct core *, const struct chunk *, long);
     void (*sort)(const struct core *, long);
     void (*prepare)(const struct core *, long, long, long, const struct chunk *);
-    void (*scan)(const struct core *, long, long, const struct chunk *, float *, float *);
+    void (*scan)(const struct core *, long, long, long, long, const struct chunk *, float *);
     void (*finish)(const struct core *, long, long, long, const struct chunk *);
 } VERSIONS[] = {
     [PLAIN] = STEPS(plain),
@@ -116,13 +118,6 @@ static long padded_hidden(const struct core *s, int version) {
     return (2 * s->channels + lanes - 1) / lanes * lanes;
 }
 
-/* Where the states from token `first` of a sequence on are kept; null where they are not. */
-static float *starts_at(const struct core *s, int version, long sequence, long first) {
-    const long segments = (s->block_height * s->block_width + SEGMENT - 1) / SEGMENT;
-    if (!s->starts) return NULL;
-    return s->starts + (sequence * segments + first / SEGMENT) * STATES * padded_hidden(s, version);
-}
-
 /* A whole sequence by one thread. */
 static void core_sequence(const void *arguments, int version, long sequence, float *memory) {
     const struct core *s = arguments;
@@ -135,8 +130,8 @@ static void core_sequence(const void *arguments, int version, long sequence, flo
     for (long first = 0; first < length; first += TOKENS) {
         const long count = least(TOKENS, length - first);
         v->prepare(s, sequence, first, count, &chunk);
-        float *starts = starts_at(s, version, sequence, first);
-        for (long c = 0; c < hidden; c += VERSION_LANES[version]) v->scan(s, c, count, &chunk, state, starts);
+        for (long c = 0; c < hidden; c += VERSION_LANES[version])
+            v->scan(s, sequence, first, count, c, &chunk, state);
         v->finish(s, sequence, first, count, &chunk);
     }
 }
@@ -171,7 +166,7 @@ static int core_by_token(const struct core *s, int version, long sequences, int 
             }
 #pragma omp for schedule(static)
             for (long c = 0; c < hidden; c += VERSION_LANES[version])
-                v->scan(s, c, count, &all, state, starts_at(s, version, sequence, first));
+                v->scan(s, sequence, first, count, c, &all, state);
 #pragma omp for schedule(static)
             for (long t = 0; t < count; t += TOKENS) {
                 const struct chunk part = v->chunk_from(s, &all, t);

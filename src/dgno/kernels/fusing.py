@@ -88,10 +88,18 @@ def fusible(x: Tensor) -> Tensor:
     return x.float() if fuses_in_half(x.device) else x
 
 
-def wants_layers(module: nn.Module, x: Tensor) -> bool:
+def wants_gradient(module: nn.Module, x: Tensor) -> bool:
+    """Is a gradient wanted at the map or at a parameter of a part of a network?"""
+    return torch.is_grad_enabled() and (x.requires_grad or any(p.requires_grad for p in module.parameters()))
+
+
+def wants_layers(module: nn.Module, x: Tensor, *, has_gradient: bool = False) -> bool:
     """Must a part of a network be computed layer by layer: for a gradient, a trace, a hook, or mixed precision
-    that is not compiled?"""
-    if torch.is_grad_enabled() and (x.requires_grad or any(p.requires_grad for p in module.parameters())):
+    that is not compiled?
+
+    has_gradient : the part in one call has one too, in float32
+    """
+    if wants_gradient(module, x) and (not has_gradient or torch.is_autocast_enabled(x.device.type)):
         return True
     if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined]
         return True

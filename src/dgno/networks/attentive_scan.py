@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from dgno.kernels import backends, fusing
-from dgno.kernels.attentive_core import CLASSES, ScanOrder, scan_order
+from dgno.kernels.attentive_core import CLASSES, CoreWeights, ScanOrder, scan_order
+from dgno.kernels.attentive_core_c import attentive_core_c
 from dgno.kernels.attentive_scan import AttentiveWeights
 from dgno.kernels.attentive_scan_c import attentive_scan_c
 from dgno.kernels.reorder import inverse_permutation, reorder
@@ -132,11 +133,9 @@ class AttentiveScan(nn.Module):
 
     def forward(self, x: Map, prompt_basis: Float[Tensor, "rank n"]) -> Map:
         b, _, h, w = x.shape
-        classes, prompt = self.routing(x, self.prompt_codes @ prompt_basis)
+        y, prompt, classes = self.lifted(x, prompt_basis)
         order = scan_order(classes, h, w, self.block)
 
-        assert self.position.bias is not None
-        y = backends.sigmoid_gate(self.project_in(x), self.position.weight, self.position.bias)  # positional encoding
         y = y.permute(0, 2, 3, 1).flatten(0, 2)
         if backends.scan_takes_order(y.device, self.scan.states):
             y = self.scan_in_place(y, prompt, order).reshape(b, h, w, -1).permute(0, 3, 1, 2)
@@ -148,15 +147,39 @@ class AttentiveScan(nn.Module):
         y = self.project_out(self.norm(y)).permute(0, 2, 3, 1).flatten(0, 2)
         return reorder(y, order.unsorted, order.sorted).reshape(b, h, w, -1).permute(0, 3, 1, 2)
 
+    def lifted(
+        self, x: Map, prompt_basis: Float[Tensor, "rank n"]
+    ) -> tuple[Float[Tensor, "b hidden h w"], Float[Tensor, "b l n"], Int[Tensor, "b l"]]:
+        """The gated features of the pixels, their prompts and their classes."""
+        classes, prompt = self.routing(x, self.prompt_codes @ prompt_basis)
+        assert self.position.bias is not None
+        y = backends.sigmoid_gate(self.project_in(x), self.position.weight, self.position.bias)  # positional encoding
+        return y, prompt, classes
+
     def added(self, x: Map, norm: ChannelNorm, prompt_basis: Float[Tensor, "rank n"]) -> Map:
-        """x + forward(norm(x)), in two passes over the map where nothing asks for its layers."""
+        """x + forward(norm(x)), in few passes over the map where nothing asks for its layers."""
         z = fusing.fusible(x)
         choice = fusing.choose_attentive_scan(z.device, z.dtype, z.shape[1])
-        if self.training or choice.name == "layers" or fusing.wants_layers(self, z):
+        trains = self.training or fusing.wants_gradient(self, z)
+        mixed = trains and torch.is_autocast_enabled(z.device.type)
+        if mixed or choice.name == "layers" or fusing.wants_layers(self, z, has_gradient=True):
             return x + self(norm(x), prompt_basis)
+        if trains:
+            return self.core(x, *self.lifted(norm(x), prompt_basis))
         weights = self.weights(norm, prompt_basis)
         half = fusing.fuses_in_half(z.device)
         return attentive_scan_c(z, weights, block=self.block, prompt_sorted=self.prompt_sorted, half=half)
+
+    def core(
+        self, x: Map, y: Float[Tensor, "b hidden h w"], prompt: Float[Tensor, "b l n"], classes: Int[Tensor, "b l"]
+    ) -> Map:
+        """x with what the scan of the gated features y adds to it, in one call that has a gradient."""
+        scan = self.scan
+        weights = CoreWeights(
+            *(scan.x_proj.weight, scan.dt_proj.weight, scan.dt_proj.bias, scan.A_log, scan.D),
+            *(self.norm.weight, self.norm.bias, self.project_out.weight, self.project_out.bias),
+        )
+        return attentive_core_c(x, y, prompt, classes, weights, block=self.block, prompt_sorted=self.prompt_sorted)
 
     def weights(self, norm: ChannelNorm, prompt_basis: Float[Tensor, "rank n"]) -> AttentiveWeights:
         """The parameters of the module and of the norm before it."""
