@@ -61,20 +61,38 @@ static void NAME(sort)(const struct core *s, long sequence) {
         s->order[sequence * length + next[s->classes[w.pixel]]++] = (int)w.pixel;
 }
 
-/* Tokens [first, first + count) of a sequence: gathered to u, and the scan's parameters B, C and, before the softplus,
- * delta of them. */
-static TARGET void NAME(find_parameters)(const struct core *s, long sequence, long first, long count, const struct chunk *m) {
-    const long hidden = 2 * s->channels, stride = PADDED(hidden), parameters = PADDED(s->rank + 2 * STATES);
-    const struct matrix to_parameters = {hidden, parameters / LANES, s->x_proj, NULL, 0};
-    const struct matrix to_delta = {s->rank, stride / LANES, s->dt_proj, s->dt_bias, 0};
-    const int *order = s->order + sequence * s->block_height * s->block_width + first;
+/* Rows of a map (pixels, 2 channels) gathered to rows of whole vectors. */
+static inline __attribute__((always_inline)) TARGET void NAME(gather)(
+    const struct core *s, const int *order, long count, float *u) {
+    const long hidden = 2 * s->channels, stride = PADDED(hidden);
     for (long t = 0; t < count; t++)
         for (long c = 0; c < hidden; c += LANES) {
             const long i = c < hidden - LANES ? c : hidden - LANES;
-            NAME(store)(m->u + t * stride + i, NAME(load)(s->y + order[t] * hidden + i, LANES), LANES);
+            NAME(store)(u + t * stride + i, NAME(load)(s->y + order[t] * hidden + i, LANES), LANES);
         }
+}
+
+/* What the softplus makes the scan's delta of. */
+static TARGET void NAME(before_softplus)(const struct core *s, long count, const struct chunk *m) {
+    const long stride = PADDED(2 * s->channels);
+    const struct matrix to_delta = {s->rank, stride / LANES, s->dt_proj, s->dt_bias, 0};
+    NAME(product)(&to_delta, count, m->parameters, PADDED(s->rank + 2 * STATES), m->delta, stride);
+}
+
+/* Tokens [first, first + count) of a sequence: gathered to u, and the scan's parameters B, C and delta of them; dt, B and
+ * C are kept if asked for. */
+static TARGET void NAME(prepare)(const struct core *s, long sequence, long first, long count, const struct chunk *m) {
+    const long hidden = 2 * s->channels, stride = PADDED(hidden), parameters = PADDED(s->rank + 2 * STATES);
+    const struct matrix to_parameters = {hidden, parameters / LANES, s->x_proj, NULL, 0};
+    const long row = sequence * s->block_height * s->block_width + first;
+    const int *order = s->order + row;
+    NAME(gather)(s, order, count, m->u);
     NAME(product)(&to_parameters, count, m->u, stride, m->parameters, parameters);
-    NAME(product)(&to_delta, count, m->parameters, parameters, m->delta, stride);
+    NAME(before_softplus)(s, count, m);
+    for (long i = 0; i < count * stride; i += LANES) {
+        const VF x = NAME(load)(m->delta + i, LANES);
+        NAME(store)(m->delta + i, NAME(softplus)(x, NAME(exponential_of_size)(x)), LANES);
+    }
     struct NAME(walk) w = NAME(walk_from)(s, sequence, first);
     for (long t = 0; t < count; t++, NAME(step)(s, &w)) {
         const long pixel = s->prompt_sorted ? order[t] : w.pixel;
@@ -82,14 +100,8 @@ static TARGET void NAME(find_parameters)(const struct core *s, long sequence, lo
         float *restrict C = m->parameters + t * parameters + s->rank + STATES;
         for (int n = 0; n < STATES; n++) C[n] += prompt[n];
     }
-}
-
-static TARGET void NAME(prepare)(const struct core *s, long sequence, long first, long count, const struct chunk *m) {
-    NAME(find_parameters)(s, sequence, first, count, m);
-    for (long i = 0; i < count * PADDED(2 * s->channels); i += LANES) {
-        const VF x = NAME(load)(m->delta + i, LANES);
-        NAME(store)(m->delta + i, NAME(softplus)(x, NAME(exponential_of_size)(x)), LANES);
-    }
+    if (s->parameters)
+        memcpy(s->parameters + row * parameters, m->parameters, (size_t)(count * parameters) * sizeof(float));
 }
 
 /* Fetch into the cache, ahead of their use, LANES channels from c on at some pixels of a map. */

@@ -1,8 +1,8 @@
 """The second half of the attentive scan in C behind an autograd function; the fast twin of `attentive_core.py`, same
 signature.
 
-It is part of the library of `attentive_scan_c.py`. The forward pass keeps y, the prompts, the results of the scan and
-its states before every 16th token; everything else is computed again in the cache. Float32 on channels-last maps,
+It is part of the library of `attentive_scan_c.py`. The forward pass keeps y, the scan's B, C and normalised results, and
+its states before every 32nd token; everything else is computed again in the cache. Float32 on channels-last maps,
 8 states, no gradient of a gradient. Sums over pixels do not depend on the number of threads.
 """
 
@@ -20,7 +20,8 @@ from dgno.kernels.attentive_scan_c import STATES, Core, load, packed_core
 from dgno.kernels.compiled import channels_last, check_plain, fields
 from dgno.kernels.packing import pack
 
-SEGMENT = 16  # tokens between two kept states, as in attentive_scan.c
+SEGMENT = 32  # tokens between two kept states, as in attentive_scan.c
+BEYOND = 12  # rows after the last one that a product may read, as in products.h
 SUMMED = 8  # pixels a channel over which a task sums, at least: fewer, and the sums outweigh the maps
 
 
@@ -43,23 +44,16 @@ class _AttentiveCore(torch.autograd.Function):
         *weights: Tensor,
     ) -> Tensor:
         x, y, prompts = channels_last(x), channels_last(y), prompts.detach().contiguous()
-        own = CoreWeights(*weights)
+        own = CoreWeights(*(weight.detach() for weight in weights))
         held, classes = packed_core(_without_norm(own)), classes.to(torch.uint8).contiguous()
-        ctx.block, ctx.prompt_sorted, ctx.shape = block, prompt_sorted, x.shape
         arguments = Core(prompt_sorted=prompt_sorted, prompts_of_pixels=True)
         arguments.size(x, own.dt_proj.shape[1], block)
         out, order = torch.empty_like(x), torch.empty(classes.numel(), dtype=torch.int32)
-        starts = normal = scales = None
-        if any(ctx.needs_input_grad[1:]):
-            length = arguments.block_height * arguments.block_width
-            segments = classes.numel() // length * -(-length // SEGMENT)
-            states, padded = held["A"].shape
-            starts, scales = x.new_empty(segments, states, padded), x.new_empty(classes.numel())
-            normal = x.new_empty(classes.numel(), padded)
-        arguments.point(x=x, y=y, classes=classes, prompts=prompts, order=order, out=out, **held)
-        arguments.point(starts=starts, normal=normal, scales=scales)
+        kept = _kept(arguments, held["A"]) if any(ctx.needs_input_grad[1:]) else {}
+        arguments.point(x=x, y=y, classes=classes, prompts=prompts, order=order, out=out, **held, **kept)
         load().run("attentive_core", arguments)
-        ctx.save_for_backward(y, prompts, order, starts, normal, scales, *weights)
+        ctx.save_for_backward(y, order, *kept.values(), *weights)
+        ctx.kept, ctx.packed, ctx.block, ctx.prompt_sorted = list(kept), held, block, prompt_sorted
         return out
 
     @staticmethod
@@ -67,25 +61,17 @@ class _AttentiveCore(torch.autograd.Function):
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         if not any(ctx.needs_input_grad[1:]):
             return g, *[None] * (len(ctx.needs_input_grad) - 1)
-        y, prompts, order, starts, normal, scales, *weights = ctx.saved_tensors
-        lanes, own, rank = load().lanes(), CoreWeights(*weights), weights[1].shape[1]
-        g, held = channels_last(g), packed_core(own)
-        from_result = _without_norm(own).project_out
-        from_parameters = own.x_proj.detach().roll(-rank, 0)  # B, C, dt
-        held |= {
-            "from_result": pack((from_result - from_result.mean(1, keepdim=True)).T, lanes),
-            "from_parameters": pack(from_parameters.T, lanes),
-            "from_delta": pack(own.dt_proj.T, lanes),
-        }
-        arguments = _CoreGradient(prompt_sorted=ctx.prompt_sorted, prompts_of_pixels=True)
-        arguments.size(g, rank, ctx.block)
+        y, order, *saved = ctx.saved_tensors
+        kept, own = dict(zip(ctx.kept, saved, strict=False)), CoreWeights(*saved[len(ctx.kept) :])
+        g, packed = channels_last(g), ctx.packed | _transposed(own)
+        arguments = _CoreGradient(prompt_sorted=ctx.prompt_sorted)
+        arguments.size(g, own.dt_proj.shape[1], ctx.block)
         length = arguments.block_height * arguments.block_width
         arguments.group = max(1, SUMMED * g.shape[1] // length)
         tasks = -(-order.numel() // (length * arguments.group))
-        sums = g.new_empty(tasks, _rows(g.shape[1], rank), starts.shape[-1])
-        gy, gprompts = torch.empty_like(y), torch.empty_like(prompts)
-        arguments.point(y=y, prompts=prompts, order=order, starts=starts, normal=normal, scales=scales, **held)
-        arguments.point(g=g, gy=gy, gprompts=gprompts, sums=sums)
+        sums = g.new_empty(tasks, _sum_rows(own), ctx.packed["A"].shape[1])
+        gy, gprompts = torch.empty_like(y), g.new_empty(g.shape[0], y[0, 0].numel(), STATES)
+        arguments.point(y=y, order=order, g=g, gy=gy, gprompts=gprompts, sums=sums, **packed, **kept)
         load().run("attentive_core_gradient", arguments)
         at_weights = _at_weights(sums.sum(0), own)
         wanted = ctx.needs_input_grad
@@ -93,9 +79,33 @@ class _AttentiveCore(torch.autograd.Function):
         return tuple(each if is_wanted else None for each, is_wanted in zip(every, wanted, strict=True))
 
 
-def _rows(channels: int, rank: int) -> int:
-    """Rows of the sums for a task: `sum_rows` of attentive_core_gradient_body.h."""
-    return STATES + 3 + channels + 2 * STATES + 2 * rank
+def _kept(arguments: Core, A: Float[Tensor, "n padded"]) -> dict[str, Tensor]:
+    """Memory for what the forward pass keeps, by its name in `struct core`."""
+    pixels = arguments.batch * arguments.height * arguments.width
+    length, lanes = arguments.block_height * arguments.block_width, load().lanes()
+    segments = pixels // length * -(-length // SEGMENT)
+    parameters = -(-(arguments.rank + 2 * STATES) // lanes) * lanes
+    return {
+        "starts": A.new_empty(segments, *A.shape),
+        "normal": A.new_empty(pixels, A.shape[1]),
+        "scales": A.new_empty(pixels),
+        "parameters": A.new_empty(pixels + BEYOND, parameters),
+    }
+
+
+def _transposed(weights: CoreWeights) -> dict[str, Tensor]:
+    """The matrices for the way back, by their names in `struct core_gradient`."""
+    lanes, rank, project_out = load().lanes(), weights.dt_proj.shape[1], _without_norm(weights).project_out
+    return {
+        "from_result": pack((project_out - project_out.mean(1, keepdim=True)).T, lanes),
+        "from_parameters": pack(weights.x_proj.detach().roll(-rank, 0).T, lanes),  # from B, C, dt
+        "from_delta": pack(weights.dt_proj.T, lanes),
+    }
+
+
+def _sum_rows(weights: CoreWeights) -> int:
+    """Rows of the sums of a task: `sum_rows` of attentive_core_gradient_body.h."""
+    return STATES + 3 + weights.project_out.shape[0] + 2 * STATES + 2 * weights.dt_proj.shape[1]
 
 
 def _at_weights(sums: Float[Tensor, "rows padded"], weights: CoreWeights) -> CoreWeights:

@@ -2,8 +2,8 @@
  * attentive_core_body.h.
  *
  * The sequences of a task are walked from their last chunk of TOKENS tokens to the first, the tokens of a chunk from its
- * last segment to the first. What the forward pass computed from y is computed again while it is in the cache; its
- * states start from those kept before every segment. Gradients at the weights are summed over the sequences of a task
+ * last segment to the first. The states start from those kept before every segment; they and all else that the forward
+ * pass did not keep is computed again while it is in the cache. Gradients at the weights are summed over the sequences of a task
  * in rows of whole vectors. */
 
 /* Rows of a task's sums. */
@@ -22,7 +22,7 @@ static inline long NAME(parameter_stride)(const struct core *s) { return 2 * STA
 
 static long NAME(gradient_workspace)(const struct core *s) {
     const long rows = ROUNDED(TOKENS), hidden = PADDED(2 * s->channels);
-    const long columns = 5 * hidden + PADDED(s->rank + 2 * STATES) + PADDED(s->channels) + NAME(parameter_stride)(s);
+    const long columns = 5 * hidden + PADDED(s->channels) + NAME(parameter_stride)(s);
     return rows * columns + STATES * hidden + (4 * SEGMENT + 1) * STATES * LANES;
 }
 
@@ -36,8 +36,7 @@ static struct NAME(gradient_chunk) NAME(gradient_chunk_at)(const struct core *s,
     m.forward.result = m.forward.delta + rows * hidden;
     m.result = m.forward.result + rows * hidden;
     m.slope = m.result + rows * hidden;
-    m.forward.parameters = m.slope + rows * hidden;
-    m.g = m.forward.parameters + rows * PADDED(s->rank + 2 * STATES);
+    m.g = m.slope + rows * hidden;
     m.parameters = m.g + rows * PADDED(s->channels);
     return m;
 }
@@ -105,9 +104,10 @@ static inline __attribute__((always_inline)) TARGET void NAME(states_again)(stru
     }
 }
 
-/* Back through the scan of LANES channels from c over a segment that starts at row `first` of the chunk. */
-static TARGET void NAME(unscan)(const struct core *s, long c, long first, long tokens, const float *start,
-    const struct NAME(gradient_chunk) * m, float *sums) {
+/* Back through the scan of LANES channels from c over a segment that starts at row `first` of the chunk. The gradients at
+ * B and C are added to those of other channels, unless these are the first. */
+static inline __attribute__((always_inline)) TARGET void NAME(unscan)(const struct core *s, long c, long first,
+    long tokens, const float *start, const struct NAME(gradient_chunk) * m, float *sums, const int adds) {
     const long stride = PADDED(2 * s->channels), parameters = PADDED(s->rank + 2 * STATES);
     const float *B = m->forward.parameters + first * parameters + s->rank;
     const float *u = m->forward.u + first * stride + c, *delta = m->forward.delta + first * stride + c;
@@ -130,8 +130,8 @@ static TARGET void NAME(unscan)(const struct core *s, long c, long first, long t
         VF *at_B = m->at_BC + t * 2 * STATES, *at_C = at_B + STATES, gdu = {0}, gstep = {0};
         for (int n = 0; n < STATES; n++) {
             const VF g = gh[n] + gy * C_t[n];
-            at_B[n] += g * du;
-            at_C[n] += gy * h[STATES + n];
+            at_B[n] = adds ? at_B[n] + g * du : g * du;
+            at_C[n] = adds ? at_C[n] + gy * h[STATES + n] : gy * h[STATES + n];
             gdu += g * B_t[n];
             gh[n] = g * decay[n];
             const VF gexponent = gh[n] * h[n]; /* gradient at delta A */
@@ -162,12 +162,15 @@ static TARGET void NAME(unscan_chunk)(const struct core_gradient *g, long sequen
     const float *starts = s->starts + (sequence * segments + first / SEGMENT) * STATES * hidden;
     for (long t = (count - 1) / SEGMENT * SEGMENT; t >= 0; t -= SEGMENT) {
         const long tokens = count - t < SEGMENT ? count - t : SEGMENT;
-        memset(m->at_BC, 0, (size_t)(tokens * 2 * STATES) * sizeof(VF));
+        const float *start = starts + t / SEGMENT * STATES * hidden;
         for (long c = 0; c < hidden; c += LANES) {
             NAME(fetch)(g->gy, 2 * s->channels, own + t, tokens, c);
             NAME(fetch)(s->y, 2 * s->channels, next + t, first ? SEGMENT : 0, c);
             NAME(fetch)(g->g, s->channels, next + t, first ? SEGMENT : 0, c);
-            NAME(unscan)(s, c, t, tokens, starts + t / SEGMENT * STATES * hidden, m, sums);
+            if (c)
+                NAME(unscan)(s, c, t, tokens, start, m, sums, 1);
+            else
+                NAME(unscan)(s, c, t, tokens, start, m, sums, 0);
         }
         for (long i = 0; i < tokens; i++)
             for (long n = 0; n < 2 * STATES; n += LANES)
@@ -204,12 +207,15 @@ static TARGET void NAME(unprepare)(const struct core_gradient *s, long sequence,
 static TARGET void NAME(sequence_gradient)(
     const struct core_gradient *s, long sequence, float *memory, float *sums) {
     const struct core *f = &s->core;
-    const struct NAME(gradient_chunk) m = NAME(gradient_chunk_at)(f, memory);
+    struct NAME(gradient_chunk) m = NAME(gradient_chunk_at)(f, memory);
     const long length = f->block_height * f->block_width, stride = PADDED(2 * f->channels);
     memset(m.states, 0, (size_t)(STATES * stride) * sizeof(float));
     for (long first = (length - 1) / TOKENS * TOKENS; first >= 0; first -= TOKENS) {
         const long count = length - first < TOKENS ? length - first : TOKENS;
-        NAME(find_parameters)(f, sequence, first, count, &m.forward);
+        const long row = sequence * length + first;
+        m.forward.parameters = f->parameters + row * PADDED(f->rank + 2 * STATES);
+        NAME(gather)(f, f->order + row, count, m.forward.u);
+        NAME(before_softplus)(f, count, &m.forward);
         NAME(step_sizes)(&m, count * stride);
         NAME(unfinish)(s, sequence, first, count, &m, sums);
         NAME(unscan_chunk)(s, sequence, first, count, &m, sums);

@@ -16,7 +16,7 @@
 #define CLASSES 64
 #define STATES 8
 #define TOKENS 96 /* in a thread's chunk; a multiple of the rows that products are rounded to */
-#define SEGMENT 16 /* tokens between two states that the gradient starts from; a divisor of TOKENS */
+#define SEGMENT 32 /* tokens between two states that the gradient starts from; a divisor of TOKENS */
 #define PARTS 8   /* of a thread, each so long, between two waits of the threads for each other */
 
 struct lift {
@@ -50,10 +50,11 @@ struct core {
     float *starts;  /* (sequences, segments, STATES, padded 2 channels): states before every SEGMENT-th token; or null */
     float *normal;  /* (pixels, padded 2 channels): the scan's results normalised, in its order; or null */
     float *scales;  /* (pixels): the factors by which they were */
+    float *parameters; /* (pixels rounded, padded rank + 2 STATES): dt, B and C in the scan's order; or null */
 };
 
 struct core_gradient {
-    struct core core;      /* as for the forward pass, which has filled order, starts, normal and scales; x, classes, the
+    struct core core;      /* as for the forward pass, which has filled order and what it keeps; x, classes, prompts, x_proj, the
                             * norm, project_out and out are not looked at */
     long group;            /* sequences of a task */
     const float *g;        /* gradient at out */

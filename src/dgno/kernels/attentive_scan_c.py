@@ -42,7 +42,7 @@ class Core(Arguments):
         ),
         (
             *("x", "y", "classes", "prompts", "x_proj", "dt_proj", "dt_bias", "A", "D", "norm_weight", "norm_bias"),
-            *("project_out", "project_out_bias", "order", "out", "starts", "normal", "scales"),
+            *("project_out", "project_out_bias", "order", "out", "starts", "normal", "scales", "parameters"),
         ),
     )
 
