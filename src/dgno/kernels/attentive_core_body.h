@@ -72,11 +72,12 @@ static inline __attribute__((always_inline)) TARGET void NAME(gather)(
         }
 }
 
-/* What the softplus makes the scan's delta of. */
-static TARGET void NAME(before_softplus)(const struct core *s, long count, const struct chunk *m) {
+/* What the softplus makes the scan's delta of; rows of parameters are `parameters` apart. */
+static TARGET void NAME(before_softplus)(
+    const struct core *s, long count, const struct chunk *m, long parameters) {
     const long stride = PADDED(2 * s->channels);
     const struct matrix to_delta = {s->rank, stride / LANES, s->dt_proj, s->dt_bias, 0};
-    NAME(product)(&to_delta, count, m->parameters, PADDED(s->rank + 2 * STATES), m->delta, stride);
+    NAME(product)(&to_delta, count, m->parameters, parameters, m->delta, stride);
 }
 
 /* Tokens [first, first + count) of a sequence: gathered to u, and the scan's parameters B, C and delta of them; dt, B and
@@ -88,7 +89,7 @@ static TARGET void NAME(prepare)(const struct core *s, long sequence, long first
     const int *order = s->order + row;
     NAME(gather)(s, order, count, m->u);
     NAME(product)(&to_parameters, count, m->u, stride, m->parameters, parameters);
-    NAME(before_softplus)(s, count, m);
+    NAME(before_softplus)(s, count, m, parameters);
     for (long i = 0; i < count * stride; i += LANES) {
         const VF x = NAME(load)(m->delta + i, LANES);
         NAME(store)(m->delta + i, NAME(softplus)(x, NAME(exponential_of_size)(x)), LANES);
@@ -100,8 +101,9 @@ static TARGET void NAME(prepare)(const struct core *s, long sequence, long first
         float *restrict C = m->parameters + t * parameters + s->rank + STATES;
         for (int n = 0; n < STATES; n++) C[n] += prompt[n];
     }
-    if (s->parameters)
-        memcpy(s->parameters + row * parameters, m->parameters, (size_t)(count * parameters) * sizeof(float));
+    const long kept = s->rank + 2 * STATES;
+    for (long t = 0; s->parameters && t < count; t++)
+        memcpy(s->parameters + (row + t) * kept, m->parameters + t * parameters, (size_t)kept * sizeof(float));
 }
 
 /* Fetch into the cache, ahead of their use, LANES channels from c on at some pixels of a map. */

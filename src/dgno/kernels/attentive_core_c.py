@@ -82,14 +82,13 @@ class _AttentiveCore(torch.autograd.Function):
 def _kept(arguments: Core, A: Float[Tensor, "n padded"]) -> dict[str, Tensor]:
     """Memory for what the forward pass keeps, by its name in `struct core`."""
     pixels = arguments.batch * arguments.height * arguments.width
-    length, lanes = arguments.block_height * arguments.block_width, load().lanes()
+    length = arguments.block_height * arguments.block_width
     segments = pixels // length * -(-length // SEGMENT)
-    parameters = -(-(arguments.rank + 2 * STATES) // lanes) * lanes
     return {
         "starts": A.new_empty(segments, *A.shape),
         "normal": A.new_empty(pixels, A.shape[1]),
         "scales": A.new_empty(pixels),
-        "parameters": A.new_empty(pixels + BEYOND, parameters),
+        "parameters": A.new_empty(pixels + BEYOND, arguments.rank + 2 * STATES),
     }
 
 

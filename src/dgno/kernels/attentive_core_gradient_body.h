@@ -108,7 +108,7 @@ static inline __attribute__((always_inline)) TARGET void NAME(states_again)(stru
  * B and C are added to those of other channels, unless these are the first. */
 static inline __attribute__((always_inline)) TARGET void NAME(unscan)(const struct core *s, long c, long first,
     long tokens, const float *start, const struct NAME(gradient_chunk) * m, float *sums, const int adds) {
-    const long stride = PADDED(2 * s->channels), parameters = PADDED(s->rank + 2 * STATES);
+    const long stride = PADDED(2 * s->channels), parameters = s->rank + 2 * STATES;
     const float *B = m->forward.parameters + first * parameters + s->rank;
     const float *u = m->forward.u + first * stride + c, *delta = m->forward.delta + first * stride + c;
     float *result = m->result + first * stride + c, *slope = m->slope + first * stride + c;
@@ -188,7 +188,7 @@ static TARGET void NAME(unprepare)(const struct core_gradient *s, long sequence,
     const struct matrix from_delta = {hidden, PADDED(f->rank) / LANES, s->from_delta, NULL, 0};
     const struct matrix from_parameters = {inputs, stride / LANES, s->from_parameters, NULL, 0};
     const struct factors to_parameters = {inputs, stride, parameters, stride};
-    const struct factors to_delta = {f->rank, stride, PADDED(f->rank + 2 * STATES), stride};
+    const struct factors to_delta = {f->rank, stride, inputs, stride};
     const int *order = f->order + sequence * f->block_height * f->block_width + first;
     float *at_x_proj = sums + (SUM_MATRICES + f->channels) * stride, *through = m->forward.result;
     NAME(outer_products)(&to_delta, count, m->forward.parameters, m->slope, at_x_proj + inputs * stride, 0);
@@ -209,13 +209,14 @@ static TARGET void NAME(sequence_gradient)(
     const struct core *f = &s->core;
     struct NAME(gradient_chunk) m = NAME(gradient_chunk_at)(f, memory);
     const long length = f->block_height * f->block_width, stride = PADDED(2 * f->channels);
+    const long parameters = f->rank + 2 * STATES;
     memset(m.states, 0, (size_t)(STATES * stride) * sizeof(float));
     for (long first = (length - 1) / TOKENS * TOKENS; first >= 0; first -= TOKENS) {
         const long count = length - first < TOKENS ? length - first : TOKENS;
         const long row = sequence * length + first;
-        m.forward.parameters = f->parameters + row * PADDED(f->rank + 2 * STATES);
+        m.forward.parameters = f->parameters + row * parameters;
         NAME(gather)(f, f->order + row, count, m.forward.u);
-        NAME(before_softplus)(f, count, &m.forward);
+        NAME(before_softplus)(f, count, &m.forward, parameters);
         NAME(step_sizes)(&m, count * stride);
         NAME(unfinish)(s, sequence, first, count, &m, sums);
         NAME(unscan_chunk)(s, sequence, first, count, &m, sums);

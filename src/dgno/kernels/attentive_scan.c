@@ -50,7 +50,7 @@ struct core {
     float *starts;  /* (sequences, segments, STATES, padded 2 channels): states before every SEGMENT-th token; or null */
     float *normal;  /* (pixels, padded 2 channels): the scan's results normalised, in its order; or null */
     float *scales;  /* (pixels): the factors by which they were */
-    float *parameters; /* (pixels rounded, padded rank + 2 STATES): dt, B and C in the scan's order; or null */
+    float *parameters; /* (pixels and rows to round them, rank + 2 STATES): dt, B, C in the scan's order; or null */
 };
 
 struct core_gradient {
