@@ -61,7 +61,7 @@ static void NAME(sort)(const struct core *s, long sequence) {
         s->order[sequence * length + next[s->classes[w.pixel]]++] = (int)w.pixel;
 }
 
-/* Rows of a map (pixels, 2 channels) gathered to rows of whole vectors. */
+/* Pixels of y gathered to rows of whole vectors. */
 static inline __attribute__((always_inline)) TARGET void NAME(gather)(
     const struct core *s, const int *order, long count, float *u) {
     const long hidden = 2 * s->channels, stride = PADDED(hidden);
@@ -80,8 +80,8 @@ static TARGET void NAME(before_softplus)(
     NAME(product)(&to_delta, count, m->parameters, parameters, m->delta, stride);
 }
 
-/* Tokens [first, first + count) of a sequence: gathered to u, and the scan's parameters B, C and delta of them; dt, B and
- * C are kept if asked for. */
+/* Tokens [first, first + count) of a sequence: gathered to u, and the scan's parameters B, C and delta of them; dt, B
+ * and C are kept if asked for. */
 static TARGET void NAME(prepare)(const struct core *s, long sequence, long first, long count, const struct chunk *m) {
     const long hidden = 2 * s->channels, stride = PADDED(hidden), parameters = PADDED(s->rank + 2 * STATES);
     const struct matrix to_parameters = {hidden, parameters / LANES, s->x_proj, NULL, 0};
@@ -112,8 +112,8 @@ static inline __attribute__((always_inline)) TARGET void NAME(fetch)(
     for (long t = 0; t < count && c < channels; t++) __builtin_prefetch(map + pixels[t] * channels + c);
 }
 
-/* The scan of LANES channels from c over the tokens [first, first + count) of a sequence, from and to the state; y takes
- * the place of u. If asked for, the state before every SEGMENT-th token is kept. */
+/* The scan of LANES channels from c over the tokens [first, first + count) of a sequence, from and to the state; y
+ * takes the place of u. If asked for, the state before every SEGMENT-th token is kept. */
 static TARGET void NAME(scan)(
     const struct core *s, long sequence, long first, long count, long c, const struct chunk *m, float *state) {
     const long stride = PADDED(2 * s->channels), parameters = PADDED(s->rank + 2 * STATES);

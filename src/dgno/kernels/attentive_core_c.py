@@ -1,9 +1,9 @@
 """The second half of the attentive scan in C behind an autograd function; the fast twin of `attentive_core.py`, same
 signature.
 
-It is part of the library of `attentive_scan_c.py`. The forward pass keeps y, the scan's B, C and normalised results, and
-its states before every 32nd token; everything else is computed again in the cache. Float32 on channels-last maps,
-8 states, no gradient of a gradient. Sums over pixels do not depend on the number of threads.
+It is part of the library of `attentive_scan_c.py`. The forward pass keeps y, dt, B, C and the normalised results of the
+scan, and its states before every 32nd token; everything else is computed again in the cache. Float32 on channels-last
+maps, 8 states, no gradient of a gradient. Sums over pixels do not depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from dgno.kernels.attentive_scan_c import STATES, Core, load, packed_core
 from dgno.kernels.compiled import channels_last, check_plain, fields
 from dgno.kernels.packing import pack
 
-SEGMENT = 32  # tokens between two kept states, as in attentive_scan.c
 BEYOND = 12  # rows after the last one that a product may read, as in products.h
 SUMMED = 8  # pixels a channel over which a task sums, at least: fewer, and the sums outweigh the maps
 
@@ -45,7 +44,8 @@ class _AttentiveCore(torch.autograd.Function):
     ) -> Tensor:
         x, y, prompts = channels_last(x), channels_last(y), prompts.detach().contiguous()
         own = CoreWeights(*(weight.detach() for weight in weights))
-        held, classes = packed_core(_without_norm(own)), classes.to(torch.uint8).contiguous()
+        folded, classes = _without_norm(own), classes.to(torch.uint8).contiguous()
+        held = packed_core(folded)
         arguments = Core(prompt_sorted=prompt_sorted, prompts_of_pixels=True)
         arguments.size(x, own.dt_proj.shape[1], block)
         out, order = torch.empty_like(x), torch.empty(classes.numel(), dtype=torch.int32)
@@ -53,7 +53,8 @@ class _AttentiveCore(torch.autograd.Function):
         arguments.point(x=x, y=y, classes=classes, prompts=prompts, order=order, out=out, **held, **kept)
         load().run("attentive_core", arguments)
         ctx.save_for_backward(y, order, *kept.values(), *weights)
-        ctx.kept, ctx.packed, ctx.block, ctx.prompt_sorted = list(kept), held, block, prompt_sorted
+        ctx.packed, ctx.folded, ctx.kept = held, folded, list(kept)
+        ctx.block, ctx.prompt_sorted = block, prompt_sorted
         return out
 
     @staticmethod
@@ -63,7 +64,7 @@ class _AttentiveCore(torch.autograd.Function):
             return g, *[None] * (len(ctx.needs_input_grad) - 1)
         y, order, *saved = ctx.saved_tensors
         kept, own = dict(zip(ctx.kept, saved, strict=False)), CoreWeights(*saved[len(ctx.kept) :])
-        g, packed = channels_last(g), ctx.packed | _transposed(own)
+        g, packed = channels_last(g), ctx.packed | _transposed(ctx.folded)
         arguments = _CoreGradient(prompt_sorted=ctx.prompt_sorted)
         arguments.size(g, own.dt_proj.shape[1], ctx.block)
         length = arguments.block_height * arguments.block_width
@@ -83,7 +84,7 @@ def _kept(arguments: Core, A: Float[Tensor, "n padded"]) -> dict[str, Tensor]:
     """Memory for what the forward pass keeps, by its name in `struct core`."""
     pixels = arguments.batch * arguments.height * arguments.width
     length = arguments.block_height * arguments.block_width
-    segments = pixels // length * -(-length // SEGMENT)
+    segments = pixels // length * -(-length // load().library.dgno_attentive_core_segment())
     return {
         "starts": A.new_empty(segments, *A.shape),
         "normal": A.new_empty(pixels, A.shape[1]),
@@ -93,11 +94,11 @@ def _kept(arguments: Core, A: Float[Tensor, "n padded"]) -> dict[str, Tensor]:
 
 
 def _transposed(weights: CoreWeights) -> dict[str, Tensor]:
-    """The matrices for the way back, by their names in `struct core_gradient`."""
-    lanes, rank, project_out = load().lanes(), weights.dt_proj.shape[1], _without_norm(weights).project_out
+    """The matrices for the way back from weights without norm, by their names in `struct core_gradient`."""
+    lanes, rank, project_out = load().lanes(), weights.dt_proj.shape[1], weights.project_out
     return {
         "from_result": pack((project_out - project_out.mean(1, keepdim=True)).T, lanes),
-        "from_parameters": pack(weights.x_proj.detach().roll(-rank, 0).T, lanes),  # from B, C, dt
+        "from_parameters": pack(weights.x_proj.roll(-rank, 0).T, lanes),  # from B, C, dt
         "from_delta": pack(weights.dt_proj.T, lanes),
     }
 
@@ -128,7 +129,7 @@ def _at_weights(sums: Float[Tensor, "rows padded"], weights: CoreWeights) -> Cor
 
 def _without_norm(weights: CoreWeights) -> CoreWeights:
     """The same map with the norm's weight and bias inside the projection."""
-    w = CoreWeights(*(t.detach() for t in weights))
+    w = weights
     return w._replace(
         out_norm_weight=torch.ones_like(w.out_norm_weight),
         out_norm_bias=torch.zeros_like(w.out_norm_bias),

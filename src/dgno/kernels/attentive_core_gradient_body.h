@@ -1,10 +1,10 @@
 /* Back through the second half of the attentive scan. Included by attentive_scan.c once per instruction set, after
  * attentive_core_body.h.
  *
- * The sequences of a task are walked from their last chunk of TOKENS tokens to the first, the tokens of a chunk from its
- * last segment to the first. The states start from those kept before every segment; they and all else that the forward
- * pass did not keep is computed again while it is in the cache. Gradients at the weights are summed over the sequences of a task
- * in rows of whole vectors. */
+ * The sequences of a task are walked from their last chunk of TOKENS tokens to the first, the tokens of a chunk from
+ * its last segment to the first. The states start from those kept before every segment; they and all else that the
+ * forward pass did not keep are computed again while they are in the cache. Gradients at the weights are summed over
+ * the sequences of a task, in rows of whole vectors. */
 
 /* Rows of a task's sums. */
 static long NAME(sum_rows)(const struct core *s) { return SUM_MATRICES + s->channels + 2 * STATES + 2 * s->rank; }
@@ -104,8 +104,8 @@ static inline __attribute__((always_inline)) TARGET void NAME(states_again)(stru
     }
 }
 
-/* Back through the scan of LANES channels from c over a segment that starts at row `first` of the chunk. The gradients at
- * B and C are added to those of other channels, unless these are the first. */
+/* Back through the scan of LANES channels from c over a segment that starts at row `first` of the chunk. The gradients
+ * at B and C are added to those of other channels, unless these are the first. */
 static inline __attribute__((always_inline)) TARGET void NAME(unscan)(const struct core *s, long c, long first,
     long tokens, const float *start, const struct NAME(gradient_chunk) * m, float *sums, const int adds) {
     const long stride = PADDED(2 * s->channels), parameters = s->rank + 2 * STATES;

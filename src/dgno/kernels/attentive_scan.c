@@ -47,21 +47,24 @@ struct core {
     const float *project_out, *project_out_bias;
     int *order; /* (pixels): place in a sequence -> pixel */
     float *out; /* like x */
-    float *starts;  /* (sequences, segments, STATES, padded 2 channels): states before every SEGMENT-th token; or null */
-    float *normal;  /* (pixels, padded 2 channels): the scan's results normalised, in its order; or null */
-    float *scales;  /* (pixels): the factors by which they were */
-    float *parameters; /* (pixels and rows to round them, rank + 2 STATES): dt, B, C in the scan's order; or null */
+    /* kept for the gradient, or null: */
+    float *starts;     /* (sequences, segments, STATES, padded 2 channels): states before every SEGMENT-th token */
+    float *normal;     /* (pixels, padded 2 channels): the scan's results normalised, in its order */
+    float *scales;     /* (pixels): the factors by which they were */
+    float *parameters; /* (pixels and rows to round them, rank + 2 STATES): dt, B, C in the scan's order */
 };
 
 struct core_gradient {
-    struct core core;      /* as for the forward pass, which has filled order and what it keeps; x, classes, prompts, x_proj, the
-                            * norm, project_out and out are not looked at */
-    long group;            /* sequences of a task */
-    const float *g;        /* gradient at out */
-    const float *from_result, *from_parameters, *from_delta; /* packed transposes: project_out, its mean over a row taken off;
-                                                             * x_proj as (B, C, dt); dt_proj */
-    float *gy, *gprompts;  /* like y, like prompts */
-    float *sums;           /* (tasks, sum_rows, padded 2 channels): to be summed over the tasks */
+    /* As for the forward pass, which has filled order and what it keeps. Not looked at: x, classes, prompts, x_proj,
+     * the norm, project_out, out. */
+    struct core core;
+    long group;                   /* sequences of a task */
+    const float *g;               /* gradient at out */
+    const float *from_result;     /* packed, like the next ones: project_out^T, its mean over the results taken off */
+    const float *from_parameters; /* x_proj^T from B, C, dt */
+    const float *from_delta;      /* dt_proj^T */
+    float *gy, *gprompts;         /* like y, like prompts */
+    float *sums;                  /* (tasks, sum_rows, padded 2 channels): to be summed over the tasks */
 };
 
 /* Rows of the sums; those of the matrices are project_out (channels), x_proj as (B, C, dt), dt_proj^T. */
@@ -205,6 +208,8 @@ static void gradient_of_group(const void *arguments, int version, long i, float 
     for (long sequence = first; sequence < end; sequence++)
         GRADIENTS[version].sequence(s, sequence, memory, s->sums + i * size);
 }
+
+int dgno_attentive_core_segment(void) { return SEGMENT; }
 
 /* Returns 0, or 1 when there was no memory for a thread's workspace. */
 int dgno_attentive_core_gradient(const struct core_gradient *s, int version, int threads) {

@@ -27,7 +27,7 @@ def choose_feed_forward(device: torch.device, dtype: torch.dtype, channels: int)
 
 
 def choose_attentive_scan(device: torch.device, dtype: torch.dtype, channels: int) -> Choice:
-    """How x + attentive_scan(norm(x)) is computed where no gradient is wanted."""
+    """How x + attentive_scan(norm(x)) is computed; where a gradient is wanted, its second half."""
     layers = ("DGNO_POINTWISE", "DGNO_GATE", "DGNO_SCAN")
     return _choose_fused("DGNO_ATTENTIVE_SCAN", layers, attentive_scan_c.load, device, dtype, channels)
 
