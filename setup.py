@@ -4,6 +4,8 @@ They are plain shared libraries, loaded through ctypes: no Python or torch heade
 installs all the same and runs on its reference kernels. OpenMP is used where the compiler has it.
 """
 
+from pathlib import Path
+
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError, LinkError
@@ -27,33 +29,15 @@ class BuildKernels(build_ext):
 
 
 FOLDER = "src/dgno/kernels"
-FUSED = ["versions.h", "vectors.h", "reductions.h", "gelu.h", "products.h", "rings.h"]
-HEADERS = {
-    "selective_scan": ["versions.h", "vectors.h", "selective_scan_rows.h", "selective_scan_body.h"],
-    "dg_operator": [
-        *("versions.h", "vectors.h", "dg_operator_deal.h", "dg_operator_element.h", "dg_operator_apply.h"),
-        *("dg_operator_gradient.h", "dg_operator_body.h", "dg_operator_versions.h", "dg_layer_body.h"),
-        *("reductions.h", "gelu.h", "products.h"),
-    ],
-    "depthwise": ["versions.h", "vectors.h", "reductions.h", "gelu.h", "depthwise_body.h"],
-    "pointwise": ["versions.h", "vectors.h", "products.h", "pointwise_body.h"],
-    "feed_forward": [
-        *(*FUSED, "layer_norm.h", "outer_products.h", "feed_forward_body.h", "feed_forward_gradient_body.h"),
-    ],
-    "attentive_scan": [
-        *(*FUSED, "logarithm.h", "selective_scan_rows.h"),
-        *("attentive_scan_body.h", "attentive_lift_body.h", "attentive_core_body.h"),
-    ],
-    "uniform": ["versions.h", "uniform_body.h"],
-    "attentive_lift_gradient": [*FUSED, "layer_norm.h", "outer_products.h", "attentive_lift_gradient_body.h"],
-}
+KERNELS = (
+    *("attentive_lift_gradient", "attentive_scan", "depthwise", "dg_operator", "feed_forward", "pointwise"),
+    *("selective_scan", "uniform"),
+)
+HEADERS = sorted(str(path) for path in Path(FOLDER).glob("*.h"))  # most kernels include most of them
 
 
 def kernel(name: str) -> Extension:
-    headers = [f"{FOLDER}/{header}" for header in HEADERS[name]]
-    return Extension(
-        f"dgno.kernels._{name}", [f"{FOLDER}/{name}.c"], depends=[*headers, f"{FOLDER}/each_version.h"], optional=True
-    )
+    return Extension(f"dgno.kernels._{name}", [f"{FOLDER}/{name}.c"], depends=HEADERS, optional=True)
 
 
-setup(ext_modules=[kernel(name) for name in HEADERS], cmdclass={"build_ext": BuildKernels})
+setup(ext_modules=[kernel(name) for name in KERNELS], cmdclass={"build_ext": BuildKernels})

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from dgno.kernels import attentive_lift_c, attentive_scan_c, tiles
 from dgno.kernels.attentive_lift import LiftWeights, attentive_lift
-from dgno.networks.attentive_scan import AttentiveScan
+from dgno.networks import attentive_scan as networks
+from dgno.networks.attentive_scan import PROMPT_RANK, STATES, AttentiveScan
 from dgno.networks.blocks import ChannelNorm
 
 pytestmark = pytest.mark.skipif(not compiled_versions(attentive_lift_c), reason="the kernels were not compiled")
@@ -217,30 +218,45 @@ def module_step(training: bool, seeds: bool) -> list[Tensor | None]:
     return [loss.detach(), *torch.autograd.grad(loss, leaves, allow_unused=True)]
 
 
+def count_calls(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Grows by one for every call of the compiled lift by a module."""
+    calls: list[bool] = []
+    monkeypatch.setattr(
+        networks, "attentive_lift_c", lambda *inputs: calls.append(True) or attentive_lift_c.attentive_lift_c(*inputs)
+    )
+    return calls
+
+
 @pytest.mark.parametrize("training, seeds", [(True, True), (True, False), (False, False)])
 def test_the_module_gives_what_its_layers_give(training: bool, seeds: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Loss and every gradient, in training with each image's generator or the global one, and in evaluation."""
-    called: list[bool] = []
-    lifted = AttentiveScan.lifted
-    monkeypatch.setattr(AttentiveScan, "lifted", lambda *inputs: called.append(True) or lifted(*inputs))
+    calls = count_calls(monkeypatch)
     ours = module_step(training, seeds)
-    assert called == [True]
+    assert len(calls) == 1
     monkeypatch.setenv("DGNO_ATTENTIVE_SCAN", "layers")
     layers = module_step(training, seeds)
-    assert called == [True]
+    assert len(calls) == 1
     assert [g is None for g in ours] == [g is None for g in layers]
     assert_all_agree([g for g in ours if g is not None], [g for g in layers if g is not None])
 
 
-def test_layers_run_where_they_are_asked_for() -> None:
-    """In mixed precision, in float64 and under a hook."""
-    module, x = AttentiveScan(16).train(), torch.randn(1, 16, 4, 4)
-    assert module.lifts(x)
-    assert not module.lifts(x.double())
+def test_layers_run_where_they_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In mixed precision, in float64, under a hook, and where there are no pixels."""
+    calls = count_calls(monkeypatch)
+    module, norm, x = AttentiveScan(16).train(), ChannelNorm(16), torch.randn(1, 16, 4, 4)
+    basis = torch.randn(PROMPT_RANK, STATES)
+
+    def lifts(x: Tensor) -> bool:
+        before = len(calls)
+        parts = module.to(x.dtype), norm.to(x.dtype)
+        parts[0].added(x, parts[1], basis.to(x.dtype))
+        return len(calls) > before
+
+    assert lifts(x)
+    assert not lifts(x.double())
     with torch.autocast("cpu", torch.bfloat16):
-        assert not module.lifts(x)
+        assert not lifts(x)
     handle = module.position.register_forward_hook(lambda *_: None)
-    assert not module.lifts(x)
+    assert not lifts(x)
     handle.remove()
-    assert module.lifts(x)
-    assert not module.lifts(x[:0])
+    assert lifts(x)

@@ -2,14 +2,18 @@
  * attentive_scan.c once per instruction set. A chunk of TOKENS tokens goes through three steps while it is in the
  * cache. */
 
-/* max(x, 0) + log(1 + e^-|x|), the logarithm by a polynomial fitted within 8e-10 of it before rounding. */
-static inline __attribute__((always_inline)) TARGET VF NAME(softplus)(VF x) {
+/* e^-|x| */
+static inline __attribute__((always_inline)) TARGET VF NAME(exponential_of_size)(VF x) {
     VI bits;
     memcpy(&bits, &x, sizeof bits);
     bits |= (int)0x80000000;
     VF minus_size;
     memcpy(&minus_size, &bits, sizeof bits);
-    const VF e = NAME(exp2)(minus_size * LOG2_E);
+    return NAME(exp2)(minus_size * LOG2_E);
+}
+
+/* max(x, 0) + log(1 + e), e = e^-|x|; the logarithm by a polynomial fitted within 8e-10 of it before rounding. */
+static inline __attribute__((always_inline)) TARGET VF NAME(softplus)(VF x, VF e) {
     VF p = e * 2.0302261522e-03f - 1.3407454316e-02f;
     p = p * e + 4.1478066755e-02f;
     p = p * e - 8.2441564691e-02f;
@@ -57,60 +61,100 @@ static void NAME(sort)(const struct core *s, long sequence) {
         s->order[sequence * length + next[s->classes[w.pixel]]++] = (int)w.pixel;
 }
 
-/* Tokens [first, first + count) of a sequence: gathered to u, and the scan's parameters B, C and delta of them. */
-static TARGET void NAME(prepare)(const struct core *s, long sequence, long first, long count, const struct chunk *m) {
-    const long hidden = 2 * s->channels, stride = PADDED(hidden), parameters = PADDED(s->rank + 2 * STATES);
-    const struct matrix to_parameters = {hidden, parameters / LANES, s->x_proj, NULL, 0};
-    const struct matrix to_delta = {s->rank, stride / LANES, s->dt_proj, s->dt_bias, 0};
-    const int *order = s->order + sequence * s->block_height * s->block_width + first;
+/* Pixels of y gathered to rows of whole vectors. */
+static inline __attribute__((always_inline)) TARGET void NAME(gather)(
+    const struct core *s, const int *order, long count, float *u) {
+    const long hidden = 2 * s->channels, stride = PADDED(hidden);
     for (long t = 0; t < count; t++)
         for (long c = 0; c < hidden; c += LANES) {
             const long i = c < hidden - LANES ? c : hidden - LANES;
-            NAME(store)(m->u + t * stride + i, NAME(load)(s->y + order[t] * hidden + i, LANES), LANES);
+            NAME(store)(u + t * stride + i, NAME(load)(s->y + order[t] * hidden + i, LANES), LANES);
         }
-    NAME(product)(&to_parameters, count, m->u, stride, m->parameters, parameters);
+}
+
+/* What the softplus makes the scan's delta of; rows of parameters are `parameters` apart. */
+static TARGET void NAME(before_softplus)(
+    const struct core *s, long count, const struct chunk *m, long parameters) {
+    const long stride = PADDED(2 * s->channels);
+    const struct matrix to_delta = {s->rank, stride / LANES, s->dt_proj, s->dt_bias, 0};
     NAME(product)(&to_delta, count, m->parameters, parameters, m->delta, stride);
-    for (long i = 0; i < count * stride; i += LANES)
-        NAME(store)(m->delta + i, NAME(softplus)(NAME(load)(m->delta + i, LANES)), LANES);
+}
+
+/* Tokens [first, first + count) of a sequence: gathered to u, and the scan's parameters B, C and delta of them; dt, B
+ * and C are kept if asked for. */
+static TARGET void NAME(prepare)(const struct core *s, long sequence, long first, long count, const struct chunk *m) {
+    const long hidden = 2 * s->channels, stride = PADDED(hidden), parameters = PADDED(s->rank + 2 * STATES);
+    const struct matrix to_parameters = {hidden, parameters / LANES, s->x_proj, NULL, 0};
+    const long row = sequence * s->block_height * s->block_width + first;
+    const int *order = s->order + row;
+    NAME(gather)(s, order, count, m->u);
+    NAME(product)(&to_parameters, count, m->u, stride, m->parameters, parameters);
+    NAME(before_softplus)(s, count, m, parameters);
+    for (long i = 0; i < count * stride; i += LANES) {
+        const VF x = NAME(load)(m->delta + i, LANES);
+        NAME(store)(m->delta + i, NAME(softplus)(x, NAME(exponential_of_size)(x)), LANES);
+    }
     struct NAME(walk) w = NAME(walk_from)(s, sequence, first);
     for (long t = 0; t < count; t++, NAME(step)(s, &w)) {
-        const float *restrict prompt = s->prompts + s->classes[s->prompt_sorted ? order[t] : w.pixel] * STATES;
+        const long pixel = s->prompt_sorted ? order[t] : w.pixel;
+        const float *restrict prompt = s->prompts + (s->prompts_of_pixels ? pixel : s->classes[pixel]) * STATES;
         float *restrict C = m->parameters + t * parameters + s->rank + STATES;
         for (int n = 0; n < STATES; n++) C[n] += prompt[n];
     }
+    const long kept = s->rank + 2 * STATES;
+    for (long t = 0; s->parameters && t < count; t++)
+        memcpy(s->parameters + (row + t) * kept, m->parameters + t * parameters, (size_t)kept * sizeof(float));
 }
 
-/* The scan of LANES channels from c over `count` tokens, from and to the state; y takes the place of u. */
-static TARGET void NAME(scan)(const struct core *s, long c, long count, const struct chunk *m, float *state) {
+/* Fetch into the cache, ahead of their use, LANES channels from c on at some pixels of a map. */
+static inline __attribute__((always_inline)) TARGET void NAME(fetch)(
+    const float *map, long channels, const int *pixels, long count, long c) {
+    for (long t = 0; t < count && c < channels; t++) __builtin_prefetch(map + pixels[t] * channels + c);
+}
+
+/* The scan of LANES channels from c over the tokens [first, first + count) of a sequence, from and to the state; y
+ * takes the place of u. If asked for, the state before every SEGMENT-th token is kept. */
+static TARGET void NAME(scan)(
+    const struct core *s, long sequence, long first, long count, long c, const struct chunk *m, float *state) {
     const long stride = PADDED(2 * s->channels), parameters = PADDED(s->rank + 2 * STATES);
+    const long length = s->block_height * s->block_width, segments = (length + SEGMENT - 1) / SEGMENT;
     VF A[STATES], h[STATES];
     for (int n = 0; n < STATES; n++) {
         A[n] = NAME(load)(s->A + n * stride + c, LANES) * LOG2_E;
         h[n] = NAME(load)(state + n * stride + c, LANES);
     }
-    const struct scan_rows rows = {
-        m->u + c,
-        m->delta + c,
-        m->parameters + s->rank,
-        m->parameters + s->rank + STATES,
-        m->u + c,
-        stride,
-        stride,
-        parameters,
-        parameters,
-        stride,
-    };
-    NAME(scan_rows)(rows, count, 0, A, NAME(load)(s->D + c, LANES), h, LANES, STATES);
+    for (long t = 0; t < count; t += SEGMENT) {
+        const long tokens = count - t < SEGMENT ? count - t : SEGMENT, left = length - first - t - TOKENS;
+        const int *order = s->order + sequence * length + first + t;
+        float *u = m->u + t * stride + c, *B = m->parameters + t * parameters + s->rank;
+        const struct scan_rows rows = {u, m->delta + t * stride + c, B, B + STATES, u, stride, stride, parameters,
+            parameters, stride};
+        if (s->starts)
+            for (int n = 0; n < STATES; n++)
+                NAME(store)(s->starts + ((sequence * segments + (first + t) / SEGMENT) * STATES + n) * stride + c, h[n],
+                    LANES);
+        NAME(fetch)(s->y, 2 * s->channels, order + TOKENS, left < SEGMENT ? left : SEGMENT, c);
+        NAME(fetch)(s->x, s->channels, order, tokens, c);
+        NAME(scan_rows)(rows, tokens, 0, A, NAME(load)(s->D + c, LANES), h, LANES, STATES);
+    }
     for (int n = 0; n < STATES; n++) NAME(store)(state + n * stride + c, h[n], LANES);
 }
 
-/* Scanned tokens normalised, projected and added to their pixels. */
+/* Scanned tokens normalised, projected and added to their pixels; if asked for, the normalised ones are kept. */
 static TARGET void NAME(finish)(const struct core *s, long sequence, long first, long count, const struct chunk *m) {
     const long hidden = 2 * s->channels, stride = PADDED(hidden), outputs = PADDED(s->channels);
     const struct matrix project_out = {hidden, outputs / LANES, s->project_out, s->project_out_bias, s->half};
-    const int *order = s->order + sequence * s->block_height * s->block_width + first;
-    for (long t = 0; t < count; t++)
-        NAME(normalise)(m->u + t * stride, hidden, s->norm_weight, s->norm_bias, m->delta + t * stride);
+    const long row = sequence * s->block_height * s->block_width + first;
+    const int *order = s->order + row;
+    for (long t = 0; t < count; t++) {
+        float *normal = m->delta + t * stride;
+        const float scale = NAME(normalise)(m->u + t * stride, hidden, s->norm_weight, s->norm_bias, normal);
+        if (s->normal) {
+            for (long i = hidden; i < stride; i++) normal[i] = 0;
+            s->scales[row + t] = scale;
+        }
+    }
+    if (s->normal) memcpy(s->normal + row * stride, m->delta, (size_t)(count * stride) * sizeof(float));
     NAME(product)(&project_out, count, m->delta, stride, m->result, outputs);
     for (long t = 0; t < count; t++) {
         const long pixel = order[t] * s->channels;

@@ -20,7 +20,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from dgno.kernels.attentive_scan import Map
+from dgno.kernels.attentive_core import Map
 from dgno.kernels.depthwise import sigmoid_gate
 
 

@@ -20,8 +20,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from dgno.kernels import attentive_scan_c
+from dgno.kernels.attentive_core import CLASSES, Map
 from dgno.kernels.attentive_lift import LiftWeights
-from dgno.kernels.attentive_scan import CLASSES, Map
 from dgno.kernels.compiled import Arguments, CompiledKernel, channels_last, check_plain, fields
 from dgno.kernels.packing import pack, pad_outputs
 from dgno.kernels.tiles import widest_tile

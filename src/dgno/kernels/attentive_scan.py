@@ -11,18 +11,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
+from dgno.kernels.attentive_core import CoreWeights, Map, attentive_core
 from dgno.kernels.depthwise import sigmoid_gate
-from dgno.kernels.reorder import inverse_permutation
-from dgno.kernels.selective_scan import selective_scan_chunked
-
-CLASSES = 64  # prompts to choose from
-
-Map = Float[Tensor, "b c h w"]
 
 
 class AttentiveWeights(NamedTuple):
@@ -49,31 +43,9 @@ class AttentiveWeights(NamedTuple):
     project_out: Float[Tensor, "c hidden"]
     project_out_bias: Float[Tensor, " c"]
 
-
-class ScanOrder(NamedTuple):
-    """How the b h w pixels of a batch are arranged into sequences, as permutations of its rows."""
-
-    sequences: int  # how many, all of the same length
-    sorted: Tensor  # scan position -> pixel
-    unsorted: Tensor  # pixel -> scan position
-    raster: Tensor | None  # the same arrangement into sequences without the sort; None if that is the identity
-
-
-def scan_order(classes: Int[Tensor, "b l"], height: int, width: int, block: int | None) -> ScanOrder:
-    """Sequences of the aligned `block` x `block` squares (or of whole images), each sorted by class, in raster order
-    inside a class."""
-    b = classes.shape[0]
-    images = torch.arange(b, device=classes.device)[:, None]
-    if block is None:
-        sequence, count = images, 1
-    else:
-        rows = torch.arange(height, device=classes.device) // block
-        columns = torch.arange(width, device=classes.device) // block
-        count = (height // block) * (width // block)
-        sequence = images * count + (rows[:, None] * (width // block) + columns).flatten()
-    order = torch.argsort((sequence * CLASSES + classes).flatten(), stable=True)
-    raster = None if block is None else torch.argsort(sequence.flatten(), stable=True)
-    return ScanOrder(b * count, order, inverse_permutation(order), raster)
+    def core(self) -> CoreWeights:
+        """Those of the second half."""
+        return CoreWeights(*self[-len(CoreWeights._fields) :])
 
 
 def attentive_scan(x: Map, weights: AttentiveWeights, *, block: int | None, prompt_sorted: bool) -> Map:
@@ -82,35 +54,11 @@ def attentive_scan(x: Map, weights: AttentiveWeights, *, block: int | None, prom
     block : side in px of the squares inside which pixels are sorted and scanned, dividing the map; None: the whole map
     prompt_sorted : is the prompt put in scan order like the pixels? (The published weights were trained without.)
     """
-    w, (b, _, height, width) = weights, x.shape
+    w = weights
     normal = F.layer_norm(x.permute(0, 2, 3, 1), w.norm_weight.shape, w.norm_weight, w.norm_bias)
     hidden = F.gelu(F.linear(normal, w.route_hidden, w.route_hidden_bias))
     classes = F.linear(hidden, w.route_logits, w.route_logits_bias).argmax(-1).flatten(1)
-    order = scan_order(classes, height, width, block)
 
     y = F.linear(normal, w.project_in, w.project_in_bias).permute(0, 3, 1, 2)
-    y = sigmoid_gate(y, w.position, w.position_bias).permute(0, 2, 3, 1).flatten(0, 2)
-    y = _scan(y[order.sorted], w, _prompts(classes.flatten(), order, w, prompt_sorted), order.sequences)
-    y = F.layer_norm(y, w.out_norm_weight.shape, w.out_norm_weight, w.out_norm_bias)
-    y = F.linear(y, w.project_out, w.project_out_bias)[order.unsorted]
-    return x + y.reshape(b, height, width, -1).permute(0, 3, 1, 2)
-
-
-def _prompts(
-    classes: Int[Tensor, " pixels"], order: ScanOrder, w: AttentiveWeights, prompt_sorted: bool
-) -> Float[Tensor, "pixels n"]:
-    """The prompt of every scan position."""
-    rows = w.prompts[classes]
-    arrangement = order.sorted if prompt_sorted else order.raster
-    return rows if arrangement is None else rows[arrangement]
-
-
-def _scan(
-    u: Float[Tensor, "pixels hidden"], w: AttentiveWeights, prompts: Float[Tensor, "pixels n"], sequences: int
-) -> Float[Tensor, "pixels hidden"]:
-    """The selective scan with the parameters that depend on its input."""
-    states, rank = w.A_log.shape[1], w.dt_proj.shape[1]
-    dt, B, C = F.linear(u, w.x_proj).split([rank, states, states], dim=-1)
-    delta = F.softplus(F.linear(dt, w.dt_proj, w.dt_bias))
-    u, delta, B, C = (t.unflatten(0, (sequences, -1)) for t in (u, delta, B, C + prompts))
-    return selective_scan_chunked(u, delta, -torch.exp(w.A_log), B, C, w.D).flatten(0, 1)
+    y = sigmoid_gate(y, w.position, w.position_bias)
+    return attentive_core(x, y, w.prompts[classes], classes, w.core(), block=block, prompt_sorted=prompt_sorted)

@@ -13,5 +13,7 @@
 #include "selective_scan_rows.h"
 #include "attentive_lift_body.h"
 #include "attentive_core_body.h"
+#include "outer_products.h"
+#include "attentive_core_gradient_body.h"
 #undef VF
 #undef VI

@@ -11,8 +11,9 @@ import functools
 import torch
 from torch import Tensor
 
+from dgno.kernels.attentive_core import CLASSES, CoreWeights, Map
 from dgno.kernels.attentive_lift import LiftWeights
-from dgno.kernels.attentive_scan import CLASSES, AttentiveWeights, Map
+from dgno.kernels.attentive_scan import AttentiveWeights
 from dgno.kernels.compiled import Arguments, CompiledKernel, channels_last, check_no_gradient, check_plain, fields
 from dgno.kernels.packing import HALF_INPUTS, pack, pad_outputs
 from dgno.kernels.tiles import strip_height, tile_width
@@ -33,16 +34,25 @@ class _Lift(Arguments):
     )
 
 
-class _Core(Arguments):
+class Core(Arguments):
     """`struct core` of attentive_scan.c, field by field."""
 
     _fields_ = fields(
-        ("batch", "height", "width", "channels", "rank", "block_height", "block_width", "prompt_sorted", "half"),
+        (
+            *("batch", "height", "width", "channels", "rank", "block_height", "block_width", "prompt_sorted", "half"),
+            "prompts_of_pixels",
+        ),
         (
             *("x", "y", "classes", "prompts", "x_proj", "dt_proj", "dt_bias", "A", "D", "norm_weight", "norm_bias"),
-            *("project_out", "project_out_bias", "order", "out"),
+            *("project_out", "project_out_bias", "order", "out", "starts", "normal", "scales", "parameters"),
         ),
     )
+
+    def size(self, x: Tensor, rank: int, block: int | None) -> None:
+        """The lengths for a map (b, c, h, w) and the blocks of it that are scanned."""
+        self.batch, self.channels, self.height, self.width = x.shape
+        self.block_height, self.block_width = (block, block) if block else x.shape[2:]
+        self.rank = rank
 
 
 @functools.cache
@@ -115,11 +125,20 @@ def _core(
     half: bool,
 ) -> Tensor:
     """x with what the scanned features add to it."""
-    (b, c, h, w), lanes = x.shape, load().lanes()
-    out = torch.empty(b, c, h, w, memory_format=torch.channels_last)
-    order = torch.empty(b * h * w, dtype=torch.int32)
-    held = {
-        "prompts": weights.prompts.detach().contiguous(),
+    out = torch.empty(x.shape, memory_format=torch.channels_last)
+    order = torch.empty(classes.numel(), dtype=torch.int32)
+    held = {"prompts": weights.prompts.detach().contiguous(), **packed_core(weights.core(), half=half)}
+    arguments = Core(prompt_sorted=prompt_sorted, half=half)
+    arguments.size(x, weights.dt_proj.shape[1], block)
+    arguments.point(x=x, y=y, classes=classes, order=order, out=out, **held)
+    load().run("attentive_core", arguments)
+    return out
+
+
+def packed_core(weights: CoreWeights, *, half: bool = False) -> dict[str, Tensor]:
+    """The weights of the core as C takes them."""
+    lanes = load().lanes()
+    return {
         "x_proj": pack(weights.x_proj, lanes),
         "dt_proj": pack(weights.dt_proj, lanes),
         "dt_bias": _padded(weights.dt_bias, lanes),
@@ -130,12 +149,6 @@ def _core(
         "project_out": pack(weights.project_out, lanes, half=half),
         "project_out_bias": _padded(weights.project_out_bias, lanes),
     }
-    arguments = _Core(batch=b, height=h, width=w, channels=c, rank=weights.dt_proj.shape[1])
-    arguments.block_height, arguments.block_width = (block, block) if block else (h, w)
-    arguments.prompt_sorted, arguments.half = prompt_sorted, half
-    arguments.point(x=x, y=y, classes=classes, order=order, out=out, **held)
-    load().run("attentive_core", arguments)
-    return out
 
 
 def _padded(vector: Tensor, lanes: int) -> Tensor:

@@ -1,8 +1,8 @@
 """Whether whole parts of a network are computed in one call each, or layer by layer.
 
-They are where the compiled kernels fit and, but for the feed-forward network, no gradient is wanted. The environment
-variables DGNO_FEED_FORWARD, DGNO_ATTENTIVE_SCAN and DGNO_OPERATOR_LAYER (layers or c) overrule the choice; a part is
-computed layer by layer wherever the version of one of its layers is asked for (see `backends.py`).
+They are where the compiled kernels fit, operator layers only where no gradient is wanted. The environment variables
+DGNO_FEED_FORWARD, DGNO_ATTENTIVE_SCAN and DGNO_OPERATOR_LAYER (layers or c) overrule the choice; a part is computed
+layer by layer wherever the version of one of its layers is asked for (see `backends.py`).
 """
 
 from __future__ import annotations
@@ -17,8 +17,6 @@ from dgno.kernels import attentive_lift_c, attentive_scan_c, dg_layer_c, dg_oper
 from dgno.kernels.backends import Choice, asked_for, unfit_for_c
 from dgno.kernels.compiled import CompiledKernel
 
-WITHOUT_GRADIENT = "; layer by layer where a gradient is wanted"  # said of parts that have none
-
 FUSED = {"layers": None, "c": None}  # layer by layer, or in one call
 
 
@@ -26,13 +24,11 @@ def choose_feed_forward(device: torch.device, dtype: torch.dtype, channels: int)
     """How x + feed_forward(norm(x)) is computed, of maps that are not too wide with a gradient too."""
     layers = ("DGNO_POINTWISE", "DGNO_GATE")
     choice = _choose_fused("DGNO_FEED_FORWARD", layers, feed_forward_c.load, device, dtype, channels)
-    if channels > feed_forward_c.WIDEST:
-        return choice
-    return Choice(choice.name, choice.reason.removesuffix(WITHOUT_GRADIENT))
+    return _without_gradient(choice) if channels > feed_forward_c.WIDEST else choice
 
 
 def choose_attentive_scan(device: torch.device, dtype: torch.dtype, channels: int) -> Choice:
-    """How x + attentive_scan(norm(x)) is computed where no gradient is wanted."""
+    """How x + attentive_scan(norm(x)) is computed; where a gradient is wanted, in two calls, see below."""
     layers = ("DGNO_POINTWISE", "DGNO_GATE", "DGNO_SCAN")
     return _choose_fused("DGNO_ATTENTIVE_SCAN", layers, attentive_scan_c.load, device, dtype, channels)
 
@@ -57,7 +53,14 @@ def choose_operator_layer(device: torch.device, dtype: torch.dtype, heads: int, 
         return Choice("layers", f"the compiled version has none for heads of {d} channels")
     if side is None or side > dg_layer_c.LARGEST_SIDE:
         return Choice("layers", f"elements of more than {dg_layer_c.LARGEST_SIDE} px leave the cache")
-    return choice
+    return _without_gradient(choice)
+
+
+def _without_gradient(choice: Choice) -> Choice:
+    """Said of a part whose compiled version has none."""
+    if choice.name == "layers":
+        return choice
+    return Choice(choice.name, f"{choice.reason}; layer by layer where a gradient is wanted")
 
 
 def _choose_fused(
@@ -80,7 +83,7 @@ def _choose_fused(
         return Choice("layers", str(error))
     if channels < compiled.lanes():
         return Choice("layers", f"the compiled version needs {compiled.lanes()} channels, got {channels}")
-    return Choice("c", f"compiled, {compiled.version_name()} instructions{WITHOUT_GRADIENT}")
+    return Choice("c", f"compiled, {compiled.version_name()} instructions")
 
 
 def has_half() -> bool:
@@ -103,15 +106,18 @@ def fusible(x: Tensor) -> Tensor:
     return x.float() if fuses_in_half(x.device) else x
 
 
+def wants_gradient(module: nn.Module, *tensors: Tensor) -> bool:
+    """Is a gradient wanted at one of the tensors, or at a parameter of a part of a network?"""
+    return torch.is_grad_enabled() and any(t.requires_grad for t in (*tensors, *module.parameters()))
+
+
 def wants_layers(module: nn.Module, x: Tensor, *, has_gradient: bool = False) -> bool:
     """Must a part of a network be computed layer by layer: for a trace, a hook, mixed precision that is not compiled,
     or a gradient that is not?
 
     has_gradient : has the compiled part a gradient? It is one in float32: in mixed precision layers are asked for one
     """
-    has_gradient = has_gradient and not torch.is_autocast_enabled(x.device.type)
-    wants_gradient = x.requires_grad or any(p.requires_grad for p in module.parameters())
-    if torch.is_grad_enabled() and wants_gradient and not has_gradient:
+    if wants_gradient(module, x) and (not has_gradient or torch.is_autocast_enabled(x.device.type)):
         return True
     if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined]
         return True

@@ -31,7 +31,8 @@ static inline __attribute__((always_inline)) TARGET struct NAME(moments) NAME(mo
     return (struct NAME(moments)){mean, 1.0f / sqrtf(NAME(sum)(squares)[0] / (float)channels + NORM_EPSILON)};
 }
 
-static inline __attribute__((always_inline)) TARGET void NAME(normalise)(
+/* Returns the factor by which the centred pixel was scaled, before the weight. */
+static inline __attribute__((always_inline)) TARGET float NAME(normalise)(
     const float *x, long channels, const float *weight, const float *bias, float *out) {
     const struct NAME(moments) m = NAME(moments_of)(x, channels);
     for (long c = 0; c < channels; c += LANES) {
@@ -39,6 +40,7 @@ static inline __attribute__((always_inline)) TARGET void NAME(normalise)(
         const VF normal = (NAME(load)(x + i, LANES) - m.mean) * m.scale;
         NAME(store)(out + i, normal * NAME(load)(weight + i, LANES) + NAME(load)(bias + i, LANES), LANES);
     }
+    return m.scale;
 }
 
 /* Back through the norm: from x and the gradient g at the result to the gradient at x, put into `gx` (which may be g),

@@ -20,15 +20,18 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from dgno.kernels import backends, fusing
+from dgno.kernels.attentive_core import CLASSES, CoreWeights, ScanOrder, scan_order
+from dgno.kernels.attentive_core_c import attentive_core_c
 from dgno.kernels.attentive_lift import LiftWeights, StraightThrough
 from dgno.kernels.attentive_lift_c import attentive_lift_c
-from dgno.kernels.attentive_scan import CLASSES, AttentiveWeights, ScanOrder, scan_order
+from dgno.kernels.attentive_scan import AttentiveWeights
 from dgno.kernels.attentive_scan_c import attentive_scan_c
 from dgno.kernels.reorder import inverse_permutation, reorder
 from dgno.kernels.uniform import draw_uniform_c
 from dgno.networks.blocks import ChannelNorm, Map
 from dgno.operators.pointwise import Pointwise
 
+Lifted = tuple[Float[Tensor, "b hidden h w"], Int[Tensor, "b l"], Float[Tensor, "b l n"]]
 PROMPT_RANK = 32  # E = codes (64 x 32) @ basis (32 x N)
 STATES = 8  # N, per channel
 
@@ -115,17 +118,10 @@ class AttentiveScan(nn.Module):
         self.project_out = Pointwise(hidden, dim)
 
     def forward(self, x: Map, prompt_basis: Float[Tensor, "rank n"]) -> Map:
-        classes, prompt = self.routing(x, self.prompt_codes @ prompt_basis)
-        assert self.position.bias is not None
-        y = backends.sigmoid_gate(self.project_in(x), self.position.weight, self.position.bias)  # positional encoding
-        return self.scanned(y, classes, prompt)
-
-    def scanned(
-        self, y: Float[Tensor, "b hidden h w"], classes: Int[Tensor, "b l"], prompt: Float[Tensor, "b l n"]
-    ) -> Map:
-        """The second half: gated features, every pixel's class and prompt -> what the module gives."""
-        b, _, h, w = y.shape
+        b, _, h, w = x.shape
+        y, classes, prompt = self.lifted(x, prompt_basis)
         order = scan_order(classes, h, w, self.block)
+
         y = y.permute(0, 2, 3, 1).flatten(0, 2)
         if backends.scan_takes_order(y.device, self.scan.states):
             y = self.scan_in_place(y, prompt, order).reshape(b, h, w, -1).permute(0, 3, 1, 2)
@@ -137,30 +133,46 @@ class AttentiveScan(nn.Module):
         y = self.project_out(self.norm(y)).permute(0, 2, 3, 1).flatten(0, 2)
         return reorder(y, order.unsorted, order.sorted).reshape(b, h, w, -1).permute(0, 3, 1, 2)
 
+    def lifted(self, x: Map, prompt_basis: Float[Tensor, "rank n"]) -> Lifted:
+        """The gated features of the pixels, their classes and their prompts."""
+        classes, prompt = self.routing(x, self.prompt_codes @ prompt_basis)
+        assert self.position.bias is not None
+        y = backends.sigmoid_gate(self.project_in(x), self.position.weight, self.position.bias)  # positional encoding
+        return y, classes, prompt
+
     def added(self, x: Map, norm: ChannelNorm, prompt_basis: Float[Tensor, "rank n"]) -> Map:
-        """x + forward(norm(x)), in two passes over the map where nothing asks for its layers."""
+        """x + forward(norm(x)), in few passes over the map where nothing asks for its layers."""
         z = fusing.fusible(x)
         choice = fusing.choose_attentive_scan(z.device, z.dtype, z.shape[1])
-        if self.training or choice.name == "layers" or fusing.wants_layers(self, z):
-            if self.lifts(x):
-                return x + self.scanned(*self.lifted(x, norm, prompt_basis))
+        trains = self.training or fusing.wants_gradient(self, z, prompt_basis, *norm.parameters())
+        mixed = trains and torch.is_autocast_enabled(z.device.type)
+        if mixed or choice.name == "layers" or fusing.wants_layers(self, z, has_gradient=True):
             return x + self(norm(x), prompt_basis)
+        if trains:
+            return self.core(x, *self.lifted_with_norm(x, norm, prompt_basis))
         weights = self.weights(norm, prompt_basis)
         half = fusing.fuses_in_half(z.device)
         return attentive_scan_c(z, weights, block=self.block, prompt_sorted=self.prompt_sorted, half=half)
 
-    def lifts(self, x: Map) -> bool:
-        """Is the first half computed in one call, with its gradient, where the whole module is not?"""
+    def lifted_with_norm(self, x: Map, norm: ChannelNorm, prompt_basis: Float[Tensor, "rank n"]) -> Lifted:
+        """`lifted` of norm(x), in one call that has a gradient where that is faster."""
         choice = fusing.choose_attentive_lift(x.device, x.dtype, x.shape[1])
-        return choice.name == "c" and x.numel() > 0 and not fusing.wants_layers(self, x, has_gradient=True)
-
-    def lifted(
-        self, x: Map, norm: ChannelNorm, prompt_basis: Float[Tensor, "rank n"]
-    ) -> tuple[Float[Tensor, "b hidden h w"], Int[Tensor, "b l"], Float[Tensor, "b l n"]]:
-        """The first half, norm included: gated features, and every pixel's class and prompt."""
+        if choice.name == "layers" or x.numel() == 0:
+            return self.lifted(norm(x), prompt_basis)
         b, _, h, w = x.shape
         uniform = draw_uniform_c((b, h * w, CLASSES), self.routing.generators) if self.training else None
         return attentive_lift_c(x, LiftWeights(*self.weights(norm, prompt_basis)[: len(LiftWeights._fields)]), uniform)
+
+    def core(
+        self, x: Map, y: Float[Tensor, "b hidden h w"], classes: Int[Tensor, "b l"], prompt: Float[Tensor, "b l n"]
+    ) -> Map:
+        """x with what the scan of the gated features y adds to it, in one call that has a gradient."""
+        scan = self.scan
+        weights = CoreWeights(
+            *(scan.x_proj.weight, scan.dt_proj.weight, scan.dt_proj.bias, scan.A_log, scan.D),
+            *(self.norm.weight, self.norm.bias, self.project_out.weight, self.project_out.bias),
+        )
+        return attentive_core_c(x, y, prompt, classes, weights, block=self.block, prompt_sorted=self.prompt_sorted)
 
     def weights(self, norm: ChannelNorm, prompt_basis: Float[Tensor, "rank n"]) -> AttentiveWeights:
         """The parameters of the module and of the norm before it."""
