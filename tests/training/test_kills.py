@@ -31,14 +31,14 @@ def config(run_folder: Path) -> Path:
     return path
 
 
-def start(config: Path, out: Path, size: int) -> list[BaseProcess]:
+def start(config: Path, out: Path, size: int, workers: int) -> list[BaseProcess]:
     """The processes of a run, started or resumed."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
     joint = {"WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     children: list[BaseProcess] = []
     for rank in range(size):
-        children.append(SERVER.Process(target=train_here, args=(config, out, joint | {"RANK": str(rank)})))
+        children.append(SERVER.Process(target=train_here, args=(config, out, joint | {"RANK": str(rank)}, workers)))
         children[-1].start()
     return children
 
@@ -79,18 +79,21 @@ def contents(out: Path) -> tuple[dict[str, torch.Tensor], list[dict[str, float]]
     return tensors, [{key: value for key, value in entry.items() if key != "minutes"} for entry in log]
 
 
-@pytest.mark.parametrize(("size", "kills"), [(1, 5), (2, 3)])
-def test_a_run_killed_again_and_again_ends_like_an_unbroken_one(config: Path, size: int, kills: int) -> None:
-    """Weights, averages, optimiser and log, bit for bit; one process, and two that share every batch."""
+@pytest.mark.parametrize(("size", "kills", "workers"), [(1, 5, 0), (2, 3, 0), (1, 2, 1)])
+def test_a_run_killed_again_and_again_ends_like_an_unbroken_one(
+    config: Path, size: int, kills: int, workers: int
+) -> None:
+    """Weights, averages, optimiser and log, bit for bit; one process, two that share every batch, and one with another
+    that draws its batches: it holds no lock when the first is dead."""
     whole, broken = config.parent / "whole", config.parent / "broken"
     started = time.monotonic()
-    finish(start(config, whole, size))
+    finish(start(config, whole, size, workers))
     killed = 0
     for moment in moments(size, (time.monotonic() - started) / 6):
-        killed += kill_at(start(config, broken, size), moment, broken)
+        killed += kill_at(start(config, broken, size, workers), moment, broken)
         if killed >= kills or (broken / "weights.safetensors").exists():
             break
-    finish(start(config, broken, size))
+    finish(start(config, broken, size, workers))
     assert killed >= 2
     (tensors, log), (others, other_log) = contents(whole), contents(broken)
     assert tensors.keys() == others.keys() and all(torch.equal(tensors[name], others[name]) for name in tensors)

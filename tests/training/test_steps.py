@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from dgno.data.scenes import SimulatedPairs
+from dgno.training.ahead import batches_from
 from dgno.training.config import Stage, TrainConfig, load_config
 from dgno.training.log import validated
 from dgno.training.loop import take_step, train
@@ -43,7 +44,8 @@ def pairs(config: TrainConfig) -> Watched:
 
 
 def step(state: TrainState, config: TrainConfig, pairs: Watched) -> dict[str, float]:
-    return take_step(state, config, pairs, ranks=Ranks(), device=CPU)
+    batch = next(batches_from(state.step, pairs, config, Ranks(), workers=0, device=CPU))
+    return take_step(state, config, batch, ranks=Ranks(), device=CPU)
 
 
 def test_crops_and_batches_go_by_stage(config: TrainConfig, pairs: Watched) -> None:

@@ -13,10 +13,11 @@ from dgno.training.loop import train
 from dgno.training.parallel import join, leave
 
 
-def train_here(config: Path, out: Path, environment: dict[str, str]) -> None:
+def train_here(config: Path, out: Path, environment: dict[str, str], workers: int) -> None:
     """Start or go on with a run, alone or as one of several processes, as torchrun tells them by the environment."""
     os.environ.update(environment)
     torch.set_num_threads(1)
     ranks = join(torch.device("cpu"))
-    train(replace(load_config(config), out=out), resume=any(out.glob("checkpoints/step-*")), ranks=ranks)
+    resume = any(out.glob("checkpoints/step-*"))
+    train(replace(load_config(config), out=out), resume=resume, ranks=ranks, workers=workers)
     leave(ranks)

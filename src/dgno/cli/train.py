@@ -33,6 +33,10 @@ def train(
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Log for TensorBoard too.")] = False,
     device: Device = "auto",
     threads: Threads = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(help="Processes that draw crops ahead. By default as cores are left.", min=0, show_default=False),
+    ] = None,
     json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -48,6 +52,7 @@ def train(
     import torch
 
     from dgno.restoration.placed import choose_device
+    from dgno.training.ahead import usual_workers
     from dgno.training.config import load_config
     from dgno.training.loop import train as run
     from dgno.training.parallel import join, leave, own_device
@@ -63,7 +68,8 @@ def train(
     ranks = join(place)
     quiet = quiet or json or not ranks.is_first
     minutes = math.inf if max_minutes is None else max_minutes
-    begin = partial(run, read, resume=resume, max_minutes=minutes, device=place, ranks=ranks)
+    drawn_by = usual_workers(place, ranks, read.steps) if workers is None else workers
+    begin = partial(run, read, resume=resume, max_minutes=minutes, device=place, ranks=ranks, workers=drawn_by)
     weights, steps = _watched(begin, read, tensorboard=tensorboard and ranks.is_first, quiet=quiet)
     leave(ranks)
     if ranks.is_first:

@@ -9,7 +9,6 @@ DIR/manifest.csv        one line a pair: all that was drawn
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -27,6 +26,7 @@ from dgno.io.atomic import write_bytes
 from dgno.io.image import read_image, write_image
 from dgno.metrics import psnr
 from dgno.optics.exposure import Exposure, ExposureRange, Fact, Scene
+from dgno.optics.threads import one_thread
 
 MANIFEST = "manifest.csv"
 SCALES = ("auto", "range", "percentile")
@@ -112,23 +112,12 @@ def write_scenes(
         if any(line.name.casefold() == named.name.casefold() for line in lines):
             why = f"a plane of {named.source} and an image before it would share the name {named.name!r}"
             raise OutputCollision("two inputs would get one output", why=why, hint="rename one, or give them apart")
-        with _one_thread():
+        with one_thread():
             blurred = exposure.of(named.scene)
             _write(out, named, exposure, blurred, overwrite=overwrite)
             lines.append(_line(named, seed, exposure, psnr(blurred.clamp(0, 1), named.scene)))
     _write_manifest(out / MANIFEST, lines)
     return lines
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """Each thread of torch rounds the last values of its share of a product otherwise than those before."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def refuse_written(out: Path, *, overwrite: bool) -> None:

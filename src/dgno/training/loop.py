@@ -18,6 +18,7 @@ from dgno.errors import CheckpointMismatch, ConfigError, ResumeError, TrainingDi
 from dgno.io.lock import sole_writer
 from dgno.kernels.allocator import keep_freed_memory
 from dgno.networks.presets import build
+from dgno.training.ahead import batches_from
 from dgno.training.batches import Batches, Listed, find_data
 from dgno.training.config import TrainConfig
 from dgno.training.log import append, truncate, validated, writing
@@ -38,6 +39,7 @@ def train(
     max_minutes: float = math.inf,
     device: torch.device = CPU,
     ranks: Ranks = Ranks(),  # noqa: B008  # frozen
+    workers: int = 0,
     report: Callable[[dict[str, float]], None] = lambda entry: None,
     remark: Callable[[str], None] = lambda text: None,
 ) -> tuple[Path, int]:
@@ -47,6 +49,7 @@ def train(
     max_minutes : stop at a step boundary after this time, ready to be resumed; 0 takes no step
     device : that the network and its batches lie on; a run may be resumed on another one
     ranks : the processes that share every batch; the first one logs, validates and saves for all
+    workers : processes that draw the batches ahead; the run is the same with any number of them
     report : called with every entry of the log
     remark : called with what the user should know, once each
 
@@ -66,8 +69,8 @@ def train(
         config.out.mkdir(parents=True, exist_ok=True)
     with sole_writer(config.out) if ranks.is_first else contextlib.nullcontext():
         _take_steps(
-            state, config, open_data, digests, max_minutes=max_minutes, device=device, ranks=ranks, report=report,
-            remark=remark,
+            state, config, open_data, digests, max_minutes=max_minutes, device=device, ranks=ranks, workers=workers,
+            report=report, remark=remark,
         )  # fmt: skip
     return config.out / WEIGHTS, state.step
 
@@ -81,6 +84,7 @@ def _take_steps(
     max_minutes: float,
     device: torch.device,
     ranks: Ranks,
+    workers: int,
     report: Callable[[dict[str, float]], None],
     remark: Callable[[str], None],
 ) -> None:
@@ -91,10 +95,11 @@ def _take_steps(
     pairs, held_out = (open_data(validation) for validation in (False, True))
     if held_out.is_empty:
         remark("no validation: every source is a single file or group, so none can be held out")
+    batches = batches_from(state.step, pairs, config, ranks, workers=workers, device=device)
     started = time.monotonic()
 
     while state.step < config.steps and ranks.agree(time.monotonic() - started < 60 * max_minutes):
-        entry = take_step(state, config, pairs, ranks=ranks, device=device)
+        entry = take_step(state, config, next(batches), ranks=ranks, device=device)
         is_due = state.step % config.validate_every == 0 or state.step == config.steps
         if not ranks.is_first:
             continue
@@ -115,17 +120,17 @@ def _take_steps(
 
 
 def take_step(
-    state: TrainState, config: TrainConfig, pairs: Batches, *, ranks: Ranks, device: torch.device
+    state: TrainState, config: TrainConfig, batch: tuple[Tensor, ...], *, ranks: Ranks, device: torch.device
 ) -> dict[str, float]:
-    """One step: batch, loss, gradient, parameters, running average. Returns its entry for the log."""
-    stage = config.stage(state.step)
-    slots = ranks.slots(stage.batch)
-    batch = pairs.batch(stage.crop, stage.batch, seed=config.seed, step=state.step, slots=slots)
+    """One step on this rank's part of its batch: loss, gradient, parameters, running average; gives the log's entry."""
+    slots = ranks.slots(config.stage(state.step).batch)
     objective = objective_of(state.network, fft_norm=config.fft_norm)
     seeds = [[config.seed, state.step, slot] for slot in slots]
     half = config.precision == "bf16"
     with torch.autocast(device.type, torch.bfloat16) if half else contextlib.nullcontext():
-        loss, terms = objective.loss(state.network.train(), tuple(part.to(device) for part in batch), seeds)
+        loss, terms = objective.loss(
+            state.network.train(), tuple(part.to(device, non_blocking=True) for part in batch), seeds
+        )
     norm = _descend(state, loss, config, ranks)
     state.step += 1
     if config.ema:

@@ -1,0 +1,95 @@
+"""Batches drawn ahead: the same run with any number of processes, on any number of threads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from dgno.data.scenes import SimulatedPairs
+from dgno.errors import UnreadableInput
+from dgno.training.ahead import MOST_WORKERS, batches_from, usual_workers
+from dgno.training.config import Stage, TrainConfig, load_config
+from dgno.training.loop import train
+from dgno.training.parallel import Ranks
+from dgno.training.state import CPU
+from dgno.weights.store import read_weights
+
+ALONE = Ranks()
+
+
+@pytest.fixture
+def config(run_folder: Path) -> TrainConfig:
+    return load_config(run_folder / "config.toml")
+
+
+def pairs_of(config: TrainConfig, kind: type[SimulatedPairs] = SimulatedPairs) -> SimulatedPairs:
+    return kind(config.data, config.sources, channels=1, blur=config.blur, augmentation=config.augmentation)
+
+
+def drawn(config: TrainConfig, first: int, workers: int, ranks: Ranks = ALONE) -> list[tuple[torch.Tensor, ...]]:
+    batches = batches_from(first, pairs_of(config), config, ranks, workers=workers, device=CPU)
+    return [next(batches) for _ in range(3)]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_processes_draw_the_batches_of_the_steps_in_order(config: TrainConfig, workers: int) -> None:
+    """From the step on that a run is resumed at; also where this process has more threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        alone, ahead = drawn(config, 4, 0), drawn(config, 4, workers)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+    for one, other in zip(alone, ahead, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+    assert not torch.equal(alone[0][0], alone[1][0][: len(alone[0][0])])
+
+
+def test_ranks_draw_their_slots(config: TrainConfig) -> None:
+    config = replace(config, stages=(Stage(5, 32, 4),))
+    whole = drawn(config, 0, 0)
+    halves = [drawn(config, 0, 0, Ranks(rank, 2)) for rank in (0, 1)]
+    for step, batch in enumerate(whole):
+        for rank, half in enumerate(halves):
+            assert torch.equal(half[step][0], batch[0][rank::2])
+
+
+def test_a_run_is_the_same_with_a_process_ahead(config: TrainConfig, tmp_path: Path) -> None:
+    """Weights bit for bit."""
+    tensors = [
+        read_weights(train(replace(config, out=tmp_path / str(workers)), workers=workers)[0])[1] for workers in (0, 1)
+    ]
+    assert tensors[0].keys() == tensors[1].keys()
+    assert all(torch.equal(tensors[0][name], tensors[1][name]) for name in tensors[0])
+
+
+class Broken(SimulatedPairs):
+    def batch(
+        self, crop: int, size: int, *, seed: int, step: int, slots: Sequence[int] | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        raise UnreadableInput("the file is gone", path=Path("gone.tif"))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_what_fails_in_a_process_is_told_as_what_it_is(config: TrainConfig, workers: int) -> None:
+    batches = batches_from(0, pairs_of(config, Broken), config, Ranks(), workers=workers, device=CPU)
+    with pytest.raises(UnreadableInput, match=r"gone\.tif"):
+        next(batches)
+
+
+@pytest.mark.parametrize(
+    "cores, ranks, on_cpu, on_gpu", [(1, 1, 0, 0), (2, 1, 1, 1), (16, 1, 1, MOST_WORKERS), (16, 4, 1, 3)]
+)
+def test_cores_that_are_left_draw(
+    monkeypatch: pytest.MonkeyPatch, cores: int, ranks: int, on_cpu: int, on_gpu: int
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(cores)), raising=False)
+    assert usual_workers(CPU, Ranks(0, ranks), 1000) == on_cpu
+    assert usual_workers(torch.device("cuda"), Ranks(0, ranks), 1000) == on_gpu
+    assert usual_workers(torch.device("cuda"), Ranks(0, ranks), 10) == 0
