@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import sys
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from training_child import train_here
 
 from dgno.data.scenes import SimulatedPairs
 from dgno.errors import UnreadableInput
@@ -93,3 +97,31 @@ def test_cores_that_are_left_draw(
     assert usual_workers(CPU, Ranks(0, ranks), 1000) == on_cpu
     assert usual_workers(torch.device("cuda"), Ranks(0, ranks), 1000) == on_gpu
     assert usual_workers(torch.device("cuda"), Ranks(0, ranks), 10) == 0
+
+
+def descendants(process: int) -> set[int]:
+    """Processes that it started, and that those started. Linux."""
+    children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    return {int(child) for child in children} | {d for child in children for d in descendants(int(child))}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_processes_end_with_a_run_that_is_killed(config: TrainConfig, run_folder: Path, tmp_path: Path) -> None:
+    """None is left behind, with its images in memory."""
+    text = (run_folder / "config.toml").read_text().splitlines()
+    path = run_folder / "long.toml"
+    stages = "stages = [{until = 100000, crop = 32, batch = 2}]"
+    path.write_text("\n".join(stages if line.startswith("stages") else line for line in text))
+    child = multiprocessing.get_context("spawn").Process(target=train_here, args=(path, tmp_path / "run", {}, 1))
+    child.start()
+    deadline = time.monotonic() + 120
+    while not list((tmp_path / "run").glob("checkpoints/step-*")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert child.pid is not None
+    others = descendants(child.pid)
+    assert others
+    child.kill()
+    child.join()
+    while any(Path(f"/proc/{other}").exists() for other in others) and time.monotonic() < deadline + 30:
+        time.sleep(0.1)
+    assert [other for other in others if Path(f"/proc/{other}").exists()] == []

@@ -45,7 +45,8 @@ def batches_from(
 
     workers : processes that draw them; 0 draws each when it is asked for
     """
-    processes = {"multiprocessing_context": "forkserver", "prefetch_factor": AHEAD} if workers else {}
+    # "spawn" makes them children of this process, so that they end when it is killed, and hold none of its locks
+    processes = {"multiprocessing_context": "spawn", "prefetch_factor": AHEAD} if workers else {}
     loader = DataLoader(
         StepBatches(pairs, config, ranks),
         sampler=range(first, config.steps),
