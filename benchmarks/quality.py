@@ -37,6 +37,11 @@ class DataSet:
     image: str  # what begins the names of weights for it
     takes_colour: bool
 
+    @property
+    def weights(self) -> str:
+        """The default for these images."""
+        return f"{self.image}-nano"
+
 
 SETS = (
     DataSet("DSB 2018, fluorescence", "dsb_fluorescence/images", "fluorescence", takes_colour=False),

@@ -13,10 +13,12 @@ from scipy.ndimage import gaussian_filter, shift
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 import failures
+import quality
 import real_defocus
 import uniform
 
 from dgno.metrics import psnr
+from dgno.weights.store import embedded_names
 
 
 def texture(side: int = 96) -> np.ndarray:
@@ -66,3 +68,12 @@ def test_pictures_are_of_the_richest_place():
     scene = torch.zeros(1, 256, 320)
     scene[:, 64:192, 96:224] = torch.randn(128, 128)
     assert failures.most_structured(scene) == (slice(64, 192), slice(96, 224))
+
+
+def test_weights_of_the_data_sets_are_in_the_package():
+    """Those that in_focus.py and downstream.py take, and all that quality.py does."""
+    known = set(embedded_names())
+    for data_set in quality.SETS:
+        assert data_set.weights in known
+        for kind in quality.KINDS.values():
+            assert set(kind.weights_for(data_set)) <= known
