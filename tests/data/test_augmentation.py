@@ -83,6 +83,16 @@ def test_scale_shows_more_or_less_of_the_file(tmp_path: Path) -> None:
     assert slopes == pytest.approx([slopes[0], 2 * slopes[0], slopes[0] / 2], rel=1e-3)
 
 
+def test_a_share_of_the_colour_samples_is_gray(tmp_path: Path) -> None:
+    """Half of them, by four standard deviations; all channels alike there."""
+    rng = np.random.default_rng(0)
+    tifffile.imwrite(tmp_path / "a.tif", rng.integers(30, 220, (90, 90, 3), np.uint8), photometric="rgb")
+    pairs = source_of(tmp_path, Source("a.tif"), channels=3, augmentation=Augmentation(gray=0.5))
+    sharp = pairs.batch(CROP, 100, seed=0, step=0)[1]
+    gray = [bool(torch.equal(one[0], one[1]) and torch.equal(one[0], one[2])) for one in sharp]
+    assert 30 <= sum(gray) <= 70
+
+
 def test_stains_mix_colours_and_leave_gray_and_white_alone(tmp_path: Path) -> None:
     """Optical densities are mixed: white has none. A gray network's samples have no stains."""
     rng = np.random.default_rng(0)

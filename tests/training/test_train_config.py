@@ -11,6 +11,7 @@ from dgno.data.scenes import Augmentation, Source
 from dgno.errors import ConfigError
 from dgno.networks.presets import NETWORKS
 from dgno.optics.simulate import BlurRange
+from dgno.optics.varied import VariedRange
 from dgno.training.config import Stage, TrainConfig, load_config
 from dgno.training.loop import learning_rate
 from dgno.weights.store import embedded_names, find_weights, read_weights
@@ -191,5 +192,11 @@ def test_the_recipes_of_the_paper(name: str, layout: str, channels: int, scale: 
 
 
 def test_every_documented_configuration_is_one_of_these() -> None:
-    recipes = {"bbbc006-w1", "bbbc006-w2", "3dhistech", "dpdd"}
-    assert {path.stem for path in DOCUMENTED.glob("*.toml")} == {*embedded_names(), *recipes}
+    others = {"bbbc006-w1", "bbbc006-w2", "3dhistech", "dpdd", "variants"}  # the paper's, and benchmarks/variants.py's
+    assert {path.stem for path in DOCUMENTED.glob("*.toml")} == {*embedded_names(), *others}
+
+
+def test_variants_are_compared_on_exposures_of_some_variety() -> None:
+    config = load_config(DOCUMENTED / "variants.toml")
+    assert isinstance(config.exposures, VariedRange)
+    assert config.init is None

@@ -65,6 +65,7 @@ class Augmentation:
     gamma, gain, offset : of the intensities
     stain : largest relative mixing of the optical densities of the colours
     linear_light : share of samples blurred in linear light (sRGB decoded) rather than in code values
+    gray : share of colour samples that lose their colour: stains of one colour, cameras without
     """
 
     scale: tuple[float, float] = (1.0, 1.0)
@@ -73,13 +74,15 @@ class Augmentation:
     offset: tuple[float, float] = (0.0, 0.0)
     stain: float = 0.0
     linear_light: float = 0.0
+    gray: float = 0.0
 
     def __post_init__(self) -> None:
         problems = refuse_interval("scale", self.scale, 0, LARGEST_SCALE, above_lowest=True)
         problems += refuse_interval("gamma", self.gamma, 0, above_lowest=True)
         problems += refuse_interval("gain", self.gain, 0, above_lowest=True)
         problems += refuse_interval("offset", self.offset, -math.inf)
-        problems += refuse_number("stain", self.stain, 0, 1) + refuse_number("linear_light", self.linear_light, 0, 1)
+        for share in ("stain", "linear_light", "gray"):
+            problems += refuse_number(share, getattr(self, share), 0, 1)
         if problems:
             raise ConfigError("scenes cannot be augmented so", why="; ".join(problems))
 
@@ -206,5 +209,7 @@ def _recoloured(patch: Scene, a: Augmentation, rng: np.random.Generator) -> Scen
         mixing = np.eye(3) * rng.uniform(1 - a.stain, 1 + a.stain, 3) + rng.uniform(-a.stain, a.stain, (3, 3)) / 3
         density = -np.log(patch.clip(1 / 255, 1))
         patch = np.exp(-(density @ mixing).clip(0, None))
+    if a.gray and rng.random() < a.gray:
+        patch = np.broadcast_to(patch.mean(-1, keepdims=True), patch.shape)
     patch = patch ** rng.uniform(*a.gamma)
     return patch * rng.uniform(*a.gain) + rng.uniform(*a.offset)
