@@ -8,11 +8,12 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from scipy.special import pdtr
 from scipy.stats import kstest, norm, poisson
 
 from dgno.errors import ConfigError
 from dgno.optics.noise import poisson_gaussian
-from dgno.optics.tile_noise import BLOCK, tile_noise
+from dgno.optics.tile_noise import BLOCK, MANY, _counts, tile_noise
 
 CAMERA = {"photons": 300.0, "read_noise": 0.01}
 
@@ -55,6 +56,15 @@ def test_counts_are_those_of_poisson(mean: float) -> None:
     for limit in poisson.ppf([0.1, 0.5, 0.9], mean):
         share = poisson.cdf(limit, mean)
         assert abs((found <= limit).mean() - share) <= 4 * (share * (1 - share) / len(found)) ** 0.5 + 1e-12
+
+
+@pytest.mark.parametrize("mean", [MANY, 3e4, 1e6])
+def test_many_photons_are_counted_as_few_are(mean: float) -> None:
+    """The distribution function steps over the random share at the count; beyond the double's digits not to be told."""
+    shares = np.random.default_rng(0).random(100_000)
+    counts = _counts(np.full(shares.shape, mean), shares)
+    is_exact = (pdtr(counts - 1, mean) < shares) & (shares <= pdtr(counts, mean))
+    assert is_exact.mean() >= 1 - 5e-5
 
 
 def test_read_noise_is_normal_and_blocks_are_independent() -> None:
