@@ -166,7 +166,7 @@ def _restore(
     from dgno.restoration.placed import choose_device
 
     if options.method in NETWORK_METHODS and choose_device(options.device).type == "cpu" and (missing := why_missing()):
-        what = f"kernels are {missing}; networks take about four times as long (see dgno doctor)"
+        what = f"kernels are {missing}; networks take three to four times as long (see dgno doctor)"
         warnings.warn(what, DgnoWarning, stacklevel=2)
 
     def tell(outcome: Outcome) -> None:

@@ -1,4 +1,4 @@
-"""Exposures as different as users' images are: what the default weights are trained on."""
+"""Exposures as different as users' images are, for training."""
 
 from __future__ import annotations
 
