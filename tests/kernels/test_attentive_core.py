@@ -58,7 +58,7 @@ def core(
     """The function of all that has a gradient."""
 
     def function(x: Tensor, y: Tensor, prompts: Tensor, *weights: Tensor) -> Tensor:
-        return compute(x, y, prompts, classes, CoreWeights(*weights), block=block, prompt_sorted=prompt_sorted)
+        return compute(x, y, classes, prompts, CoreWeights(*weights), block=block, prompt_sorted=prompt_sorted)
 
     return function
 

@@ -12,6 +12,8 @@ from kernel_comparison import assert_agree, compiled_versions
 from torch import Tensor
 
 from dgno.kernels import attentive_scan_c, feed_forward_c, fusing
+from dgno.kernels.attentive_core import CoreWeights
+from dgno.kernels.attentive_lift import LiftWeights
 from dgno.kernels.attentive_scan import AttentiveWeights, attentive_scan
 from dgno.kernels.depthwise import gelu_gate
 from dgno.kernels.feed_forward import feed_forward
@@ -78,14 +80,17 @@ def attentive_weights(c: int, random: torch.Generator) -> AttentiveWeights:
     def matrix(outputs: int, inputs: int) -> Tensor:
         return normal(random, outputs, inputs, scale=inputs**-0.5)
 
-    return AttentiveWeights(
+    lift = LiftWeights(
         *(1 + normal(random, c, scale=0.1), normal(random, c, scale=0.1), matrix(c // 3, c), normal(random, c // 3)),
         *(matrix(64, c // 3), normal(random, 64, scale=0.1), normal(random, 64, 8), matrix(hidden, c)),
         *(normal(random, hidden), normal(random, hidden, 1, 3, 3, scale=0.3), normal(random, hidden)),
+    )
+    core = CoreWeights(
         *(matrix(rank + 16, hidden), matrix(hidden, rank), normal(random, hidden) - 3, normal(random, hidden, 8)),
         *(normal(random, hidden), 1 + normal(random, hidden, scale=0.1), normal(random, hidden, scale=0.1)),
         *(matrix(c, hidden), normal(random, c)),
     )
+    return AttentiveWeights(lift, core)
 
 
 # (b, c, h, w, block): one sequence longer than a chunk, several shorter ones, one pixel
@@ -107,7 +112,8 @@ def test_the_compiled_attentive_scan_is_the_plain_one(
     b, c, h, w, block = sizes
     random = torch.Generator().manual_seed(c * h * w)
     weights, x = attentive_weights(c, random), normal(random, b, c, h, w)
-    exact_weights = AttentiveWeights(*(t.double() for t in weights))
+    lift, core = ([t.double() for t in half] for half in weights)
+    exact_weights = AttentiveWeights(LiftWeights(*lift), CoreWeights(*core))
     exact = attentive_scan(x.double(), exact_weights, block=block, prompt_sorted=prompt_sorted)
     ours = attentive_scan_c.attentive_scan_c(x, weights, block=block, prompt_sorted=prompt_sorted)
     assert_agree(ours, exact)
