@@ -129,14 +129,6 @@ def test_what_has_no_gradient_refuses_to_lose_one(name: str) -> None:
         assert not function(*inputs, *rest).requires_grad
 
 
-@pytest.fixture
-def set_threads() -> Iterator[Callable[[int], None]]:
-    """torch.set_num_threads, undone after the test."""
-    before = torch.get_num_threads()
-    yield torch.set_num_threads
-    torch.set_num_threads(before)
-
-
 @pytest.mark.parametrize("name", DIFFERENTIABLE)
 def test_threads_change_nothing(name: str, set_threads: Callable[[int], None]) -> None:
     """Values and gradients are the same bits with 1, 2, 3 and 7 threads."""
