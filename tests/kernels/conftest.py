@@ -1,15 +1,42 @@
-"""Every fast version of every kernel that this machine can run, as fixtures."""
+"""Every fast version of every kernel that this machine can run, as fixtures; and how many threads run it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
+import torch
 from kernel_comparison import compiled_versions
 from torch import Tensor
 
-from dgno.kernels import depthwise_c, dg_operator_c, selective_scan_c
+from dgno.kernels import (
+    attentive_lift_c,
+    attentive_scan_c,
+    depthwise_c,
+    dg_operator_c,
+    feed_forward_c,
+    pointwise_c,
+    selective_scan_c,
+)
 from dgno.kernels.selective_scan import selective_scan_chunked
+
+PARTS = (attentive_lift_c, attentive_scan_c, feed_forward_c, pointwise_c)  # libraries that `version` sets
+
+
+@pytest.fixture(params=max(map(compiled_versions, PARTS), key=len))
+def version(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Every instruction set of this machine, set for all of `PARTS`: what they compute may need several of them."""
+    for module in filter(compiled_versions, PARTS):
+        monkeypatch.setattr(module.load(), "version", request.param)
+    return request.param
+
+
+@pytest.fixture
+def set_threads() -> Iterator[Callable[[int], None]]:
+    """torch.set_num_threads, undone after the test."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(params=["chunked", *compiled_versions(selective_scan_c)])

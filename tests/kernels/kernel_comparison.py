@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from dgno.kernels.attentive_core import CoreWeights
 
 TOLERANCE = 1e-5  # of the largest value
 
@@ -16,6 +19,16 @@ def random_tensors(*shapes: tuple[int, ...]) -> list[Tensor]:
     """Standard normal numbers, the same for the same shapes."""
     random = torch.Generator().manual_seed(sum(map(sum, shapes)))
     return [torch.randn(shape, generator=random) for shape in shapes]
+
+
+def normal_numbers(random: torch.Generator, *shape: int, scale: float = 1.0) -> Tensor:
+    """Of mean 0 and standard deviation `scale`."""
+    return scale * torch.randn(*shape, generator=random)
+
+
+def matrix(random: torch.Generator, outputs: int, inputs: int) -> Tensor:
+    """A linear map that keeps the size of random numbers."""
+    return normal_numbers(random, outputs, inputs, scale=inputs**-0.5)
 
 
 def scan_inputs(b: int, length: int, d: int, n: int) -> tuple[Tensor, ...]:
@@ -28,6 +41,26 @@ def scan_inputs(b: int, length: int, d: int, n: int) -> tuple[Tensor, ...]:
     delta = torch.nn.functional.softplus(normal(b, length, d) - 1)
     A = -8 * torch.rand(d, n, generator=random)
     return normal(b, length, d), delta, A, normal(b, length, n), normal(b, length, n), normal(d)
+
+
+def feed_forward_inputs(b: int, c: int, h: int, w: int, hidden: int) -> list[Tensor]:
+    """Map, norm and weights, with activations of both signs from about 0 to 10."""
+    normal = partial(normal_numbers, torch.Generator().manual_seed(c * h * w))
+    return [
+        *(normal(b, c, h, w) + 3, 1 + normal(c, scale=0.1), normal(c)),
+        *(normal(2 * hidden, c, scale=2 * c**-0.5), normal(2 * hidden, 1, 3, 3, scale=0.5)),
+        normal(c, hidden, scale=hidden**-0.5),
+    ]
+
+
+def core_weights(c: int, random: torch.Generator) -> CoreWeights:
+    """Those of the attentive scan's second half, of the usual sizes; step sizes are from about 0.01 to 1."""
+    normal, hidden, rank = partial(normal_numbers, random), 2 * c, -(-2 * c // 16)
+    return CoreWeights(
+        *(matrix(random, rank + 16, hidden), matrix(random, hidden, rank), normal(hidden) - 3, normal(hidden, 8)),
+        *(normal(hidden), 1 + normal(hidden, scale=0.1), normal(hidden, scale=0.1)),
+        *(matrix(random, c, hidden), normal(c)),
+    )
 
 
 def assert_agree(result: Tensor, reference: Tensor, tolerance: float = TOLERANCE) -> None:

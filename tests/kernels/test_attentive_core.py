@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from kernel_comparison import assert_all_agree, compiled_versions, values_and_gradients
+from kernel_comparison import assert_all_agree, compiled_versions, core_weights, normal_numbers, values_and_gradients
 from torch import Tensor
 
 from dgno.kernels import attentive_core_c, attentive_scan_c, backends, fusing
@@ -18,38 +18,13 @@ from dgno.networks.mamba_block import MambaBlock
 pytestmark = pytest.mark.skipif(not compiled_versions(attentive_scan_c), reason="the kernels were not compiled")
 
 
-@pytest.fixture(params=compiled_versions(attentive_scan_c))
-def version(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
-    """Every instruction set of this machine."""
-    monkeypatch.setattr(attentive_scan_c.load(), "version", request.param)
-    return request.param
-
-
-@pytest.fixture
-def threads() -> Any:
-    """Sets the number of threads; it is put back afterwards."""
-    before = torch.get_num_threads()
-    yield torch.set_num_threads
-    torch.set_num_threads(before)
-
-
 def inputs(b: int, c: int, h: int, w: int) -> tuple[Tensor, list[Tensor]]:
     """Classes of all pixels, a few of them taken often; and x, y, prompts and the weights, of the usual sizes."""
     random = torch.Generator().manual_seed(c * h * w)
-    hidden, rank = 2 * c, -(-2 * c // 16)
-
-    def normal(*shape: int, scale: float = 1.0) -> Tensor:
-        return scale * torch.randn(*shape, generator=random)
-
-    def matrix(outputs: int, inputs: int) -> Tensor:
-        return normal(outputs, inputs, scale=inputs**-0.5)
-
+    normal = partial(normal_numbers, random)
     classes = (normal(b, h * w) * 6 + 32).long().clamp(0, 63)
-    weights = [
-        *(matrix(rank + 16, hidden), matrix(hidden, rank), normal(hidden) - 3, normal(hidden, 8), normal(hidden)),
-        *(1 + normal(hidden, scale=0.1), normal(hidden, scale=0.1), matrix(c, hidden), normal(c)),
-    ]
-    return classes, [normal(b, c, h, w), normal(b, hidden, h, w), normal(b, h * w, 8), *weights]
+    weights = core_weights(c, random)
+    return classes, [normal(b, c, h, w), normal(b, 2 * c, h, w), normal(b, h * w, 8), *weights]
 
 
 def core(
@@ -58,7 +33,7 @@ def core(
     """The function of all that has a gradient."""
 
     def function(x: Tensor, y: Tensor, prompts: Tensor, *weights: Tensor) -> Tensor:
-        return compute(x, y, prompts, classes, CoreWeights(*weights), block=block, prompt_sorted=prompt_sorted)
+        return compute(x, y, classes, prompts, CoreWeights(*weights), block=block, prompt_sorted=prompt_sorted)
 
     return function
 
@@ -97,13 +72,13 @@ def compiled_gradients(
 
 
 @pytest.mark.parametrize("block", [None, 4, 24])
-def test_threads_change_nothing(block: int | None, threads: Callable[[int], None]) -> None:
+def test_threads_change_nothing(block: int | None, set_threads: Callable[[int], None]) -> None:
     """Bit for bit, values and all gradients: with more sequences than threads and with fewer."""
     classes, tensors = inputs(1, 20, 24, 48)
-    threads(1)
+    set_threads(1)
     alone = compiled_gradients(classes, tensors, block)
     for count in (2, 3):
-        threads(count)
+        set_threads(count)
         for one, other in zip(compiled_gradients(classes, tensors, block), alone, strict=True):
             assert torch.equal(one, other)
 

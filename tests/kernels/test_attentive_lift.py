@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
-from kernel_comparison import assert_agree, assert_all_agree, compiled_versions
+from kernel_comparison import assert_agree, assert_all_agree, compiled_versions, normal_numbers
 from torch import Tensor
 
-from dgno.kernels import attentive_lift_c, attentive_scan_c, fusing, tiles
+from dgno.kernels import attentive_lift_c, fusing, tiles
 from dgno.kernels.attentive_lift import LiftWeights, attentive_lift
 from dgno.networks import attentive_scan as networks
 from dgno.networks.attentive_scan import PROMPT_RANK, STATES, AttentiveScan
@@ -20,29 +21,10 @@ from dgno.networks.blocks import ChannelNorm
 pytestmark = pytest.mark.skipif(not compiled_versions(attentive_lift_c), reason="the kernels were not compiled")
 
 
-@pytest.fixture(params=compiled_versions(attentive_lift_c))
-def version(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
-    """Every instruction set of this machine, forward and back."""
-    for module in (attentive_lift_c, attentive_scan_c):
-        monkeypatch.setattr(module.load(), "version", request.param)
-    return request.param
-
-
-@pytest.fixture
-def threads() -> Any:
-    """Sets the number of threads; it is put back afterwards."""
-    before = torch.get_num_threads()
-    yield torch.set_num_threads
-    torch.set_num_threads(before)
-
-
 def lift_inputs(b: int, c: int, h: int, w: int) -> tuple[list[Tensor], Tensor]:
     """Map and weights of the usual sizes, and random numbers; many classes are taken."""
     random = torch.Generator().manual_seed(c * h * w)
-
-    def normal(*shape: int, scale: float = 1.0) -> Tensor:
-        return scale * torch.randn(*shape, generator=random)
-
+    normal = partial(normal_numbers, random)
     tensors = [
         *(normal(b, c, h, w) + 1, 1 + normal(c, scale=0.1), normal(c, scale=0.1)),
         *(normal(c // 3, c, scale=c**-0.5), normal(c // 3), normal(64, c // 3, scale=2 * (c // 3) ** -0.5)),
@@ -140,13 +122,13 @@ def test_a_class_that_drew_zero_is_not_taken(version: int) -> None:
     assert_all_agree(ours, exact)
 
 
-def test_threads_change_nothing(threads: Callable[[int], None]) -> None:
+def test_threads_change_nothing(set_threads: Callable[[int], None]) -> None:
     """Bit for bit, gradients at the weights as well."""
     tensors, uniform = lift_inputs(2, 20, 70, 72)
-    threads(1)
+    set_threads(1)
     alone, _ = with_gradients(attentive_lift_c.attentive_lift_c, tensors, uniform)
     for count in (2, 3):
-        threads(count)
+        set_threads(count)
         results, _ = with_gradients(attentive_lift_c.attentive_lift_c, tensors, uniform)
         assert all(torch.equal(ours, one) for ours, one in zip(results, alone, strict=True))
 

@@ -12,6 +12,8 @@ from kernel_comparison import compiled_versions, values_and_gradients
 from torch import Tensor
 
 from dgno.kernels import depthwise_c, dg_operator_c, selective_scan_c
+from dgno.kernels.attentive_core import CoreWeights
+from dgno.kernels.attentive_lift import LiftWeights
 from dgno.kernels.attentive_scan import AttentiveWeights
 from dgno.kernels.attentive_scan_c import attentive_scan_c
 from dgno.kernels.depthwise_c import gelu_gate_c, sigmoid_gate_c
@@ -22,14 +24,14 @@ from dgno.kernels.selective_scan_c import selective_scan_c as scan_c
 
 pytestmark = pytest.mark.skipif(not compiled_versions(selective_scan_c), reason="the kernels were not compiled")
 
-SCAN_SHAPES = (
-    *((16,), (16,), (5, 16), (5,), (64, 5), (64,), (64, 8), (32, 16), (32,), (32, 1, 3, 3), (32,), (18, 32), (32, 2)),
-    *((32,), (32, 8), (32,), (32,), (32,), (16, 32), (16,)),
-)
+LIFT_SHAPES = ((16,), (16,), (5, 16), (5,), (64, 5), (64,), (64, 8), (32, 16), (32,), (32, 1, 3, 3), (32,))
+CORE_SHAPES = ((18, 32), (32, 2), (32,), (32, 8), (32,), (32,), (32,), (16, 32), (16,))
 
 
-def scan_of(x: Tensor, *weights: Tensor) -> Tensor:
-    return inspect.unwrap(attentive_scan_c)(x, AttentiveWeights(*weights), block=None, prompt_sorted=True)
+def scan_of(x: Tensor, *tensors: Tensor) -> Tensor:
+    lift, core = tensors[: len(LIFT_SHAPES)], tensors[len(LIFT_SHAPES) :]
+    weights = AttentiveWeights(LiftWeights(*lift), CoreWeights(*core))
+    return inspect.unwrap(attentive_scan_c)(x, weights, block=None, prompt_sorted=True)
 
 
 # One well-formed call of each kernel: the function, its name, the shapes of its tensors, and its other arguments.
@@ -42,7 +44,7 @@ CALLS: dict[str, tuple[Callable[..., Any], tuple[tuple[int, ...], ...], tuple[An
     "sigmoid gate": (sigmoid_gate_c, ((2, 40, 9, 7), (40, 1, 3, 3), (40,)), ()),
     "pointwise": (pointwise_c, ((2, 150, 7), (33, 7), (33,)), ()),
     "feed-forward": (feed_forward_c, ((2, 16, 9, 7), (16,), (16,), (84, 16), (84, 1, 3, 3), (16, 42)), ()),
-    "attentive scan": (scan_of, ((2, 16, 9, 7), *SCAN_SHAPES), ()),
+    "attentive scan": (scan_of, ((2, 16, 9, 7), *LIFT_SHAPES, *CORE_SHAPES), ()),
 }
 
 
@@ -125,14 +127,6 @@ def test_what_has_no_gradient_refuses_to_lose_one(name: str) -> None:
         function(*inputs, *rest)
     with torch.no_grad():
         assert not function(*inputs, *rest).requires_grad
-
-
-@pytest.fixture
-def set_threads() -> Iterator[Callable[[int], None]]:
-    """torch.set_num_threads, undone after the test."""
-    before = torch.get_num_threads()
-    yield torch.set_num_threads
-    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("name", DIFFERENTIABLE)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
-from kernel_comparison import assert_agree, compiled_versions
+from kernel_comparison import assert_agree, compiled_versions, normal_numbers
 from torch import Tensor
 
 from dgno.kernels import dg_operator_c, fusing
@@ -30,11 +31,7 @@ LAYERS = [
 
 
 def inputs(b: int, c: int, heads: int, h: int, w: int) -> tuple[Tensor, LayerWeights]:
-    random = torch.Generator().manual_seed(c * h * w)
-
-    def normal(*shape: int, scale: float = 1.0) -> Tensor:
-        return scale * torch.randn(*shape, generator=random)
-
+    normal = partial(normal_numbers, torch.Generator().manual_seed(c * h * w))
     d = c // heads
     weights = LayerWeights(
         *(normal(3 * c, c, scale=c**-0.5), normal(3 * c), normal(2, heads, d), normal(2, heads, d)),
@@ -45,13 +42,6 @@ def inputs(b: int, c: int, heads: int, h: int, w: int) -> tuple[Tensor, LayerWei
 
 def double(weights: LayerWeights) -> LayerWeights:
     return LayerWeights(*(t.double() for t in weights))
-
-
-@pytest.fixture
-def set_threads() -> Iterator[Callable[[int], None]]:
-    before = torch.get_num_threads()
-    yield torch.set_num_threads
-    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("sides", [False, True], ids=["cell", "face"])

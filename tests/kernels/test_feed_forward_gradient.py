@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 import torch
-from kernel_comparison import assert_agree, assert_all_agree, compiled_versions, values_and_gradients
+from kernel_comparison import (
+    assert_agree,
+    assert_all_agree,
+    compiled_versions,
+    feed_forward_inputs,
+    values_and_gradients,
+)
 from torch import Tensor
 
 from dgno.kernels import feed_forward_c
@@ -31,66 +37,37 @@ MAPS = [
 ]
 
 
-def inputs(b: int, c: int, h: int, w: int, hidden: int) -> list[Tensor]:
-    """Map, norm and weights, with activations of both signs from about 0 to 10."""
-    random = torch.Generator().manual_seed(c * h * w)
-
-    def normal(*shape: int, scale: float = 1.0) -> Tensor:
-        return scale * torch.randn(*shape, generator=random)
-
-    return [
-        *(normal(b, c, h, w) + 3, 1 + normal(c, scale=0.1), normal(c)),
-        *(normal(2 * hidden, c, scale=2 * c**-0.5), normal(2 * hidden, 1, 3, 3, scale=0.5)),
-        normal(c, hidden, scale=hidden**-0.5),
-    ]
-
-
-@pytest.fixture(params=compiled_versions(feed_forward_c))
-def version(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
-    """Every instruction set of this machine."""
-    monkeypatch.setattr(feed_forward_c.load(), "version", request.param)
-    return request.param
-
-
-@pytest.fixture
-def threads() -> Iterator[Callable[[int], None]]:
-    """Sets the number of threads; it is put back afterwards."""
-    before = torch.get_num_threads()
-    yield torch.set_num_threads
-    torch.set_num_threads(before)
-
-
 @pytest.mark.parametrize("sizes", MAPS, ids=str)
 def test_values_and_gradients_are_the_plain_ones(version: int, sizes: tuple[int, ...]) -> None:
     """O16: at the map and at every weight, at odd sizes, for every instruction set."""
-    tensors = inputs(*sizes)
+    tensors = feed_forward_inputs(*sizes)
     exact = values_and_gradients(feed_forward, tensors, torch.float64)
     assert_all_agree(values_and_gradients(feed_forward_c.feed_forward_c, tensors), exact)
 
 
 def test_the_gelu_is_differentiated_far_from_0() -> None:
     """Where it is flat, where it is straight, and where the polynomial of its distribution function is cut off."""
-    tensors = inputs(1, 16, 12, 12, 20)
+    tensors = feed_forward_inputs(1, 16, 12, 12, 20)
     tensors[3] *= 6
     exact = values_and_gradients(feed_forward, tensors, torch.float64)
     assert_all_agree(values_and_gradients(feed_forward_c.feed_forward_c, tensors), exact)
 
 
 @pytest.mark.parametrize("sizes", [(2, 16, 70, 131, 42), (1, 20, 40, 7, 70), (5, 16, 6, 6, 127)], ids=str)
-def test_threads_change_nothing(sizes: tuple[int, ...], threads: Callable[[int], None]) -> None:
+def test_threads_change_nothing(sizes: tuple[int, ...], set_threads: Callable[[int], None]) -> None:
     """Bit for bit, also the sums at the weights."""
-    tensors = inputs(*sizes)
-    threads(1)
+    tensors = feed_forward_inputs(*sizes)
+    set_threads(1)
     alone = values_and_gradients(feed_forward_c.feed_forward_c, tensors)
     for count in (2, 3, 7):
-        threads(count)
+        set_threads(count)
         again = values_and_gradients(feed_forward_c.feed_forward_c, tensors)
         assert all(torch.equal(one, other) for one, other in zip(again, alone, strict=True))
 
 
 def test_images_of_a_batch_are_independent(version: int) -> None:
     """Bit for bit at the maps; the gradients at the weights are the sum of those of the images."""
-    x, *weights = inputs(3, 17, 40, 9, 42)
+    x, *weights = feed_forward_inputs(3, 17, 40, 9, 42)
     weights = [t.requires_grad_() for t in weights]
     g = torch.randn(x.shape, generator=torch.Generator().manual_seed(2))
 
@@ -106,7 +83,7 @@ def test_images_of_a_batch_are_independent(version: int) -> None:
 
 def test_a_pixel_is_computed_alike_in_every_map() -> None:
     """Bit for bit: a crop's gradient is that of the whole map, but for two pixels at its sides."""
-    x, *weights = inputs(1, 16, 48, 200, 42)
+    x, *weights = feed_forward_inputs(1, 16, 48, 200, 42)
     g = torch.randn(x.shape, generator=torch.Generator().manual_seed(2))
 
     def gradient(rows: slice, columns: slice) -> Tensor:
@@ -119,7 +96,7 @@ def test_a_pixel_is_computed_alike_in_every_map() -> None:
 
 def test_only_what_came_is_kept() -> None:
     """The forward pass saves the map and the weights for the gradient, and nothing that lies between."""
-    tensors, saved = inputs(1, 16, 32, 32, 42), 0
+    tensors, saved = feed_forward_inputs(1, 16, 32, 32, 42), 0
 
     def count(t: Tensor) -> Tensor:
         nonlocal saved
@@ -132,7 +109,7 @@ def test_only_what_came_is_kept() -> None:
 
 
 def test_there_is_no_gradient_of_the_gradient() -> None:
-    tensors = [t.requires_grad_() for t in inputs(1, 16, 4, 4, 5)]
+    tensors = [t.requires_grad_() for t in feed_forward_inputs(1, 16, 4, 4, 5)]
     first = torch.autograd.grad(feed_forward_c.feed_forward_c(*tensors).square().sum(), tensors[0], create_graph=True)[
         0
     ]
@@ -144,7 +121,7 @@ def test_there_is_no_gradient_of_the_gradient() -> None:
     not compiled_versions(feed_forward_c) or not feed_forward_c.load().has_half(), reason="no products of bfloat16 here"
 )
 def test_half_precision_refuses_to_lose_a_gradient() -> None:
-    tensors = [t.requires_grad_() for t in inputs(1, 16, 4, 4, 5)]
+    tensors = [t.requires_grad_() for t in feed_forward_inputs(1, 16, 4, 4, 5)]
     with pytest.raises(RuntimeError, match="gradient"):
         feed_forward_c.feed_forward_c(*tensors, half=True)
     with torch.no_grad():

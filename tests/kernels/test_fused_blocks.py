@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from functools import partial
 
 import pytest
 import torch
 import torch.nn.functional as F
-from kernel_comparison import assert_agree, compiled_versions
+from kernel_comparison import (
+    assert_agree,
+    compiled_versions,
+    core_weights,
+    feed_forward_inputs,
+    matrix,
+    normal_numbers,
+)
 from torch import Tensor
 
 from dgno.kernels import attentive_scan_c, feed_forward_c, fusing
+from dgno.kernels.attentive_core import CoreWeights
+from dgno.kernels.attentive_lift import LiftWeights
 from dgno.kernels.attentive_scan import AttentiveWeights, attentive_scan
 from dgno.kernels.depthwise import gelu_gate
 from dgno.kernels.feed_forward import feed_forward
@@ -19,36 +28,6 @@ from dgno.networks import NETWORKS, build
 from dgno.networks.mamba_block import MambaBlock
 
 pytestmark = pytest.mark.skipif(not compiled_versions(feed_forward_c), reason="the kernels were not compiled")
-
-
-@pytest.fixture(params=compiled_versions(feed_forward_c))
-def version(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
-    """Every instruction set of this machine, set for both parts."""
-    for module in (feed_forward_c, attentive_scan_c):
-        monkeypatch.setattr(module.load(), "version", request.param)
-    return request.param
-
-
-@pytest.fixture
-def threads() -> Any:
-    """Sets the number of threads; it is put back afterwards."""
-    before = torch.get_num_threads()
-    yield torch.set_num_threads
-    torch.set_num_threads(before)
-
-
-def normal(random: torch.Generator, *shape: int, scale: float = 1.0) -> Tensor:
-    return scale * torch.randn(*shape, generator=random)
-
-
-def feed_forward_inputs(b: int, c: int, h: int, w: int, hidden: int) -> list[Tensor]:
-    """Map, norm and weights, with activations of both signs from about 0 to 10."""
-    random = torch.Generator().manual_seed(c * h * w)
-    return [
-        *(normal(random, b, c, h, w) + 3, 1 + normal(random, c, scale=0.1), normal(random, c)),
-        *(normal(random, 2 * hidden, c, scale=2 * c**-0.5), normal(random, 2 * hidden, 1, 3, 3, scale=0.5)),
-        normal(random, c, hidden, scale=hidden**-0.5),
-    ]
 
 
 # (b, c, h, w, hidden): one pixel, one row, one column; channels and hidden ones beside the vectors (4, 8, 16); maps
@@ -72,20 +51,14 @@ def test_the_compiled_feed_forward_network_is_the_plain_one(version: int, sizes:
 
 
 def attentive_weights(c: int, random: torch.Generator) -> AttentiveWeights:
-    """Parameters of the usual sizes; several classes are taken, step sizes are from about 0.01 to 1."""
-    hidden, rank = 2 * c, -(-2 * c // 16)
-
-    def matrix(outputs: int, inputs: int) -> Tensor:
-        return normal(random, outputs, inputs, scale=inputs**-0.5)
-
-    return AttentiveWeights(
-        *(1 + normal(random, c, scale=0.1), normal(random, c, scale=0.1), matrix(c // 3, c), normal(random, c // 3)),
-        *(matrix(64, c // 3), normal(random, 64, scale=0.1), normal(random, 64, 8), matrix(hidden, c)),
-        *(normal(random, hidden), normal(random, hidden, 1, 3, 3, scale=0.3), normal(random, hidden)),
-        *(matrix(rank + 16, hidden), matrix(hidden, rank), normal(random, hidden) - 3, normal(random, hidden, 8)),
-        *(normal(random, hidden), 1 + normal(random, hidden, scale=0.1), normal(random, hidden, scale=0.1)),
-        *(matrix(c, hidden), normal(random, c)),
+    """Parameters of the usual sizes; several classes are taken."""
+    normal = partial(normal_numbers, random)
+    lift = LiftWeights(
+        *(1 + normal(c, scale=0.1), normal(c, scale=0.1), matrix(random, c // 3, c), normal(c // 3)),
+        *(matrix(random, 64, c // 3), normal(64, scale=0.1), normal(64, 8), matrix(random, 2 * c, c)),
+        *(normal(2 * c), normal(2 * c, 1, 3, 3, scale=0.3), normal(2 * c)),
     )
+    return AttentiveWeights(lift, core_weights(c, random))
 
 
 # (b, c, h, w, block): one sequence longer than a chunk, several shorter ones, one pixel
@@ -106,8 +79,9 @@ def test_the_compiled_attentive_scan_is_the_plain_one(
     """O16, at odd sizes, for every instruction set, whole images and blocks, prompts in both orders."""
     b, c, h, w, block = sizes
     random = torch.Generator().manual_seed(c * h * w)
-    weights, x = attentive_weights(c, random), normal(random, b, c, h, w)
-    exact_weights = AttentiveWeights(*(t.double() for t in weights))
+    weights, x = attentive_weights(c, random), normal_numbers(random, b, c, h, w)
+    lift, core = ([t.double() for t in half] for half in weights)
+    exact_weights = AttentiveWeights(LiftWeights(*lift), CoreWeights(*core))
     exact = attentive_scan(x.double(), exact_weights, block=block, prompt_sorted=prompt_sorted)
     ours = attentive_scan_c.attentive_scan_c(x, weights, block=block, prompt_sorted=prompt_sorted)
     assert_agree(ours, exact)
@@ -125,13 +99,13 @@ def parts(c: int) -> dict[str, Callable[[Tensor], Tensor]]:
 
 
 @pytest.mark.parametrize("name", parts(16))
-def test_threads_change_nothing(name: str, threads: Callable[[int], None]) -> None:
+def test_threads_change_nothing(name: str, set_threads: Callable[[int], None]) -> None:
     """Bit for bit: also where there are more threads than sequences."""
     part, x = parts(20)[name], torch.randn(1, 20, 40, 72, generator=torch.Generator().manual_seed(5))
-    threads(1)
+    set_threads(1)
     alone = part(x)
     for count in (2, 3, 7):
-        threads(count)
+        set_threads(count)
         assert torch.equal(part(x), alone)
 
 

@@ -11,6 +11,8 @@ from dgno.kernels import pointwise_c as compiled_pointwise
 from dgno.kernels.pointwise import BATCHES, pointwise, pointwise_onednn
 from dgno.kernels.pointwise_c import CHUNK, pointwise_c
 
+needs_compiler = pytest.mark.skipif(not compiled_versions(compiled_pointwise), reason="the kernels were not compiled")
+
 SHAPES = [(BATCHES, 7), (1, 8, 6, 7), (3, 4, 4, 1), (2, 5, 7), (BATCHES - 1, 7), (1, 7), (2, 0, 7), (7,)]
 
 
@@ -45,13 +47,7 @@ SIZES = [
 ]
 
 
-@pytest.fixture(params=compiled_versions(compiled_pointwise))
-def version(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
-    """Every instruction set of this machine."""
-    monkeypatch.setattr(compiled_pointwise.load(), "version", request.param)
-    return request.param
-
-
+@needs_compiler
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
 @pytest.mark.parametrize("with_bias", [True, False], ids=["bias", "no bias"])
 def test_the_compiled_map_is_the_linear_map(version: int, sizes: tuple[int, int, int], with_bias: bool) -> None:
@@ -64,6 +60,7 @@ def test_the_compiled_map_is_the_linear_map(version: int, sizes: tuple[int, int,
     )
 
 
+@needs_compiler
 @pytest.mark.parametrize("shape", [(2, 0, 7), (7,), (2, 5, 7)], ids=str)
 def test_the_compiled_map_takes_rows_of_any_shape(version: int, shape: tuple[int, ...]) -> None:
     """One row, no row, rows of rows."""
@@ -73,6 +70,7 @@ def test_the_compiled_map_takes_rows_of_any_shape(version: int, shape: tuple[int
     )
 
 
+@needs_compiler
 def test_a_row_is_mapped_alike_wherever_it_stands(version: int) -> None:
     """Bit for bit, so that a pixel of a tile is the pixel of the whole image."""
     random = torch.Generator().manual_seed(3)

@@ -11,7 +11,7 @@ from dgno.data.scenes import Augmentation, Source
 from dgno.errors import ConfigError
 from dgno.networks.presets import NETWORKS
 from dgno.optics.simulate import BlurRange
-from dgno.optics.varied import VariedRange
+from dgno.optics.varied import VariedRange, Variety
 from dgno.training.config import Stage, TrainConfig, load_config
 from dgno.training.loop import learning_rate
 from dgno.weights.store import embedded_names, find_weights, read_weights
@@ -78,6 +78,7 @@ def test_all_problems_come_at_once(run_folder: Path) -> None:
     ("sigma = [0.6, 2.0]", "fields = []", "fields is empty, known: constant"),
     ("scale = [0.7, 1.0]", "scale = [0.7, 5.0]", "scale is (0.7, 5.0)"),
     ("scale = [0.7, 1.0]", "linear_light = 2.0", "linear_light is 2.0"),
+    ("[blur]", "[variety]\nstrong = 0.1\nstrongest = 1.5\n[blur]", "variety.strongest is 1.5 px, wanted at least the"),
 ])  # fmt: skip
 def test_an_impossible_value_is_named_before_anything_is_trained(
     run_folder: Path, old: str, new: str, message: str
@@ -105,9 +106,13 @@ def test_a_record_names_all_that_is_wrong_with_it(kind: type, wrong: dict[str, o
 
 def test_a_run_names_all_that_is_wrong_with_it(run_folder: Path) -> None:
     config = load_config(run_folder / "config.toml")
+    weak = Variety(strong=0.1, strongest=1.5)
     with pytest.raises(ConfigError) as caught:
-        replace(config, stages=(), sources=(), fft_norm="orto", normalization="", validate_every=0)
-    for part in ("stages is empty", "sources has no source", "fft_norm is", "normalization is", "validate_every is 0"):
+        replace(config, stages=(), sources=(), fft_norm="orto", normalization="", validate_every=0, variety=weak)
+    for part in (
+        *("stages is empty", "sources has no source", "fft_norm is", "normalization is", "validate_every is 0"),
+        "variety.strongest is 1.5 px",
+    ):
         assert part in str(caught.value)
 
 

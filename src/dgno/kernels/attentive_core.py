@@ -3,8 +3,8 @@
     x + P LN(scan(u)),   u the pixels of y in the order of their classes; results go back to the pixels
 
 where scan is the selective scan (`selective_scan.py`) with B, C and delta = softplus(W dt + b) from (dt, B, C) = V u,
-the prompts of the pixels added to C, and P the projection. What comes before, y and the classes, is in
-`attentive_scan.py`. The fast twin in C is `attentive_core_c.py`.
+the prompts of the pixels added to C, and P the projection. What comes before, y, the classes and the prompts, is in
+`attentive_lift.py`. The fast twin in C is `attentive_core_c.py`.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ def scan_order(classes: Int[Tensor, "b l"], height: int, width: int, block: int 
 def attentive_core(
     x: Map,
     y: Float[Tensor, "b hidden h w"],
-    prompts: Float[Tensor, "b l n"],
     classes: Int[Tensor, "b l"],
+    prompts: Float[Tensor, "b l n"],
     weights: CoreWeights,
     *,
     block: int | None,
@@ -76,7 +76,7 @@ def attentive_core(
 ) -> Map:
     """x with what the scanned features y add to it.
 
-    prompts, classes : of all pixels, l = h w, in raster order; classes from 0 to 63
+    classes, prompts : of all pixels, l = h w, in raster order; classes from 0 to 63
     block : side in px of the squares inside which pixels are sorted and scanned, dividing the map; None: the whole map
     prompt_sorted : is the prompt put in scan order like the pixels? (The published weights were trained without.)
     """

@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from dgno.kernels.attentive_core import CoreWeights, Map
-from dgno.kernels.attentive_scan_c import STATES, Core, load, packed_core
-from dgno.kernels.compiled import channels_last, check_plain, fields
+from dgno.kernels.attentive_scan_c import STATES, Core, check_core_weights, load, packed_core
+from dgno.kernels.compiled import channels_last, check_plain, check_shapes, fields
 from dgno.kernels.packing import pack
 
 BEYOND = 12  # rows after the last one that a product may read, as in products.h
@@ -36,8 +36,8 @@ class _AttentiveCore(torch.autograd.Function):
         ctx: Any,
         x: Tensor,
         y: Tensor,
-        prompts: Tensor,
         classes: Tensor,
+        prompts: Tensor,
         block: int | None,
         prompt_sorted: bool,
         *weights: Tensor,
@@ -76,7 +76,7 @@ class _AttentiveCore(torch.autograd.Function):
         load().run("attentive_core_gradient", arguments)
         at_weights = _at_weights(sums.sum(0), own)
         wanted = ctx.needs_input_grad
-        every = (g, gy, gprompts, None, None, None, *at_weights)
+        every = (g, gy, None, gprompts, None, None, *at_weights)
         return tuple(each if is_wanted else None for each, is_wanted in zip(every, wanted, strict=True))
 
 
@@ -141,32 +141,27 @@ def _without_norm(weights: CoreWeights) -> CoreWeights:
 def attentive_core_c(
     x: Map,
     y: Float[Tensor, "b hidden h w"],
-    prompts: Float[Tensor, "b l n"],
     classes: Int[Tensor, "b l"],
+    prompts: Float[Tensor, "b l n"],
     weights: CoreWeights,
     *,
     block: int | None,
     prompt_sorted: bool,
 ) -> Map:
     """`attentive_core` of attentive_core.py, compiled; float32 on the CPU, 8 states, classes from 0 to 63."""
-    _check(x, y, prompts, classes, weights, block)
+    _check(x, y, classes, prompts, weights, block)
     if not x.numel():
         return x
-    return _AttentiveCore.apply(x, y, prompts, classes, block, prompt_sorted, *weights)
+    return _AttentiveCore.apply(x, y, classes, prompts, block, prompt_sorted, *weights)
 
 
-def _check(x: Tensor, y: Tensor, prompts: Tensor, classes: Tensor, weights: CoreWeights, block: int | None) -> None:
+def _check(x: Tensor, y: Tensor, classes: Tensor, prompts: Tensor, weights: CoreWeights, block: int | None) -> None:
     """Refuse what the C code would misread."""
-    (b, c, h, w), rank, lanes = x.shape, weights.dt_proj.shape[1], load().lanes()
+    (b, c, h, w), lanes = x.shape, load().lanes()
     check_plain(x=x, y=y, prompts=prompts, **weights._asdict())
-    wanted: tuple[tuple[int, ...], ...] = (
-        *((b, 2 * c, h, w), (b, h * w, STATES), (b, h * w), (rank + 2 * STATES, 2 * c), (2 * c, rank), (2 * c,)),
-        *((2 * c, STATES), (2 * c,), (2 * c,), (2 * c,), (c, 2 * c), (c,)),
-    )
-    came = {"y": y, "prompts": prompts, "classes": classes, **weights._asdict()}
-    for (name, tensor), shape in zip(came.items(), wanted, strict=True):
-        if tensor.shape != shape:
-            raise ValueError(f"{name} is {tuple(tensor.shape)}, wanted {shape} for a map of {tuple(x.shape)}")
+    of_pixels = {"y": y, "classes": classes, "prompts": prompts}
+    check_shapes(of_pixels, ((b, 2 * c, h, w), (b, h * w), (b, h * w, STATES)), f"a map of {tuple(x.shape)}")
+    check_core_weights(weights, c)
     if c < lanes:
         raise ValueError(f"the compiled core needs {lanes} channels, got {c}")
     if block and (h % block or w % block):

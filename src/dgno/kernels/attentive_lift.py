@@ -7,7 +7,7 @@
 that row goes to `soft` as if the prompts had been averaged with it (straight-through, Bengio et al. 2013,
 arXiv:1308.3432). Without noise the class is the best logit's, and the routing gets no gradient.
 
-The fast twin in C is `attentive_lift_c.py`; `fusing.py` chooses. The second half is in `attentive_scan.py`.
+The fast twin in C is `attentive_lift_c.py`; `fusing.py` chooses. The second half is in `attentive_core.py`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from dgno.kernels.depthwise import sigmoid_gate
 
 
 class LiftWeights(NamedTuple):
-    """The parameters of the first half, as at the beginning of `AttentiveWeights`; matrices are (outputs, inputs)."""
+    """Parameters of norm, routing and gate; matrices are (outputs, inputs), n states, hidden = 2 c."""
 
     norm_weight: Float[Tensor, " c"]
     norm_bias: Float[Tensor, " c"]

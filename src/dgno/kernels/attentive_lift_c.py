@@ -151,15 +151,9 @@ def _packed(weights: LiftWeights, lanes: int) -> dict[str, Tensor]:
 
 def _check(x: Tensor, weights: LiftWeights, uniform: Tensor | None) -> None:
     """Refuse what the C code would misread."""
-    (b, c, h, w), lanes, routing = x.shape, load().lanes(), weights.route_hidden.shape[0]
+    (b, c, h, w), lanes = x.shape, load().lanes()
     check_plain(x=x, **weights._asdict(), **({} if uniform is None else {"uniform": uniform}))
-    wanted: tuple[tuple[int, ...], ...] = (
-        *((c,), (c,), (routing, c), (routing,), (CLASSES, routing), (CLASSES,), (CLASSES, attentive_scan_c.STATES)),
-        *((2 * c, c), (2 * c,), (2 * c, 1, 3, 3), (2 * c,)),
-    )
-    for (name, tensor), shape in zip(weights._asdict().items(), wanted, strict=True):
-        if tensor.shape != shape:
-            raise ValueError(f"{name} is {tuple(tensor.shape)}, wanted {shape} for {c} channels")
+    attentive_scan_c.check_lift_weights(weights, c)
     if uniform is not None and (uniform.shape != (b, h * w, CLASSES) or not uniform.is_contiguous()):
         raise ValueError(f"uniform is {tuple(uniform.shape)}, wanted {(b, h * w, CLASSES)}, contiguous")
     if uniform is not None and uniform.requires_grad:

@@ -14,7 +14,15 @@ from torch import Tensor
 from dgno.kernels.attentive_core import CLASSES, CoreWeights, Map
 from dgno.kernels.attentive_lift import LiftWeights
 from dgno.kernels.attentive_scan import AttentiveWeights
-from dgno.kernels.compiled import Arguments, CompiledKernel, channels_last, check_no_gradient, check_plain, fields
+from dgno.kernels.compiled import (
+    Arguments,
+    CompiledKernel,
+    channels_last,
+    check_no_gradient,
+    check_plain,
+    check_shapes,
+    fields,
+)
 from dgno.kernels.packing import HALF_INPUTS, pack, pad_outputs
 from dgno.kernels.tiles import strip_height, tile_width
 
@@ -70,17 +78,18 @@ def attentive_scan_c(
         scan and its parameters stay in float32
     """
     _check(x, weights, block)
-    half = half and load().has_half() and max(weights.project_in.shape) <= HALF_INPUTS
+    half = half and load().has_half() and max(weights.lift.project_in.shape) <= HALF_INPUTS
     x = channels_last(x)
     if not x.numel():
         return x
-    y, classes = lift(x, weights, half=half)
-    return _core(x, y, classes, weights, block=block, prompt_sorted=prompt_sorted, half=half)
+    y, classes = lift(x, weights.lift, half=half)
+    prompts = weights.lift.prompts
+    return _core(x, y, classes, prompts, weights.core, block=block, prompt_sorted=prompt_sorted, half=half)
 
 
 def lift(
     x: Tensor,
-    weights: AttentiveWeights | LiftWeights,
+    weights: LiftWeights,
     *,
     half: bool,
     uniform: Tensor | None = None,
@@ -118,16 +127,17 @@ def _core(
     x: Tensor,
     y: Tensor,
     classes: Tensor,
-    weights: AttentiveWeights,
+    prompts: Tensor,
+    weights: CoreWeights,
     *,
     block: int | None,
     prompt_sorted: bool,
     half: bool,
 ) -> Tensor:
-    """x with what the scanned features add to it."""
+    """x with what the scanned features y (b, h, w, 2 c) add to it; `prompts` has one row for each class."""
     out = torch.empty(x.shape, memory_format=torch.channels_last)
     order = torch.empty(classes.numel(), dtype=torch.int32)
-    held = {"prompts": weights.prompts.detach().contiguous(), **packed_core(weights.core(), half=half)}
+    held = {"prompts": prompts.detach().contiguous(), **packed_core(weights, half=half)}
     arguments = Core(prompt_sorted=prompt_sorted, half=half)
     arguments.size(x, weights.dt_proj.shape[1], block)
     arguments.point(x=x, y=y, classes=classes, order=order, out=out, **held)
@@ -158,18 +168,31 @@ def _padded(vector: Tensor, lanes: int) -> Tensor:
 def _check(x: Tensor, weights: AttentiveWeights, block: int | None) -> None:
     """Refuse what the C code would misread."""
     (_, c, h, w), lanes = x.shape, load().lanes()
-    check_plain(x=x, **weights._asdict())
-    check_no_gradient(x, *weights)
-    routing, rank = weights.route_hidden.shape[0], weights.dt_proj.shape[1]
-    wanted: tuple[tuple[int, ...], ...] = (
-        *((c,), (c,), (routing, c), (routing,), (CLASSES, routing), (CLASSES,), (CLASSES, STATES)),
-        *((2 * c, c), (2 * c,), (2 * c, 1, 3, 3), (2 * c,), (rank + 2 * STATES, 2 * c), (2 * c, rank), (2 * c,)),
-        *((2 * c, STATES), (2 * c,), (2 * c,), (2 * c,), (c, 2 * c), (c,)),
-    )
-    for (name, tensor), shape in zip(weights._asdict().items(), wanted, strict=True):
-        if tensor.shape != shape:
-            raise ValueError(f"{name} is {tuple(tensor.shape)}, wanted {shape} for {c} channels")
+    check_plain(x=x, **weights.lift._asdict(), **weights.core._asdict())
+    check_no_gradient(x, *weights.lift, *weights.core)
+    check_lift_weights(weights.lift, c)
+    check_core_weights(weights.core, c)
     if c < lanes:
         raise ValueError(f"the compiled module needs {lanes} channels, got {c}")
     if block and (h % block or w % block):
         raise ValueError(f"blocks of {block} px do not fit a map of {h} x {w} px")
+
+
+def check_lift_weights(weights: LiftWeights, c: int) -> None:
+    """Refuse parameters that do not fit a map of c channels."""
+    routing = weights.route_hidden.shape[0]
+    wanted: tuple[tuple[int, ...], ...] = (
+        *((c,), (c,), (routing, c), (routing,), (CLASSES, routing), (CLASSES,), (CLASSES, STATES)),
+        *((2 * c, c), (2 * c,), (2 * c, 1, 3, 3), (2 * c,)),
+    )
+    check_shapes(weights._asdict(), wanted, f"{c} channels")
+
+
+def check_core_weights(weights: CoreWeights, c: int) -> None:
+    """Refuse parameters that do not fit a map of c channels."""
+    rank = weights.dt_proj.shape[1]
+    wanted: tuple[tuple[int, ...], ...] = (
+        *((rank + 2 * STATES, 2 * c), (2 * c, rank), (2 * c,), (2 * c, STATES), (2 * c,)),
+        *((2 * c,), (2 * c,), (c, 2 * c), (c,)),
+    )
+    check_shapes(weights._asdict(), wanted, f"{c} channels")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import importlib.machinery
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -81,6 +82,13 @@ def check_plain(**tensors: Tensor) -> None:
     for name, tensor in tensors.items():
         if tensor.dtype != torch.float32 or tensor.device.type != "cpu":
             raise ValueError(f"{name} is {tensor.dtype} on {tensor.device.type}, wanted float32 on the CPU")
+
+
+def check_shapes(tensors: Mapping[str, Tensor], wanted: Sequence[tuple[int, ...]], fitting: str) -> None:
+    """Refuse tensors of other shapes than those wanted, in the same order; `fitting` says what these would fit."""
+    for (name, tensor), shape in zip(tensors.items(), wanted, strict=True):
+        if tensor.shape != shape:
+            raise ValueError(f"{name} is {tuple(tensor.shape)}, wanted {shape} for {fitting}")
 
 
 def check_no_gradient(*tensors: Tensor) -> None:

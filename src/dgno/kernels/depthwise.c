@@ -3,8 +3,8 @@
  *     gelu gate (no bias):      out = GELU(conv(x)[first half]) * conv(x)[second half]
  *     sigmoid gate (a bias):    out = x * sigmoid(conv(x) + bias)
  *
- * Maps are channels-last. Rows (forward) and strips of rows (backward) are spread over threads (OpenMP); sums over strips
- * are left to the caller, so results do not depend on the number of threads. */
+ * Maps are channels-last. Rows (forward) and strips of rows (backward) are spread over threads (OpenMP); sums over
+ * strips are left to the caller, so results do not depend on the number of threads. */
 
 
 #include "tasks.h"

@@ -37,7 +37,8 @@ static inline __attribute__((always_inline)) TARGET void NAME(load_taps)(const s
 
 /* One pixel of the result for one block. With `gelu`, the map has twice the channels of the result. */
 static inline __attribute__((always_inline)) TARGET VF NAME(forward_pixel)(
-        const struct gate *s, const float *map, const VF *first, const VF *second, VF bias, long y, long x, int gelu, int edge) {
+        const struct gate *s, const float *map, const VF *first, const VF *second, VF bias, long y, long x,
+        int gelu, int edge) {
     const VF z = NAME(convolve)(s, map, first, y, x, edge);
     if (!gelu) {
         const VF e = NAME(exp2)((z + bias) * -LOG2_E);
@@ -46,7 +47,8 @@ static inline __attribute__((always_inline)) TARGET VF NAME(forward_pixel)(
     return z * NAME(normal_cdf)(z) * NAME(convolve)(s, map + s->channels / 2, second, y, x, edge);
 }
 
-static inline __attribute__((always_inline)) TARGET void NAME(forward_row)(const struct gate *s, long b, long y, long c, int gelu) {
+static inline __attribute__((always_inline)) TARGET void NAME(forward_row)(
+        const struct gate *s, long b, long y, long c, int gelu) {
     const long out = gelu ? s->channels / 2 : s->channels;
     const float *map = s->x + b * s->height * s->width * s->channels + c;
     VF first[9], second[9] = {0}, bias = {0};
@@ -65,7 +67,8 @@ struct NAME(gradients) { /* of one pixel: at the convolved halves, and directly 
 };
 
 static inline __attribute__((always_inline)) TARGET struct NAME(gradients) NAME(gate_backward)(
-        const struct gate *s, const float *map, const VF *first, const VF *second, VF bias, VF g, long y, long x, int gelu, int edge) {
+        const struct gate *s, const float *map, const VF *first, const VF *second, VF bias, VF g, long y, long x,
+        int gelu, int edge) {
     const VF z = NAME(convolve)(s, map, first, y, x, edge);
     struct NAME(gradients) r = {{0}, {0}, {0}};
     if (gelu) {
@@ -80,8 +83,8 @@ static inline __attribute__((always_inline)) TARGET struct NAME(gradients) NAME(
     return r;
 }
 
-/* From the gradients at one convolved block, rows [top - 1, bottom + 1) of a buffer (zero outside the map): that of x in
- * rows [top, bottom), added to `direct`, and the strip's part of the weights' and the bias's. */
+/* From the gradients at one convolved block, rows [top - 1, bottom + 1) of a buffer (zero outside the map): that of x
+ * in rows [top, bottom), added to `direct`, and the strip's part of the weights' and the bias's. */
 static inline __attribute__((always_inline)) TARGET void NAME(convolution_backward)(
         const struct gate *s, long b, long strip, long c, const VF *gz, const VF *direct) {
     const long top = strip % s->strips * s->strip_rows, w = s->width;
@@ -118,7 +121,8 @@ static inline __attribute__((always_inline)) TARGET void NAME(convolution_backwa
 /* One strip of rows and one block. `memory` holds two or three buffers of strip_rows + 2 rows. */
 static inline __attribute__((always_inline)) TARGET void NAME(backward_strip)(
         const struct gate *s, long strip, long c, void *memory, int gelu) {
-    const long b = strip / s->strips, top = strip % s->strips * s->strip_rows, w = s->width, size = (s->strip_rows + 2) * w;
+    const long b = strip / s->strips, top = strip % s->strips * s->strip_rows;
+    const long w = s->width, size = (s->strip_rows + 2) * w;
     const long out = gelu ? s->channels / 2 : s->channels;
     const float *map = s->x + b * s->height * w * s->channels + c;
     VF *gz = memory, *other = gz + size;

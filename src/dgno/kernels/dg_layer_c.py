@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from dgno.kernels.compiled import Arguments, channels_last, check_no_gradient, check_plain, fields
+from dgno.kernels.compiled import Arguments, channels_last, check_no_gradient, check_plain, check_shapes, fields
 from dgno.kernels.dg_layer import LayerWeights
 from dgno.kernels.dg_operator import Map, Operators, Sides
 from dgno.kernels.dg_operator_c import as_in_c, load, new_operators
@@ -91,9 +91,7 @@ def _checked(z: Tensor, weights: LayerWeights, side: int) -> _Layer:
     check_no_gradient(z, *weights)
     (b, c, h, w), (_, heads, d) = z.shape, weights.key_norm.shape
     wanted = ((3 * c, c), (3 * c,), (2, heads, d), (2, heads, d), (c, c), (c,), (c, c), (c,))
-    for (name, tensor), shape in zip(weights._asdict().items(), wanted, strict=True):
-        if tensor.shape != shape:
-            raise ValueError(f"{name} is {tuple(tensor.shape)}, wanted {shape} for {c} channels")
+    check_shapes(weights._asdict(), wanted, f"{c} channels")
     if c != heads * d or c < load().lanes() or not load().has_width(d):
         raise ValueError(f"the compiled layer has no version for {c} channels in {heads} heads of {d}")
     if not 0 < side <= LARGEST_SIDE or h % side or w % side:

@@ -97,8 +97,8 @@ RUN_STRIPS(integrate_backward)
 RUN_STRIPS(apply)
 RUN_STRIPS(apply_backward)
 
-/* The whole layer, in two passes over the map: z to kernel integrals, and, when the fluxes have been added to them, z and
- * the operators to mlp(q K + z) + z. */
+/* The whole layer, in two passes over the map: z to kernel integrals, and, when the fluxes have been added to them, z
+ * and the operators to mlp(q K + z) + z. */
 
 #define LOG2_E 1.44269504088896341f
 

@@ -31,7 +31,8 @@ struct feed_forward {
     const float *project_out_back;
     float *gx;                     /* like x */
     float *sums;                   /* (tasks, sum_size), side by side the gradients at norm_weight, norm_bias,
-                                      project_in (2 hidden, channels), taps as they are, project_out (hidden, channels) */
+                                      project_in (2 hidden, channels), taps as they are,
+                                      project_out (hidden, channels) */
 };
 
 #define BODY "feed_forward_body.h"

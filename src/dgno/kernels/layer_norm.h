@@ -1,6 +1,6 @@
-/* Layer norm over the channels of one pixel: biased variance, epsilon inside the root; LANES channels at least. Included
- * inside each version, after vectors.h and reductions.h. The last vector ends at the last channel and overlaps the one
- * before. */
+/* Layer norm over the channels of one pixel: biased variance, epsilon inside the root; LANES channels at least.
+ * Included inside each version, after vectors.h and reductions.h. The last vector ends at the last channel and overlaps
+ * the one before. */
 
 #ifndef LAYER_NORM_H
 #define LAYER_NORM_H

@@ -1,5 +1,6 @@
 /* Rows of a map on their way through a 3x3 convolution: normalised, multiplied by a matrix, and kept in a ring of three
- * rows that stays in the cache. Included inside each version, after vectors.h, reductions.h, products.h and layer_norm.h.
+ * rows that stays in the cache. Included inside each version, after vectors.h, reductions.h, products.h and
+ * layer_norm.h.
  *
  * A map is cut into columns of `tile` pixels and strips of rows; one task walks down its strip with a pixel of context
  * at each side. Beyond the map the convolution sees zeros. */

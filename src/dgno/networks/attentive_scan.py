@@ -150,7 +150,7 @@ class AttentiveScan(nn.Module):
             return x + self(norm(x), prompt_basis)
         if trains:
             return self.core(x, *self.lifted_with_norm(x, norm, prompt_basis))
-        weights = self.weights(norm, prompt_basis)
+        weights = AttentiveWeights(self.lift_weights(norm, prompt_basis), self.core_weights())
         half = fusing.fuses_in_half(z.device)
         return attentive_scan_c(z, weights, block=self.block, prompt_sorted=self.prompt_sorted, half=half)
 
@@ -161,29 +161,31 @@ class AttentiveScan(nn.Module):
             return self.lifted(norm(x), prompt_basis)
         b, _, h, w = x.shape
         uniform = draw_uniform_c((b, h * w, CLASSES), self.routing.generators) if self.training else None
-        return attentive_lift_c(x, LiftWeights(*self.weights(norm, prompt_basis)[: len(LiftWeights._fields)]), uniform)
+        return attentive_lift_c(x, self.lift_weights(norm, prompt_basis), uniform)
 
     def core(
         self, x: Map, y: Float[Tensor, "b hidden h w"], classes: Int[Tensor, "b l"], prompt: Float[Tensor, "b l n"]
     ) -> Map:
         """x with what the scan of the gated features y adds to it, in one call that has a gradient."""
-        scan = self.scan
-        weights = CoreWeights(
-            *(scan.x_proj.weight, scan.dt_proj.weight, scan.dt_proj.bias, scan.A_log, scan.D),
-            *(self.norm.weight, self.norm.bias, self.project_out.weight, self.project_out.bias),
-        )
-        return attentive_core_c(x, y, prompt, classes, weights, block=self.block, prompt_sorted=self.prompt_sorted)
+        weights = self.core_weights()
+        return attentive_core_c(x, y, classes, prompt, weights, block=self.block, prompt_sorted=self.prompt_sorted)
 
-    def weights(self, norm: ChannelNorm, prompt_basis: Float[Tensor, "rank n"]) -> AttentiveWeights:
-        """The parameters of the module and of the norm before it."""
-        routing, scan = self.routing, self.scan
+    def lift_weights(self, norm: ChannelNorm, prompt_basis: Float[Tensor, "rank n"]) -> LiftWeights:
+        """The parameters of the norm, the routing and the gate."""
+        routing = self.routing
         assert self.position.bias is not None
         with torch.autocast(prompt_basis.device.type, enabled=False):
             prompts = self.prompt_codes @ prompt_basis
-        return AttentiveWeights(
+        return LiftWeights(
             *(norm.weight, norm.bias, routing.hidden.weight, routing.hidden.bias),
             *(routing.logits.weight, routing.logits.bias, prompts),
             *(self.project_in.weight, self.project_in.bias, self.position.weight, self.position.bias),
+        )
+
+    def core_weights(self) -> CoreWeights:
+        """The parameters of the scan and of what follows."""
+        scan = self.scan
+        return CoreWeights(
             *(scan.x_proj.weight, scan.dt_proj.weight, scan.dt_proj.bias, scan.A_log, scan.D),
             *(self.norm.weight, self.norm.bias, self.project_out.weight, self.project_out.bias),
         )

@@ -42,6 +42,12 @@ class Variety:
         if problems:
             raise ConfigError("exposures cannot vary so", why="; ".join(problems))
 
+    def refuse_beside(self, defocus: BlurRange) -> list[str]:
+        """What is wrong with this variety of that range: blur that is called strong, and weaker than its strongest."""
+        if not self.strong or self.strongest >= defocus.sigma[1]:
+            return []
+        return [f"strongest is {self.strongest} px, wanted at least the {defocus.sigma[1]} px of sigma"]
+
 
 @dataclass(frozen=True)
 class VariedRange:
@@ -54,9 +60,8 @@ class VariedRange:
     variety: Variety = field(default_factory=Variety)
 
     def __post_init__(self) -> None:
-        largest, strongest = self.defocus.sigma[1], self.variety.strongest
-        if self.variety.strong and strongest < largest:
-            raise ConfigError(f"strongest is {strongest} px, wanted at least the {largest} px of sigma")
+        if problems := self.variety.refuse_beside(self.defocus):
+            raise ConfigError("exposures cannot vary so", why="; ".join(problems))
 
     def draw(self, shape: tuple[int, int], rng: np.random.Generator) -> Exposure:
         """A random exposure of a scene of this height and width."""

@@ -128,8 +128,8 @@ class TrainConfig:
             problems.append("there is a table [motion], and blur_types draws none")
         if self.variety is not None and (self.blur_types != (DEFOCUS,) or self.network.tells_types or self.pairs):
             problems.append("there is a table [variety], which is for sharp images blurred by defocus alone")
-        if self.variety is not None and self.variety.strong and self.variety.strongest < self.blur.sigma[1]:
-            problems.append(f"variety.strongest is {self.variety.strongest}, below blur.sigma {self.blur.sigma}")
+        if self.variety is not None:
+            problems += [f"variety.{problem}" for problem in self.variety.refuse_beside(self.blur)]
         if self.network.tells_types and self.pairs is not None and self.pairs.layout not in TELLING:
             which = f"its layout {self.pairs.layout} tells no types; these may: {', '.join(TELLING)}"
             problems.append(f"a classifier of blur is trained on sharp images, and there is a table [pairs]: {which}")
