@@ -48,7 +48,7 @@ class _AttentiveCore(torch.autograd.Function):
         held = packed_core(folded)
         arguments = Core(prompt_sorted=prompt_sorted, prompts_of_pixels=True)
         arguments.size(x, own.dt_proj.shape[1], block)
-        out, order = torch.empty_like(x), torch.empty(classes.numel(), dtype=torch.int32)
+        out, order = torch.empty_like(x), x.new_empty(classes.numel(), dtype=torch.int32)
         kept = _kept(arguments, held["A"]) if any(ctx.needs_input_grad[1:]) else {}
         arguments.point(x=x, y=y, classes=classes, prompts=prompts, order=order, out=out, **held, **kept)
         load().run("attentive_core", arguments)

@@ -101,7 +101,7 @@ def lift(
     tile : columns of a task; None: the usual
     """
     (b, c, h, w), lanes = x.shape, load().lanes()
-    y, classes = x.new_empty(b, h, w, 2 * c), torch.empty(b, h, w, dtype=torch.uint8)
+    y, classes = x.new_empty(b, h, w, 2 * c), x.new_empty(b, h, w, dtype=torch.uint8)
     held = {
         "norm_weight": weights.norm_weight.detach().contiguous(),
         "norm_bias": weights.norm_bias.detach().contiguous(),
@@ -135,8 +135,7 @@ def _core(
     half: bool,
 ) -> Tensor:
     """x with what the scanned features y (b, h, w, 2 c) add to it; `prompts` has one row for each class."""
-    out = torch.empty(x.shape, memory_format=torch.channels_last)
-    order = torch.empty(classes.numel(), dtype=torch.int32)
+    out, order = torch.empty_like(x), x.new_empty(classes.numel(), dtype=torch.int32)
     held = {"prompts": prompts.detach().contiguous(), **packed_core(weights, half=half)}
     arguments = Core(prompt_sorted=prompt_sorted, half=half)
     arguments.size(x, weights.dt_proj.shape[1], block)
