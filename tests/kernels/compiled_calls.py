@@ -22,10 +22,10 @@ LIFT_SHAPES = ((16,), (16,), (5, 16), (5,), (64, 5), (64,), (64, 8), (32, 16), (
 CORE_SHAPES = ((18, 32), (32, 2), (32,), (32, 8), (32,), (32,), (32,), (16, 32), (16,))
 
 
-def scan_of(x: Tensor, *tensors: Tensor) -> Tensor:
+def scan_of(x: Tensor, *tensors: Tensor, block: int | None = None) -> Tensor:
     lift, core = tensors[: len(LIFT_SHAPES)], tensors[len(LIFT_SHAPES) :]
     weights = AttentiveWeights(LiftWeights(*lift), CoreWeights(*core))
-    return inspect.unwrap(attentive_scan_c)(x, weights, block=None, prompt_sorted=True)
+    return inspect.unwrap(attentive_scan_c)(x, weights, block=block, prompt_sorted=True)
 
 
 # One well-formed call of each kernel: the function, its name, the shapes of its tensors, and its other arguments.

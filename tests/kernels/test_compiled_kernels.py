@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from compiled_calls import CALLS
+from compiled_calls import CALLS, CORE_SHAPES, LIFT_SHAPES, scan_of
 from kernel_comparison import compiled_versions, values_and_gradients
 from torch import Tensor
 
@@ -107,6 +107,15 @@ def test_sizes_that_are_not_compiled_are_refused() -> None:
         run("gelu gate", ((1, 2 * few, 4, 4), (2 * few, 1, 3, 3)))
     with pytest.raises(ValueError, match="channels"):
         run("sigmoid gate", ((1, few, 4, 4), (few, 1, 3, 3), (few,)))
+
+
+@pytest.mark.parametrize("block", [0, -3, 4])
+def test_blocks_that_are_none_are_refused(block: int) -> None:
+    """A map of 9 x 6 px can be cut into blocks of 3 px, but not of -3."""
+    tensors = [torch.rand(shape) for shape in ((2, 16, 9, 6), *LIFT_SHAPES, *CORE_SHAPES)]
+    assert scan_of(*tensors, block=3).shape == (2, 16, 9, 6)
+    with pytest.raises(ValueError, match=f"blocks of {block} px do not fit a map of 9 x 6 px"):
+        scan_of(*tensors, block=block)
 
 
 @pytest.mark.parametrize("name", ["attentive scan"])

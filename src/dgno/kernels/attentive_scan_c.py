@@ -173,7 +173,12 @@ def _check(x: Tensor, weights: AttentiveWeights, block: int | None) -> None:
     check_core_weights(weights.core, c)
     if c < lanes:
         raise ValueError(f"the compiled module needs {lanes} channels, got {c}")
-    if block and (h % block or w % block):
+    check_block(block, h, w)
+
+
+def check_block(block: int | None, h: int, w: int) -> None:
+    """Refuse blocks into which a map of h x w px cannot be cut; None is the whole map."""
+    if block is not None and (block < 1 or h % block or w % block):
         raise ValueError(f"blocks of {block} px do not fit a map of {h} x {w} px")
 
 

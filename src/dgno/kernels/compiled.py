@@ -70,7 +70,7 @@ class Arguments(ctypes.Structure):
         """Let the named fields point to the tensors' memory; the caller keeps the tensors alive and contiguous."""
         for name, tensor in tensors.items():
             if tensor is not None and not tensor.is_cpu:
-                raise ValueError(f"{name} is on {tensor.device.type}, wanted on the CPU: C would take it for an address")
+                raise ValueError(f"{name} is on {tensor.device.type}, wanted on the CPU: C reads the machine's memory")
             setattr(self, name, None if tensor is None else tensor.data_ptr())
 
 
