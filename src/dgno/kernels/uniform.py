@@ -43,7 +43,8 @@ def draw_uniform_c(
 ) -> Float[Tensor, "b l classes"]:
     """`draw_uniform`, compiled where the library can read torch's generators and each is one image's."""
     is_shared = generators is not None and len(set(generators[: shape[0]])) < shape[0]
-    return draw_uniform(shape, generators) if is_shared or not reads_generators() else _draw(shape, generators)
+    is_plain = is_shared or 0 in shape or not reads_generators()
+    return draw_uniform(shape, generators) if is_plain else _draw(shape, generators)
 
 
 @functools.cache
