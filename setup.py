@@ -4,6 +4,7 @@ They are plain shared libraries, loaded through ctypes: no Python or torch heade
 installs all the same and runs on its reference kernels. OpenMP is used where the compiler has it.
 """
 
+import runpy
 from pathlib import Path
 
 from setuptools import Extension, setup
@@ -33,11 +34,15 @@ KERNELS = (
     *("attentive_lift_gradient", "attentive_scan", "depthwise", "dg_operator", "feed_forward", "pointwise"),
     *("selective_scan", "uniform"),
 )
-HEADERS = sorted(str(path) for path in Path(FOLDER).glob("*.h"))  # most kernels include most of them
+SOURCES = runpy.run_path(f"{FOLDER}/sources.py")  # dgno itself may not be imported yet
+# Every library carries the hash of all sources, and so depends on all of them.
+DEPENDS = [f"{FOLDER}/sources.py", *map(str, SOURCES["source_files"](Path(FOLDER)))]
+MACROS = [("DGNO_SOURCES", f'"{SOURCES["fingerprint"](Path(FOLDER))}"')]
 
 
 def kernel(name: str) -> Extension:
-    return Extension(f"dgno.kernels._{name}", [f"{FOLDER}/{name}.c"], depends=HEADERS, optional=True)
+    path = f"{FOLDER}/{name}.c"
+    return Extension(f"dgno.kernels._{name}", [path], define_macros=MACROS, depends=DEPENDS, optional=True)
 
 
 setup(ext_modules=[kernel(name) for name in KERNELS], cmdclass={"build_ext": BuildKernels})

@@ -140,7 +140,14 @@ def test_a_map_without_images_stays_without() -> None:
         ({"x": torch.randn(1, 16, 4, 4).double()}, "wanted float32"),
         ({"y": torch.randn(1, 16, 4, 4)}, "y is"),
         ({"classes": torch.zeros(1, 9, dtype=torch.int64)}, "classes is"),
+        ({"classes": torch.full((1, 16), 64)}, "classes from 64 to 64, wanted 0 to 63"),
+        ({"classes": torch.arange(16)[None] - 1}, "classes from -1 to 14, wanted 0 to 63"),
+        ({"classes": torch.full((1, 16), 256)}, "classes from 256 to 256"),  # 0, if cut to a byte
+        ({"classes": torch.zeros(1, 16)}, "classes are torch.float32 on cpu, wanted integers on the CPU"),
+        ({"classes": torch.zeros(1, 16, dtype=torch.int64, device="meta")}, "on meta, wanted integers on the CPU"),
         ({"block": 3}, "do not fit"),
+        ({"block": 0}, "blocks of 0 px do not fit"),
+        ({"block": -4}, "blocks of -4 px do not fit"),
     ],
 )
 def test_what_does_not_fit_is_refused(change: dict[str, Any], message: str) -> None:

@@ -170,6 +170,29 @@ def test_there_is_no_gradient_of_the_gradient() -> None:
         gradient.sum().backward()
 
 
+@pytest.mark.parametrize("noise", [True, False])
+@pytest.mark.parametrize("shape", [(0, 16, 2, 2), (2, 16, 0, 3), (1, 16, 3, 0)], ids=str)
+def test_a_map_without_pixels_gives_nothing(shape: tuple[int, int, int, int], noise: bool) -> None:
+    """No images, or images of no size: empty results, and empty gradients at the map."""
+    (b, c, h, w), (_, *weights) = shape, lift_inputs(1, 16, 1, 1)[0]
+    x, uniform = torch.empty(shape).requires_grad_(), torch.empty(b, h * w, 64) if noise else None
+    y, classes, rows = attentive_lift_c.attentive_lift_c(x, LiftWeights(*weights), uniform)
+    assert (y.shape, classes.shape, rows.shape) == ((b, 2 * c, h, w), (b, h * w), (b, h * w, 8))
+    (gradient,) = torch.autograd.grad(y.sum() + rows.sum(), x)
+    assert gradient.shape == shape
+
+
+@pytest.mark.parametrize("seeds", [True, False])
+def test_a_module_trains_on_no_images(seeds: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which takes the compiled lift like any other batch."""
+    calls, module, x = count_calls(monkeypatch), AttentiveScan(16).train(), torch.empty(0, 16, 4, 4).requires_grad_()
+    module.routing.generators = [torch.Generator()] if seeds else None
+    out = module.added(x, ChannelNorm(16), torch.randn(PROMPT_RANK, STATES))
+    assert len(calls) == 1
+    out.sum().backward()
+    assert x.grad is not None
+
+
 @pytest.mark.parametrize(
     "change, message",
     [

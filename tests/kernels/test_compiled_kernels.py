@@ -3,50 +3,21 @@
 from __future__ import annotations
 
 import inspect
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from compiled_calls import CALLS, CORE_SHAPES, LIFT_SHAPES, scan_of
 from kernel_comparison import compiled_versions, values_and_gradients
 from torch import Tensor
 
 from dgno.kernels import depthwise_c, dg_operator_c, selective_scan_c
-from dgno.kernels.attentive_core import CoreWeights
-from dgno.kernels.attentive_lift import LiftWeights
-from dgno.kernels.attentive_scan import AttentiveWeights
-from dgno.kernels.attentive_scan_c import attentive_scan_c
-from dgno.kernels.depthwise_c import gelu_gate_c, sigmoid_gate_c
-from dgno.kernels.dg_operator_c import apply_c, integrate_c
-from dgno.kernels.feed_forward_c import feed_forward_c
-from dgno.kernels.pointwise_c import pointwise_c
-from dgno.kernels.selective_scan_c import selective_scan_c as scan_c
 
 pytestmark = pytest.mark.skipif(not compiled_versions(selective_scan_c), reason="the kernels were not compiled")
-
-LIFT_SHAPES = ((16,), (16,), (5, 16), (5,), (64, 5), (64,), (64, 8), (32, 16), (32,), (32, 1, 3, 3), (32,))
-CORE_SHAPES = ((18, 32), (32, 2), (32,), (32, 8), (32,), (32,), (32,), (16, 32), (16,))
-
-
-def scan_of(x: Tensor, *tensors: Tensor) -> Tensor:
-    lift, core = tensors[: len(LIFT_SHAPES)], tensors[len(LIFT_SHAPES) :]
-    weights = AttentiveWeights(LiftWeights(*lift), CoreWeights(*core))
-    return inspect.unwrap(attentive_scan_c)(x, weights, block=None, prompt_sorted=True)
-
-
-# One well-formed call of each kernel: the function, its name, the shapes of its tensors, and its other arguments.
-CALLS: dict[str, tuple[Callable[..., Any], tuple[tuple[int, ...], ...], tuple[Any, ...]]] = {
-    "scan": (scan_c, ((3, 40, 70), (3, 40, 70), (70, 8), (3, 40, 8), (3, 40, 8), (70,)), ()),
-    "integrate": (integrate_c, ((2, 32, 12, 8), (2, 4, 4), (2, 4, 4)), ((4, 2), True)),
-    "apply": (apply_c, ((2, 16, 9, 8), (2, 3, 4, 4, 4, 4)), ()),
-    "apply onto": (apply_c, ((2, 16, 9, 8), (2, 3, 4, 4, 4, 4), (2, 16, 9, 8)), ()),
-    "gelu gate": (gelu_gate_c, ((2, 80, 9, 7), (80, 1, 3, 3)), ()),
-    "sigmoid gate": (sigmoid_gate_c, ((2, 40, 9, 7), (40, 1, 3, 3), (40,)), ()),
-    "pointwise": (pointwise_c, ((2, 150, 7), (33, 7), (33,)), ()),
-    "feed-forward": (feed_forward_c, ((2, 16, 9, 7), (16,), (16,), (84, 16), (84, 1, 3, 3), (16, 42)), ()),
-    "attentive scan": (scan_of, ((2, 16, 9, 7), *LIFT_SHAPES, *CORE_SHAPES), ()),
-}
-
 
 DIFFERENTIABLE = [name for name in CALLS if name not in ("feed-forward", "attentive scan")]
 
@@ -102,6 +73,26 @@ def test_tensors_of_other_devices_are_refused(name: str) -> None:
         inspect.unwrap(function)(*(torch.ones(shape, device="meta") for shape in shapes), *rest)
 
 
+def test_no_address_is_taken_of_tensors_elsewhere() -> None:
+    """Whatever a kernel allocates for itself: what is not in the machine's memory does not become a pointer."""
+    arguments = depthwise_c._Gate()
+    arguments.point(x=torch.zeros(1, device="cpu"), bias=None)
+    with pytest.raises(ValueError, match="out is on meta, wanted on the CPU"):
+        arguments.point(out=torch.zeros(1, device="meta"))
+
+
+def test_defaults_of_torch_change_nothing() -> None:
+    """What a caller has set for new tensors, a dtype or a device, is not for those that C writes; in a process of its
+    own, because memory of another size than C writes ends a process."""
+    done = subprocess.run(
+        [sys.executable, Path(__file__).with_name("other_defaults_child.py")],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, f"ended at: {done.stdout.splitlines()[-1:]}\n{done.stderr}"
+
+
 def test_sizes_that_are_not_compiled_are_refused() -> None:
     """More states than a register file holds, head widths without a version, fewer channels than a vector."""
     n = selective_scan_c.load().max_states + 1
@@ -116,6 +107,15 @@ def test_sizes_that_are_not_compiled_are_refused() -> None:
         run("gelu gate", ((1, 2 * few, 4, 4), (2 * few, 1, 3, 3)))
     with pytest.raises(ValueError, match="channels"):
         run("sigmoid gate", ((1, few, 4, 4), (few, 1, 3, 3), (few,)))
+
+
+@pytest.mark.parametrize("block", [0, -3, 4])
+def test_blocks_that_are_none_are_refused(block: int) -> None:
+    """A map of 9 x 6 px can be cut into blocks of 3 px, but not of -3."""
+    tensors = [torch.rand(shape) for shape in ((2, 16, 9, 6), *LIFT_SHAPES, *CORE_SHAPES)]
+    assert scan_of(*tensors, block=3).shape == (2, 16, 9, 6)
+    with pytest.raises(ValueError, match=f"blocks of {block} px do not fit a map of 9 x 6 px"):
+        scan_of(*tensors, block=block)
 
 
 @pytest.mark.parametrize("name", ["attentive scan"])

@@ -18,7 +18,8 @@ from dgno.networks.presets import NETWORKS, make_operator
 pytestmark = pytest.mark.skipif(not compiled_versions(dg_operator_c), reason="the kernels were not compiled")
 
 # (b, channels, heads, h, w, side of an element): whole vectors of channels (4, 8, 16) and others, groups of heads that
-# are full and not, a grid of one element, more elements in a row than a tile holds, elements of one pixel
+# are full and not, a grid of one element, more elements in a row than a tile holds, elements of one pixel; rows of
+# pixels that end beside whole vectors
 LAYERS = [
     (2, 16, 4, 16, 24, 8),
     (1, 20, 5, 8, 8, 4),
@@ -27,6 +28,8 @@ LAYERS = [
     (1, 96, 16, 8, 8, 8),
     (2, 24, 8, 3, 4, 1),
     (1, 64, 4, 16, 32, 16),
+    (1, 18, 6, 16, 16, 8),
+    (1, 27, 9, 16, 16, 8),
 ]
 
 

@@ -39,6 +39,14 @@ def test_a_batch_without_generators_draws_from_the_global_one() -> None:
     assert all(torch.equal(one, other) for one, other in zip(ours, torchs, strict=True))
 
 
+@pytest.mark.parametrize("shape", [(0, 7, 64), (3, 0, 64)], ids=str)
+def test_nothing_is_drawn_for_no_pixels(shape: tuple[int, int, int]) -> None:
+    ours, global_state = generators(), torch.get_rng_state()
+    assert draw_uniform_c(shape, ours).shape == draw_uniform_c(shape, None).shape == shape
+    assert all(torch.equal(one.get_state(), new.get_state()) for one, new in zip(ours, generators(), strict=True))
+    assert torch.equal(torch.get_rng_state(), global_state)
+
+
 def test_images_may_share_a_generator() -> None:
     """They draw from it one after the other."""
     ours, torchs = torch.Generator().manual_seed(7), torch.Generator().manual_seed(7)

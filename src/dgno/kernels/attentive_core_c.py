@@ -15,8 +15,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from dgno.kernels.attentive_core import CoreWeights, Map
-from dgno.kernels.attentive_scan_c import STATES, Core, check_core_weights, load, packed_core
+from dgno.kernels.attentive_core import CLASSES, CoreWeights, Map
+from dgno.kernels.attentive_scan_c import STATES, Core, check_block, check_core_weights, load, packed_core
 from dgno.kernels.compiled import channels_last, check_plain, check_shapes, fields
 from dgno.kernels.packing import pack
 
@@ -48,7 +48,7 @@ class _AttentiveCore(torch.autograd.Function):
         held = packed_core(folded)
         arguments = Core(prompt_sorted=prompt_sorted, prompts_of_pixels=True)
         arguments.size(x, own.dt_proj.shape[1], block)
-        out, order = torch.empty_like(x), torch.empty(classes.numel(), dtype=torch.int32)
+        out, order = torch.empty_like(x), x.new_empty(classes.numel(), dtype=torch.int32)
         kept = _kept(arguments, held["A"]) if any(ctx.needs_input_grad[1:]) else {}
         arguments.point(x=x, y=y, classes=classes, prompts=prompts, order=order, out=out, **held, **kept)
         load().run("attentive_core", arguments)
@@ -161,8 +161,18 @@ def _check(x: Tensor, y: Tensor, classes: Tensor, prompts: Tensor, weights: Core
     check_plain(x=x, y=y, prompts=prompts, **weights._asdict())
     of_pixels = {"y": y, "classes": classes, "prompts": prompts}
     check_shapes(of_pixels, ((b, 2 * c, h, w), (b, h * w), (b, h * w, STATES)), f"a map of {tuple(x.shape)}")
+    _check_classes(classes)
     check_core_weights(weights, c)
     if c < lanes:
         raise ValueError(f"the compiled core needs {lanes} channels, got {c}")
-    if block and (h % block or w % block):
-        raise ValueError(f"blocks of {block} px do not fit a map of {h} x {w} px")
+    check_block(block, h, w)
+
+
+def _check_classes(classes: Tensor) -> None:
+    """Refuse what is no class: a byte would hide it, and the C code counts the pixels of every class."""
+    if not classes.is_cpu or classes.is_floating_point():
+        raise ValueError(f"classes are {classes.dtype} on {classes.device.type}, wanted integers on the CPU")
+    if classes.numel():
+        least, greatest = (int(bound) for bound in classes.aminmax())
+        if least < 0 or greatest >= CLASSES:
+            raise ValueError(f"classes from {least} to {greatest}, wanted 0 to {CLASSES - 1}")

@@ -26,6 +26,7 @@ static long NAME(gradient_workspace)(const struct core *s) {
     return rows * columns + STATES * hidden + (4 * SEGMENT + 1) * STATES * LANES;
 }
 
+/* Memory must be aligned to vectors: what is taken as vectors comes first, rows of floats after it. */
 static struct NAME(gradient_chunk) NAME(gradient_chunk_at)(const struct core *s, float *memory) {
     const long rows = ROUNDED(TOKENS), hidden = PADDED(2 * s->channels);
     struct NAME(gradient_chunk) m;

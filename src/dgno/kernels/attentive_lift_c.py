@@ -57,8 +57,16 @@ def attentive_lift_c(
     """`attentive_lift` of attentive_lift.py, compiled; float32 on the CPU, 8 states, channels as many as
     `load().lanes()`. Overwrites `uniform`, which is kept for the gradient."""
     _check(x, weights, uniform)
+    if not x.numel():
+        return _nothing(x, weights.prompts)
     y, classes, rows = _AttentiveLift.apply(x, uniform, *weights)
     return y, classes, rows
+
+
+def _nothing(x: Tensor, prompts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The results for a map without pixels. They lead back to it and to the prompts; other weights have no part."""
+    classes = x.new_empty(x.shape[0], x.shape[2] * x.shape[3], dtype=torch.int64)
+    return torch.cat([x, x], 1), classes, F.embedding(classes, prompts)
 
 
 class _AttentiveLift(torch.autograd.Function):

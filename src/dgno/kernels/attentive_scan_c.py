@@ -101,7 +101,7 @@ def lift(
     tile : columns of a task; None: the usual
     """
     (b, c, h, w), lanes = x.shape, load().lanes()
-    y, classes = x.new_empty(b, h, w, 2 * c), torch.empty(b, h, w, dtype=torch.uint8)
+    y, classes = x.new_empty(b, h, w, 2 * c), x.new_empty(b, h, w, dtype=torch.uint8)
     held = {
         "norm_weight": weights.norm_weight.detach().contiguous(),
         "norm_bias": weights.norm_bias.detach().contiguous(),
@@ -135,8 +135,7 @@ def _core(
     half: bool,
 ) -> Tensor:
     """x with what the scanned features y (b, h, w, 2 c) add to it; `prompts` has one row for each class."""
-    out = torch.empty(x.shape, memory_format=torch.channels_last)
-    order = torch.empty(classes.numel(), dtype=torch.int32)
+    out, order = torch.empty_like(x), x.new_empty(classes.numel(), dtype=torch.int32)
     held = {"prompts": prompts.detach().contiguous(), **packed_core(weights, half=half)}
     arguments = Core(prompt_sorted=prompt_sorted, half=half)
     arguments.size(x, weights.dt_proj.shape[1], block)
@@ -174,7 +173,12 @@ def _check(x: Tensor, weights: AttentiveWeights, block: int | None) -> None:
     check_core_weights(weights.core, c)
     if c < lanes:
         raise ValueError(f"the compiled module needs {lanes} channels, got {c}")
-    if block and (h % block or w % block):
+    check_block(block, h, w)
+
+
+def check_block(block: int | None, h: int, w: int) -> None:
+    """Refuse blocks into which a map of h x w px cannot be cut; None is the whole map."""
+    if block is not None and (block < 1 or h % block or w % block):
         raise ValueError(f"blocks of {block} px do not fit a map of {h} x {w} px")
 
 

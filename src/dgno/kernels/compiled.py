@@ -11,15 +11,32 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from dgno.kernels.sources import fingerprint
+
+FOLDER = Path(__file__).parent  # of the libraries and, where they are installed as well, of their sources
+
 
 @functools.cache
 def load_library(name: str) -> ctypes.CDLL:
     """Load a compiled kernel by name; an OSError says why that cannot be done."""
     for suffix in importlib.machinery.EXTENSION_SUFFIXES:
-        path = Path(__file__).parent / f"_{name}{suffix}"
+        path = FOLDER / f"_{name}{suffix}"
         if path.exists():
-            return ctypes.CDLL(str(path))
+            library = ctypes.CDLL(str(path))
+            if (sources := fingerprint(FOLDER)) and _fingerprint_of(library) != sources:
+                raise OSError("compiled from other sources: run `pip install -e .` again")
+            return library
     raise OSError("not compiled: no C compiler was found when dgno was installed")
+
+
+def _fingerprint_of(library: ctypes.CDLL) -> str:
+    """The hash of the sources that a library was compiled from; empty if it is of a time when none was told."""
+    try:
+        tell = library.dgno_sources
+    except AttributeError:
+        return ""
+    tell.restype = ctypes.c_char_p
+    return str(tell().decode())
 
 
 def why_missing() -> str:
@@ -69,6 +86,8 @@ class Arguments(ctypes.Structure):
     def point(self, **tensors: Tensor | None) -> None:
         """Let the named fields point to the tensors' memory; the caller keeps the tensors alive and contiguous."""
         for name, tensor in tensors.items():
+            if tensor is not None and not tensor.is_cpu:
+                raise ValueError(f"{name} is on {tensor.device.type}, wanted on the CPU: C reads the machine's memory")
             setattr(self, name, None if tensor is None else tensor.data_ptr())
 
 

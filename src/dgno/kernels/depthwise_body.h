@@ -118,7 +118,7 @@ static inline __attribute__((always_inline)) TARGET void NAME(convolution_backwa
     if (s->gbias) NAME(store)(s->gbias + strip * s->channels + c, gbias, LANES);
 }
 
-/* One strip of rows and one block. `memory` holds two or three buffers of strip_rows + 2 rows. */
+/* One strip of rows and one block. `memory`, aligned to vectors, holds two buffers of strip_rows + 2 rows. */
 static inline __attribute__((always_inline)) TARGET void NAME(backward_strip)(
         const struct gate *s, long strip, long c, void *memory, int gelu) {
     const long b = strip / s->strips, top = strip % s->strips * s->strip_rows;

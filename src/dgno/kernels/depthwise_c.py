@@ -50,7 +50,7 @@ class _GatedConvolution(torch.autograd.Function):
         x, taps = channels_last(x), weight.detach().flatten(1).T.contiguous()
         bias = None if bias is None else bias.detach().contiguous()
         b, c, h, w = x.shape
-        out = torch.empty(b, c // 2 if bias is None else c, h, w, memory_format=torch.channels_last)
+        out = x.new_empty(b, h, w, c // 2 if bias is None else c).permute(0, 3, 1, 2)
         gate = _Gate(batch=b, height=h, width=w, channels=c)
         gate.point(x=x, weight=taps, bias=bias, out=out)
         load().run("gate_forward", gate)

@@ -35,40 +35,41 @@ static struct dg NAME(grid)(const struct dg_layer *s, long columns) {
     return grid;
 }
 
-/* Kernel integrals of elements [column, column + columns) of a row of the grid. */
+/* Kernel integrals of elements [column, column + columns) of a row of the grid. What the operator's steps need of the
+ * memory comes first: they take it as aligned vectors, and rows of pixels need not end where one begins. */
 static TARGET void NAME(layer_integrate)(
     const struct dg_layer *s, const struct steps *steps, long strip, long column, long columns, float *memory) {
     const long c = s->heads * s->width, tokens = columns * s->side * s->side,
                room = ROUNDED(s->tile * s->side * s->side);
     const long size = c * s->width, at = (strip * s->columns + column) * size,
                all = s->batch * s->rows * s->columns * size;
-    float *rows = memory, *kv = rows + room * c, *sides = kv + room * PADDED(2 * c), *rest = sides + 4 * s->tile * size;
     struct dg grid = NAME(grid)(s, columns);
+    float *rows = memory + steps->workspace(&grid), *kv = rows + room * c, *sides = kv + room * PADDED(2 * c);
     NAME(gather)(s, strip, column, columns, rows);
     NAME(project)(s->project_kv, s->kv_bias, s->half, c, 2 * c, tokens, rows, kv);
     grid.kv = kv;
     grid.volume = s->volume + at;
     grid.sides = s->sides ? sides : NULL;
-    steps->integrate(&grid, 0, rest);
+    steps->integrate(&grid, 0, memory);
     if (s->sides)
         for (int side = 0; side < 4; side++)
             memcpy(s->sides + side * all + at, sides + side * columns * size, (size_t)(columns * size) * sizeof(float));
 }
 
-/* mlp(q K + z) + z on the same elements. */
+/* mlp(q K + z) + z on the same elements, in memory laid out alike. */
 static TARGET void NAME(layer_apply)(
     const struct dg_layer *s, const struct steps *steps, long strip, long column, long columns, float *memory) {
     const long c = s->heads * s->width, w = s->columns * s->side, pixels = columns * s->side, tokens = pixels * s->side;
     const long room = ROUNDED(s->tile * s->side * s->side) * PADDED(c);
-    float *rows = memory, *q = rows + room, *sum = q + room, *rest = sum + room;
     struct dg grid = NAME(grid)(s, columns);
+    float *rows = memory + steps->workspace(&grid), *q = rows + room, *sum = q + room;
     NAME(gather)(s, strip, column, columns, rows);
     NAME(project)(s->project_q, s->q_bias, s->half, c, c, tokens, rows, q);
     grid.q = q;
     grid.operators = s->operators + (strip * s->columns + column) * c * s->width;
     grid.onto = rows;
     grid.out = sum;
-    steps->apply(&grid, 0, rest);
+    steps->apply(&grid, 0, memory);
     NAME(project)(s->mlp_in, s->mlp_in_bias, s->half, c, c, tokens, sum, q);
     for (long i = 0; i < tokens * c; i += LANES) {
         const VF value = NAME(load)(q + i, LANES);

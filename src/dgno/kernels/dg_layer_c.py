@@ -69,7 +69,7 @@ def apply_layer_c(z: Map, operators: Operators, weights: LayerWeights, *, half: 
     check_plain(operators=operators)
     check_no_gradient(operators)
     arguments, lanes, z, c = _checked(z, weights, side), load().lanes(), channels_last(z), z.shape[1]
-    out = torch.empty(z.shape, memory_format=torch.channels_last)
+    out = torch.empty_like(z)
     held = {
         "operators": as_in_c(operators),
         "project_q": pack(weights.qkv[:c], lanes, half=half),

@@ -10,7 +10,8 @@
 
 #define GROUPS(s) (((s)->heads + HEADS - 1) / HEADS)
 
-/* What a task needs besides: blocks of an element, norms and their gradients for all groups. In floats. */
+/* What a task needs besides: blocks of an element, norms and their gradients for all groups. In floats; the
+ * steps take their memory as vectors, so it must be aligned to them. */
 static long NAME(workspace)(const struct dg *s) {
     return (s->ph * ((s->pw + TOGETHER - 1) / TOGETHER) * 2 + GROUPS(s) * 8) * WIDTH * LANES;
 }

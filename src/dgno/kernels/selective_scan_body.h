@@ -137,7 +137,7 @@ static inline __attribute__((always_inline)) TARGET void NAME(backward_segment)(
     }
 }
 
-/* Gradients of the channels [d0, d0 + CHUNK) of one sequence. */
+/* Gradients of the channels [d0, d0 + CHUNK) of one sequence; memory is aligned to vectors. */
 TARGET static void NAME(backward)(const struct scan *s, long b, long d0, void *memory) {
     struct NAME(workspace) *w = memory;
     const long L = s->length, D = s->channels, N = s->states;

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Zeros, from the beginning of a cache line on; null when there is no memory. */
+/* Zeros, from the beginning of a cache line on, aligned to vectors of every version; null when there is no memory. */
 static float *workspace(long floats) {
     const size_t size = ((size_t)floats * sizeof(float) + 63) / 64 * 64;
     float *memory = aligned_alloc(64, size);

@@ -32,7 +32,7 @@ def draw_uniform(
     shape: tuple[int, int, int], generators: Sequence[torch.Generator] | None
 ) -> Float[Tensor, "b l classes"]:
     """Numbers in [0, 1), float32 on the CPU; image after image from the global generator where there are no others."""
-    out = torch.empty(shape)
+    out = torch.empty(shape, dtype=torch.float32, device="cpu")
     for i, image in enumerate(out):
         image.uniform_(generator=generators[i] if generators else None)
     return out
@@ -43,7 +43,8 @@ def draw_uniform_c(
 ) -> Float[Tensor, "b l classes"]:
     """`draw_uniform`, compiled where the library can read torch's generators and each is one image's."""
     is_shared = generators is not None and len(set(generators[: shape[0]])) < shape[0]
-    return draw_uniform(shape, generators) if is_shared or not reads_generators() else _draw(shape, generators)
+    is_plain = is_shared or 0 in shape or not reads_generators()
+    return draw_uniform(shape, generators) if is_plain else _draw(shape, generators)
 
 
 @functools.cache
@@ -66,7 +67,7 @@ def _draw(shape: tuple[int, int, int], generators: Sequence[torch.Generator] | N
         generators, shape_drawn = [torch.default_generator], (1, shape[0] * shape[1], shape[2])
     else:
         shape_drawn = shape
-    out = torch.empty(shape)
+    out = torch.empty(shape, dtype=torch.float32, device="cpu")
     states = torch.stack([generator.get_state() for generator in generators[: shape_drawn[0]]])
     arguments = _Uniform(batch=shape_drawn[0], count=shape_drawn[1] * shape_drawn[2], size=states.shape[1])
     arguments.point(states=states, out=out)

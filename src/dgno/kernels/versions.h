@@ -30,6 +30,9 @@ static const long VERSION_LANES[] = {4, 8, 16}; /* floats in a vector */
 
 /* What every library says of itself. */
 
+/* The hash of the sources that it was compiled from, DGNO_SOURCES, as setup.py defines it by sources.py. */
+const char *dgno_sources(void) { return DGNO_SOURCES; }
+
 const char *dgno_version_name(int version) {
     static const char *const names[] = {"plain", "avx2", "avx512"};
     return names[version];

@@ -157,7 +157,7 @@ class AttentiveScan(nn.Module):
     def lifted_with_norm(self, x: Map, norm: ChannelNorm, prompt_basis: Float[Tensor, "rank n"]) -> Lifted:
         """`lifted` of norm(x), in one call that has a gradient where that is faster."""
         choice = fusing.choose_attentive_lift(x.device, x.dtype, x.shape[1])
-        if choice.name == "layers" or x.numel() == 0:
+        if choice.name == "layers":
             return self.lifted(norm(x), prompt_basis)
         b, _, h, w = x.shape
         uniform = draw_uniform_c((b, h * w, CLASSES), self.routing.generators) if self.training else None
