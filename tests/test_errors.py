@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pickle
 import re
+from pathlib import Path
 
 import pytest
 
 from dgno import errors
-from dgno.errors import DgnoError, about
+from dgno.errors import BatchFailed, DgnoError, about
 
 ROW = re.compile(r"[│├└─ ]*(\w+)(?: +(E-[A-Z0-9-]+))?(?: +(\d))?(?:  |$)")
 
@@ -50,3 +52,18 @@ def test_the_innermost_file_is_named() -> None:
         with pytest.raises(DgnoError) as caught, about("outer"):
             raise DgnoError("x", path=given)
         assert caught.value.path == named
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_errors_come_whole_out_of_another_process(name: str) -> None:
+    """Of their kind, with all they say and every note."""
+    kind = CLASSES[name]
+    if issubclass(kind, BatchFailed):
+        error: DgnoError = kind("what", hint="hint", results=[{"path": "a.tif"}])
+    else:
+        error = kind("what", path=Path("a.tif"), why="why", hint="hint")
+    error.add_note("note")
+    again = pickle.loads(pickle.dumps(error))  # noqa: S301
+    assert type(again) is kind
+    assert vars(again) == vars(error)
+    assert (str(again), again.args, again.as_json()) == (str(error), error.args, error.as_json())

@@ -48,13 +48,18 @@ range = "percentile"
 @pytest.fixture
 def run_folder(tmp_path: Path) -> Path:
     """A folder with sharp images (one in twenty is held out) and `config.toml`."""
-    (tmp_path / "sharp").mkdir()
+    return filled(tmp_path)
+
+
+def filled(folder: Path) -> Path:
+    """That folder, for fixtures of a wider scope."""
+    (folder / "sharp").mkdir()
     rng = np.random.default_rng(0)
     for i in range(20):
         image = np.zeros((100, 110), np.uint8)
         for _ in range(12):
             y, x = rng.integers(0, 90, 2)
             image[y : y + rng.integers(3, 25), x : x + rng.integers(3, 25)] = rng.integers(40, 255)
-        imsave(tmp_path / "sharp" / f"{i:02d}.png", image, check_contrast=False)
-    (tmp_path / "config.toml").write_text(CONFIG)
-    return tmp_path
+        imsave(folder / "sharp" / f"{i:02d}.png", image, check_contrast=False)
+    (folder / "config.toml").write_text(CONFIG)
+    return folder

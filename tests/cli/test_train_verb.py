@@ -26,6 +26,7 @@ def test_train_and_resume(cli: Cli, run_folder: Path) -> None:
 
 @pytest.mark.parametrize(("arguments", "status", "said"), [
     (("--max-minutes", "-1"), 2, "E-USAGE"),
+    (("--workers", "-1"), 2, "E-USAGE"),
     (("--device", "foo"), 2, "E-CONFIG"),
     (("--device", "cuda"), 6, "E-RS-DEVICE"),
 ])  # fmt: skip

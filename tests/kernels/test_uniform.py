@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from kernel_comparison import compiled_versions
@@ -51,3 +54,21 @@ def test_images_may_share_a_generator() -> None:
     """They draw from it one after the other."""
     ours, torchs = torch.Generator().manual_seed(7), torch.Generator().manual_seed(7)
     assert torch.equal(draw_uniform_c((2, 3, 64), [ours, ours]), draw_uniform((2, 3, 64), [torchs, torchs]))
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["the global generator", "one given to all"])
+def test_threads_that_share_a_generator_draw_different_numbers(shared: bool) -> None:
+    """And together those that one thread draws."""
+    given = [torch.Generator()] if shared else None
+    seed = given[0].manual_seed if given else torch.manual_seed
+    seed(3)
+    alone = [draw_uniform_c((1, 1, 4), given) for _ in range(400)]
+    seed(3)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            together = list(pool.map(lambda _: draw_uniform_c((1, 1, 4), given), range(400)))
+    finally:
+        sys.setswitchinterval(interval)
+    assert {tuple(drawn.flatten().tolist()) for drawn in together} == {tuple(d.flatten().tolist()) for d in alone}

@@ -38,6 +38,12 @@ def test_each_type_is_what_it_says() -> None:
     assert isinstance(kinds[DEFOCUS], SigmaOptics)
     assert isinstance(kinds[MOTION], MotionOptics)
     assert isinstance(kinds[MIXED], MixedOptics)
+    for name, lowest, highest in ((DEFOCUS, 1.0, 3.0), (MIXED, 0.1, 3.0)):
+        sigma = kinds[name].maps()["sigma"]
+        assert lowest - 1e-4 <= sigma.min() <= sigma.max() <= highest + 1e-4
+    for name in (MOTION, MIXED):
+        length = kinds[name].maps()["motion"][0]
+        assert 5 - 1e-4 <= length.min() <= length.max() <= 30 + 1e-4
     scene = torch.rand(1, *SHAPE)
     assert torch.allclose(Exposure(focused, NO_NOISE, 0).of(scene), scene, atol=1e-6)
 

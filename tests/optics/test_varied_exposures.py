@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from dgno.errors import ConfigError
+from dgno.optics.blur import READINGS, SpatiallyVaryingBlur
 from dgno.optics.brightfield import WAVELENGTHS
 from dgno.optics.diffraction import Microscope
 from dgno.optics.exposure import Exposure
 from dgno.optics.objectives import OBJECTIVES, ObjectiveOptics, distance
-from dgno.optics.simulate import BlurRange, SigmaOptics
+from dgno.optics.simulate import CONTINUED, BlurRange, SigmaOptics
 from dgno.optics.varied import VariedRange, Variety
 
 SHAPE = (40, 48)
@@ -64,6 +65,34 @@ def test_one_generator_gives_one_exposure() -> None:
     scene = torch.rand(1, *SHAPE)
     for first, second in zip(drawn(all_of_it, 12), drawn(all_of_it, 12), strict=True):
         assert torch.equal(first.of(scene), second.of(scene))
+
+
+def test_what_is_in_focus_is_neither_strong_nor_diffracted() -> None:
+    """The others may be both: of 300 all are as strong as is said, and half of them diffracted."""
+    exposures = drawn(Variety(in_focus=0.5, strong=1, objectives=0.5), 300)
+    blurred = [e for e in exposures if not SHARES["in_focus"](e)]
+    assert abs(len(blurred) - 150) < 4 * math.sqrt(300 * 0.25)
+    assert all(map(SHARES["strong"], blurred))
+    assert {type(e.optics) for e in exposures if SHARES["in_focus"](e)} == {SigmaOptics}
+    diffracted = sum(map(SHARES["objectives"], exposures))
+    assert abs(diffracted - len(blurred) / 2) < 4 * math.sqrt(len(blurred) * 0.25)
+
+
+@pytest.mark.parametrize("reading", READINGS)
+@pytest.mark.parametrize("boundary", CONTINUED)
+def test_objectives_blur_as_the_range_says(reading: str, boundary: str) -> None:
+    """In its reading, within its boundary, and tell both."""
+    defocus = BlurRange(fields=("voronoi",), reading=reading, boundary=boundary)
+    variety = Variety(objectives=1)
+    optics = VariedRange(defocus, variety).draw(SHAPE, np.random.default_rng(0)).optics
+    assert isinstance(optics, ObjectiveOptics)
+    assert {"reading": reading, "boundary": boundary}.items() <= optics.facts(1).items()
+    usual = VariedRange(replace(defocus, reading="gather", boundary="reflect"), variety)
+    other = usual.draw(SHAPE, np.random.default_rng(0)).optics.blur(1)
+    assert isinstance(other, SpatiallyVaryingBlur)
+    wanted = SpatiallyVaryingBlur.of_psfs(other.weights, list(other.psfs.numpy()), reading=reading, boundary=boundary)
+    scene = torch.rand(1, *SHAPE, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    torch.testing.assert_close(optics.blur(1).apply(scene), wanted.apply(scene))
 
 
 @pytest.mark.parametrize("wrong", [{"clean": 1.5}, {"strongest": -1.0}, {"quality": (0.0, 50.0)}])

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import sys
 import time
+import traceback
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ import torch
 from training_child import train_here
 
 from dgno.data.scenes import SimulatedPairs
-from dgno.errors import UnreadableInput
+from dgno.errors import ConfigError, UnreadableInput
 from dgno.training.ahead import MOST_WORKERS, batches_from, usual_workers
 from dgno.training.config import Stage, TrainConfig, load_config
 from dgno.training.loop import train
@@ -52,7 +53,7 @@ def test_processes_draw_the_batches_of_the_steps_in_order(config: TrainConfig, w
         torch.set_num_threads(before)
     for one, other in zip(alone, ahead, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
-    assert not torch.equal(alone[0][0], alone[1][0][: len(alone[0][0])])
+    assert not torch.equal(alone[1][0], alone[2][0])
 
 
 def test_ranks_draw_their_slots(config: TrainConfig) -> None:
@@ -77,14 +78,52 @@ class Broken(SimulatedPairs):
     def batch(
         self, crop: int, size: int, *, seed: int, step: int, slots: Sequence[int] | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        raise UnreadableInput("the file is gone", path=Path("gone.tif"))
+        if step:
+            raise ValueError("a mistake of ours")
+        raise UnreadableInput("the file is gone", path=Path("gone.tif"), why="it was moved", hint="move it back")
 
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_what_fails_in_a_process_is_told_as_what_it_is(config: TrainConfig, workers: int) -> None:
+    """With all its parts; where it failed is a note for whoever asks for tracebacks, or in the traceback itself."""
     batches = batches_from(0, pairs_of(config, Broken), config, Ranks(), workers=workers, device=CPU)
-    with pytest.raises(UnreadableInput, match=r"gone\.tif"):
+    with pytest.raises(UnreadableInput) as caught:
         next(batches)
+    error = caught.value
+    assert (error.path, error.why, error.hint) == (Path("gone.tif"), "it was moved", "move it back")
+    assert str(error) == "the file is gone (gone.tif): it was moved; move it back"
+    assert "in batch\n" in "".join(traceback.format_exception(error))
+
+
+@pytest.mark.parametrize("step", [0, 1], ids=["error", "mistake"])
+def test_processes_end_when_drawing_fails(config: TrainConfig, step: int) -> None:
+    """While the exception is held, as a notebook holds the last one."""
+    batches = batches_from(step, pairs_of(config, Broken), config, Ranks(), workers=1, device=CPU)
+    with pytest.raises((UnreadableInput, ValueError)) as caught:
+        next(batches)
+    assert multiprocessing.active_children() == []
+    assert caught.value.__traceback__ is not None
+
+
+def test_processes_end_when_a_run_fails(config: TrainConfig) -> None:
+    """While the exception is held, whose traceback holds the loop and its batches."""
+    seen: list[int] = []
+
+    def fail(entry: dict[str, float]) -> None:
+        seen.append(len(multiprocessing.active_children()))
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError) as caught:
+        train(config, workers=1, report=fail)
+    assert multiprocessing.active_children() == []
+    assert seen == [1] and caught.value.__traceback__ is not None
+
+
+@pytest.mark.parametrize("workers", [-1, True])
+def test_a_number_of_processes_is_wanted(config: TrainConfig, workers: int) -> None:
+    with pytest.raises(ConfigError, match=f"workers is {workers}, wanted a whole number of at least 0"):
+        train(config, workers=workers)
+    assert not config.out.exists()
 
 
 @pytest.mark.parametrize(
@@ -114,14 +153,16 @@ def test_processes_end_with_a_run_that_is_killed(config: TrainConfig, run_folder
     path.write_text("\n".join(stages if line.startswith("stages") else line for line in text))
     child = multiprocessing.get_context("spawn").Process(target=train_here, args=(path, tmp_path / "run", {}, 1))
     child.start()
-    deadline = time.monotonic() + 120
-    while not list((tmp_path / "run").glob("checkpoints/step-*")) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert child.pid is not None
-    others = descendants(child.pid)
+    try:
+        deadline = time.monotonic() + 120
+        while not list((tmp_path / "run").glob("checkpoints/step-*")) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert child.pid is not None
+        others = descendants(child.pid)
+    finally:
+        child.kill()
+        child.join()
     assert others
-    child.kill()
-    child.join()
     while any(Path(f"/proc/{other}").exists() for other in others) and time.monotonic() < deadline + 30:
         time.sleep(0.1)
     assert [other for other in others if Path(f"/proc/{other}").exists()] == []

@@ -2,24 +2,45 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 from skimage.io import imread
 
-from dgno.training.config import load_config
 from dgno.training.curves import draw_curves, smoothed
-from dgno.training.loop import train
 from dgno.training.scalars import scalar_writer
 
+COLOURS = {"loss": (31, 119, 180), "psnr_restored": (31, 119, 180), "psnr_blurred": (0, 0, 0)}
 
-def test_curves_of_a_run(run_folder: Path) -> None:
-    config = load_config(run_folder / "config.toml")
-    train(config)
-    draw_curves(config.out / "log.jsonl", config.out / "curves.png")
-    picture = imread(config.out / "curves.png")
-    assert picture.shape[0] > 300
-    assert len(np.unique(picture.reshape(-1, picture.shape[-1]), axis=0)) > 10
+
+def pixels_of_curves(folder: Path, bent: str) -> dict[str, np.ndarray]:
+    """Where each curve's colour is, on its half of the picture; in the middle of the run the curve `bent` sags."""
+    rng = np.random.default_rng(0)
+    entries: list[dict[str, float]] = []
+    for step in range(1, 61):
+        values = {"loss": rng.uniform(0.1, 0.2) if 1 < step < 60 else (1.0 if step == 1 else 0.01)}
+        if step % 10 == 0:
+            values |= {"psnr_restored": 20 + step / 10, "psnr_blurred": 20 + step / 20}
+        if bent in values and 15 < step < 45:
+            values[bent] *= 0.97 if bent.startswith("psnr") else 0.5
+        entries.append({"step": step, **values})
+    (folder / "log.jsonl").write_text("\n".join(map(json.dumps, entries)))
+    draw_curves(folder / "log.jsonl", folder / "curves.png")
+    picture = imread(folder / "curves.png")[..., :3].astype(int)
+    middle = picture.shape[1] // 2
+    halves = {key: picture[:, :middle] if key == "loss" else picture[:, middle:] for key in COLOURS}
+    return {key: (np.abs(halves[key] - colour) < 40).all(-1) for key, colour in COLOURS.items()}
+
+
+@pytest.mark.parametrize("bent", COLOURS)
+def test_every_curve_is_drawn(tmp_path: Path, bent: str) -> None:
+    """On its half of the picture, in its colour: where it bends, its pixels move, and those of no other half."""
+    before, after = pixels_of_curves(tmp_path, ""), pixels_of_curves(tmp_path, bent)
+    moved = {key: int((before[key] != after[key]).sum()) for key in COLOURS}
+    assert moved[bent] > 20
+    assert all(count == 0 for key, count in moved.items() if (key == "loss") != (bent == "loss"))
 
 
 def test_one_wild_step_does_not_bend_the_curve() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -13,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -31,11 +33,20 @@ from dgno.training import loop, objectives
 from dgno.training.config import TrainConfig, load_config
 from dgno.training.loop import train
 from dgno.weights.store import load_weights
+from training_run import filled
 
 
 @pytest.fixture
 def config(run_folder: Path) -> TrainConfig:
     return load_config(run_folder / "config.toml")
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory, judged_by_few_crops: None) -> Path:
+    """The folder of the small run, trained in one go."""
+    config = load_config(filled(tmp_path_factory.mktemp("unbroken")) / "config.toml")
+    train(config)
+    return config.out
 
 
 def log_of(folder: Path) -> list[dict[str, float]]:
@@ -69,21 +80,21 @@ def test_a_run_leaves_weights_log_and_checkpoints(config: TrainConfig) -> None:
     assert [p.name for p in sorted((config.out / "checkpoints").iterdir())] == ["step-00000006", "step-00000009"]
 
 
-def test_an_interrupted_run_ends_like_an_unbroken_one(config: TrainConfig, run_folder: Path) -> None:
-    """Stopped by its time budget at step boundaries, again and again, resumed every time."""
-    train(config)
-    broken = replace(config, out=run_folder / "broken")
-    train(broken, max_minutes=1e-9)
-    for _ in range(12):
-        train(broken, resume=True, max_minutes=0.002)
-    train(broken, resume=True)
-    assert_same_run(config.out, broken.out)
+def test_an_interrupted_run_ends_like_an_unbroken_one(
+    config: TrainConfig, unbroken: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped by its time budget at step boundaries, again and again, resumed every time. The clock is looked at twice
+    in a step, and goes on by a second at every look."""
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=itertools.count().__next__))
+    seen = [train(config, max_minutes=4 / 60)[1]]
+    while seen[-1] < config.steps and len(seen) < 9:
+        seen.append(train(config, resume=True, max_minutes=4 / 60)[1])
+    assert seen == [2, 4, 6, 8, 9]
+    assert_same_run(unbroken, config.out)
 
 
-def test_a_killed_command_ends_like_an_unbroken_run(run_folder: Path) -> None:
+def test_a_killed_command_ends_like_an_unbroken_run(config: TrainConfig, unbroken: Path, run_folder: Path) -> None:
     """SIGKILL, in a process of its own; then resumed here."""
-    config = load_config(run_folder / "config.toml")
-    train(config)
     killed = replace(config, out=run_folder / "killed")
     text = (run_folder / "config.toml").read_text().replace('out = "run"', 'out = "killed"')
     (run_folder / "killed.toml").write_text(text)
@@ -103,28 +114,26 @@ def test_a_killed_command_ends_like_an_unbroken_run(run_folder: Path) -> None:
         os.kill(child.pid, signal.SIGKILL)
     assert not (killed.out / "weights.safetensors").exists()
     train(killed, resume=True)
-    assert_same_run(config.out, killed.out)
+    assert_same_run(unbroken, killed.out)
 
 
-def test_the_newest_whole_checkpoint_is_taken(config: TrainConfig, run_folder: Path) -> None:
+def test_the_newest_whole_checkpoint_is_taken(config: TrainConfig, unbroken: Path) -> None:
     """A damaged one is passed over; without a whole one there is nothing to resume."""
-    train(config)
-    broken = replace(config, out=run_folder / "broken")
-    train(broken)
-    newest = broken.out / "checkpoints" / "step-00000009" / "model.safetensors"
+    shutil.copytree(unbroken, config.out)
+    newest = config.out / "checkpoints" / "step-00000009" / "model.safetensors"
     damaged = bytearray(newest.read_bytes())
     damaged[-1] ^= 1
     newest.write_bytes(damaged)
-    train(broken, resume=True)
-    assert_same_run(config.out, broken.out)
-    for file in (broken.out / "checkpoints").glob("*/state.json"):
+    train(config, resume=True)
+    assert_same_run(unbroken, config.out)
+    for file in (config.out / "checkpoints").glob("*/state.json"):
         file.write_text("{}")
     with pytest.raises(ResumeError, match="nothing to resume"):
-        train(broken, resume=True)
+        train(config, resume=True)
 
 
 def test_a_checkpoint_of_another_configuration_is_refused(config: TrainConfig) -> None:
-    train(config)
+    train(config, max_minutes=0)
     with pytest.raises(ResumeError, match="another configuration"):
         train(replace(config, learning_rate=1e-4), resume=True)
     with pytest.raises(ResumeError, match="holds checkpoints already"):
@@ -220,8 +229,8 @@ def test_a_divergence_before_the_first_checkpoint_names_none(
     assert caught.value.hint == "lower `learning_rate` or `clip`, and train anew with another `out`"
 
 
-def test_fine_tuning_starts_from_weights(config: TrainConfig, run_folder: Path) -> None:
-    weights, _ = train(config)
+def test_fine_tuning_starts_from_weights(config: TrainConfig, unbroken: Path, run_folder: Path) -> None:
+    weights = unbroken / "weights.safetensors"
     tuned = replace(config, out=run_folder / "tuned", init=weights, learning_rate=0.0, final_learning_rate=0.0, ema=0.0)
     again, _ = train(tuned)
     before, after = load_file(weights), load_file(again)

@@ -16,8 +16,12 @@ from dgno.networks.dbmid import DBMIDConfig, DBMIDNet
 from dgno.networks.presets import NetworkConfig
 from dgno.networks.vgg import VGG, VGGConfig
 from dgno.optics.blur_types import BLUR_TYPES
+from dgno.training.ahead import batches_from
+from dgno.training.batches import find_data
 from dgno.training.config import Stage, TrainConfig, load_config
-from dgno.training.loop import train
+from dgno.training.loop import take_step, train
+from dgno.training.parallel import Ranks
+from dgno.training.state import CPU, TrainState
 from dgno.weights.store import load_classifier, load_network, load_weights, restores
 
 FAMILIES: dict[str, NetworkConfig] = {
@@ -53,6 +57,16 @@ def test_a_family_trains_validates_and_is_kept(run_folder: Path, family: str) ->
     network, card = load_network(weights)
     assert isinstance(network, {"dbmid": DBMIDNet, "reader": BlurReader, "vgg": VGG}[family])
     assert card.network == config.network
+
+
+@each
+def test_the_loss_of_a_batch_falls(run_folder: Path, family: str) -> None:
+    """Shown again and again."""
+    config = configured(run_folder, family)
+    pairs, state = find_data(config)[1](False), TrainState.start(config)
+    batch = next(batches_from(0, pairs, config, Ranks(), workers=0, device=CPU))
+    losses = [take_step(state, config, batch, ranks=Ranks(), device=CPU)["loss"] for _ in range(6)]
+    assert losses[-1] < losses[0]
 
 
 @each

@@ -2,11 +2,15 @@
 
 The twin draws the same numbers, bit for bit, and leaves the generators where torch would: it reads and writes their
 state as torch lays it out. Whether torch still does is tried once; otherwise, and without a compiler, torch draws.
+
+Threads may draw from one generator by the twin: one after the other reads, draws and writes. That does not guard
+against torch's own draws meanwhile: torch locks a generator while it draws, and nobody else can hold that lock.
 """
 
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Sequence
 
 import torch
@@ -14,6 +18,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from dgno.kernels.compiled import Arguments, CompiledKernel, fields
+
+_DRAWING = threading.Lock()  # from where a state is read until it is written
 
 
 class _Uniform(Arguments):
@@ -68,10 +74,11 @@ def _draw(shape: tuple[int, int, int], generators: Sequence[torch.Generator] | N
     else:
         shape_drawn = shape
     out = torch.empty(shape, dtype=torch.float32, device="cpu")
-    states = torch.stack([generator.get_state() for generator in generators[: shape_drawn[0]]])
-    arguments = _Uniform(batch=shape_drawn[0], count=shape_drawn[1] * shape_drawn[2], size=states.shape[1])
-    arguments.point(states=states, out=out)
-    load().run("uniform", arguments)
-    for generator, state in zip(generators, states, strict=False):
-        generator.set_state(state.clone())  # torch misreads a state that does not begin its storage
+    with _DRAWING:
+        states = torch.stack([generator.get_state() for generator in generators[: shape_drawn[0]]])
+        arguments = _Uniform(batch=shape_drawn[0], count=shape_drawn[1] * shape_drawn[2], size=states.shape[1])
+        arguments.point(states=states, out=out)
+        load().run("uniform", arguments)
+        for generator, state in zip(generators, states, strict=False):
+            generator.set_state(state.clone())  # torch misreads a state that does not begin its storage
     return out

@@ -56,11 +56,14 @@ class ObjectiveOptics:
     sigma : px at every pixel, of the cone of light
     objective : its wavelength is that of gray images; colours have their own
     field : the kind of map that `sigma` was drawn as, "given" if it was not drawn
+    reading, boundary : see `SpatiallyVaryingBlur`
     """
 
     sigma: Float[Tensor, "h w"]
     objective: Microscope
     field: str = "given"
+    reading: str = "gather"
+    boundary: str = "reflect"
 
     def blur(self, channels: int) -> Blur:
         """The operator: one wavelength, or three for an image of three channels."""
@@ -73,7 +76,7 @@ class ObjectiveOptics:
     def _band(self, wavelength: float) -> SpatiallyVaryingBlur:
         family = functools.partial(_computed, replace(self.objective, wavelength=wavelength))
         levels = common_levels(float(self.sigma.min()), float(self.sigma.max()))
-        return SpatiallyVaryingBlur(self.sigma, family, levels=levels)
+        return SpatiallyVaryingBlur(self.sigma, family, reading=self.reading, boundary=self.boundary, levels=levels)
 
     def mean_psf(self, channels: int) -> PSF:
         """The average PSF over all pixels and channels."""
@@ -84,9 +87,10 @@ class ObjectiveOptics:
         return {"sigma": self.sigma[None]}
 
     def facts(self, channels: int) -> Mapping[str, Fact]:
-        """The objective, range and kind of the map."""
+        """The objective, range and kind of the map, and how it is read."""
         lens = asdict(self.objective) | {"wavelength": " ".join(f"{w:g}" for w in self._wavelengths(channels))}
-        return {"psf": "objective", **extent("sigma", self.sigma), **lens, "field": self.field}
+        how = {"field": self.field, "reading": self.reading, "boundary": self.boundary}
+        return {"psf": "objective", **extent("sigma", self.sigma), **lens, **how}
 
     def bank_error(self, scene: Scene, rng: np.random.Generator) -> float:
         """Largest error of the interpolated PSFs, see `dgno.optics.bank_error`; of the first wavelength."""

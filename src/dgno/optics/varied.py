@@ -15,7 +15,7 @@ from dgno.optics.simulate import LARGEST_SIGMA, BlurRange, SigmaOptics
 
 @dataclass(frozen=True)
 class Variety:
-    """Shares of the exposures, 0 to 1, that differ from those of a `BlurRange`.
+    """How often, 0 to 1, exposures differ from those of a `BlurRange`: probabilities, each drawn by itself.
 
     in_focus : without blur
     strong, strongest : with a blur from the largest sigma of the range up to `strongest` px
@@ -23,6 +23,17 @@ class Variety:
     clean : without noise of the camera: what is sharp and clean must come back as it is
     eight_bit : in 256 steps of gray
     jpeg, quality : stored as JPEG of a quality in this range
+
+    What is drawn, in this order:
+        1. whether in focus, whether strong, whether through an objective. In focus goes first: then the other two mean
+           nothing. So strong (1 - in_focus) of all exposures have a strong blur, and objectives (1 - in_focus) are
+           diffracted; both at once is possible, of a strength up to `strongest`
+        2. the map of strengths, from the range or, where strong, from (largest sigma, strongest) in place of its
+           sigma; where in focus it is 0 everywhere
+        3. where diffracted, the objective, each of `OBJECTIVES` as likely; the softness that 2 drew means nothing then
+        4. whether clean, whether in 256 steps, whether JPEG, all at once possible
+        5. photons and read noise of the range, dropped where clean; the quality, dropped where not JPEG
+        6. the seed of the noise
     """
 
     in_focus: float = 0.0
@@ -78,7 +89,8 @@ class VariedRange:
         drawn: SigmaOptics = strength.draw_optics(shape, rng)
         if not is_diffracted:
             return drawn
-        return ObjectiveOptics(drawn.sigma, OBJECTIVES[rng.integers(len(OBJECTIVES))], drawn.field)
+        objective = OBJECTIVES[rng.integers(len(OBJECTIVES))]
+        return ObjectiveOptics(drawn.sigma, objective, drawn.field, drawn.reading, drawn.boundary)
 
     def _camera(self, rng: np.random.Generator) -> Camera:
         v = self.variety

@@ -2,17 +2,21 @@
 
 A batch is a function of configuration and step alone, and is always drawn on one thread: a run is the same, bit for
 bit, with any number of processes.
+
+An error of ours is given back as a value: torch would make a new one of its traceback, without path, reason and hint.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import traceback
+from collections.abc import Generator
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
+from dgno.errors import DgnoError
 from dgno.optics.threads import one_thread
 from dgno.training.batches import Batches
 from dgno.training.config import TrainConfig
@@ -23,27 +27,33 @@ FEW_STEPS = 50
 MOST_WORKERS = 8  # by default; each holds the images
 
 
-class StepBatches(Dataset[tuple[Tensor, ...]]):
-    """Item i is what this rank takes of the batch of step i."""
+class StepBatches(Dataset[tuple[Tensor, ...] | DgnoError]):
+    """Item i is what this rank takes of the batch of step i, or why it cannot be drawn."""
 
     def __init__(self, pairs: Batches, config: TrainConfig, ranks: Ranks) -> None:
         self.pairs, self.config = pairs, config
         self.slots = {stage.batch: ranks.slots(stage.batch) for stage in config.stages}
 
-    def __getitem__(self, step: int) -> tuple[Tensor, ...]:
+    def __getitem__(self, step: int) -> tuple[Tensor, ...] | DgnoError:
         stage = self.config.stage(step)
-        with one_thread():
-            return self.pairs.batch(
-                stage.crop, stage.batch, seed=self.config.seed, step=step, slots=self.slots[stage.batch]
-            )
+        try:
+            with one_thread():
+                return self.pairs.batch(
+                    stage.crop, stage.batch, seed=self.config.seed, step=step, slots=self.slots[stage.batch]
+                )
+        except DgnoError as error:
+            if get_worker_info() is not None:  # the traceback stays behind in this process
+                error.add_note(traceback.format_exc())
+            return error
 
 
 def batches_from(
     first: int, pairs: Batches, config: TrainConfig, ranks: Ranks, *, workers: int, device: torch.device
-) -> Iterator[tuple[Tensor, ...]]:
+) -> Generator[tuple[Tensor, ...]]:
     """The batches of the steps from `first` to the last, in order.
 
-    workers : processes that draw them; 0 draws each when it is asked for
+    workers : processes that draw them; 0 draws each when it is asked for. They end with the last batch, with an error,
+        and when the iterator is closed
     """
     # "spawn" makes them children of this process, so that they end when it is killed, and hold none of its locks
     processes = {"multiprocessing_context": "spawn", "prefetch_factor": AHEAD} if workers else {}
@@ -55,8 +65,15 @@ def batches_from(
         pin_memory=device.type == "cuda",
         **processes,  # type: ignore[arg-type]
     )
-    for batch in loader:
-        yield tuple(batch)
+    drawn = iter(loader)
+    try:
+        for batch in drawn:
+            if isinstance(batch, DgnoError):
+                raise batch
+            yield tuple(batch)
+    finally:
+        if workers:  # torch ends them with its iterator, which the traceback of an error that is kept keeps alive
+            drawn._shutdown_workers()  # type: ignore[attr-defined]
 
 
 def usual_workers(device: torch.device, ranks: Ranks, steps: int) -> int:

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from dgno.checks import refuse_count
 from dgno.errors import CheckpointMismatch, ConfigError, ResumeError, TrainingDiverged, printable
 from dgno.io.lock import sole_writer
 from dgno.kernels.allocator import keep_freed_memory
@@ -58,6 +59,8 @@ def train(
     """
     if not max_minutes >= 0:
         raise ConfigError(f"max_minutes is {max_minutes}", hint="give a number of minutes of at least 0")
+    if problems := refuse_count("workers", workers, 0):
+        raise ConfigError("batches cannot be drawn ahead so", why=problems[0], hint="0 draws them in this process")
     for stage in config.stages:
         ranks.slots(stage.batch)
     listed, open_data = find_data(config)
@@ -95,20 +98,21 @@ def _take_steps(
     pairs, held_out = (open_data(validation) for validation in (False, True))
     if held_out.is_empty:
         remark("no validation: every source is a single file or group, so none can be held out")
-    batches = batches_from(state.step, pairs, config, ranks, workers=workers, device=device)
     started = time.monotonic()
 
-    while state.step < config.steps and ranks.agree(time.monotonic() - started < 60 * max_minutes):
-        entry = take_step(state, config, next(batches), ranks=ranks, device=device)
-        is_due = state.step % config.validate_every == 0 or state.step == config.steps
-        if not ranks.is_first:
-            continue
-        if is_due and not held_out.is_empty:
-            entry |= validate(state, config, held_out, device=device)
-        append(log, entry | {"minutes": (time.monotonic() - started) / 60})
-        report(entry)
-        if state.step % config.checkpoint_every == 0 and not state.skipped:  # one with a finite loss is kept
-            state.save(checkpoints, digests, validated(log))
+    drawn = batches_from(state.step, pairs, config, ranks, workers=workers, device=device)
+    with contextlib.closing(drawn) as batches:  # or its processes outlive a run that failed
+        while state.step < config.steps and ranks.agree(time.monotonic() - started < 60 * max_minutes):
+            entry = take_step(state, config, next(batches), ranks=ranks, device=device)
+            is_due = state.step % config.validate_every == 0 or state.step == config.steps
+            if not ranks.is_first:
+                continue
+            if is_due and not held_out.is_empty:
+                entry |= validate(state, config, held_out, device=device)
+            append(log, entry | {"minutes": (time.monotonic() - started) / 60})
+            report(entry)
+            if state.step % config.checkpoint_every == 0 and not state.skipped:  # one with a finite loss is kept
+                state.save(checkpoints, digests, validated(log))
 
     if ranks.is_first:
         state.save(checkpoints, digests, validated(log))
