@@ -12,12 +12,27 @@ import pytest
 import torch
 
 from command_line import Cli
+from dgno.kernels import (
+    attentive_lift_c,
+    attentive_scan_c,
+    compiled,
+    depthwise_c,
+    dg_operator_c,
+    feed_forward_c,
+    pointwise_c,
+    selective_scan_c,
+    uniform,
+)
+
+LOADED = (attentive_lift_c, attentive_scan_c, depthwise_c, dg_operator_c, feed_forward_c, pointwise_c)
+KERNELS = (*LOADED, selective_scan_c, uniform)
 
 
 def test_doctor(cli: Cli) -> None:
     facts = cli("doctor", "--json").json
     assert facts["libraries"]["torch"] == torch.__version__
-    parts = {"feed-forward network", "attentive scan", "DG operator layer", "--precision bf16"}
+    parts = {"feed-forward network", "attentive scan", "attentive lift, with gradients", "DG operator layer"}
+    parts |= {"random numbers of the routing", "--precision bf16", "compiled libraries"}
     assert set(facts["kernels"]) == {"selective scan", "DG operator", "gated convolution", "1x1 convolution", *parts}
     table = cli("doctor").out
     assert "limits" in table
@@ -72,6 +87,35 @@ def test_doctor_says_what_is_missing(cli: Cli, monkeypatch: pytest.MonkeyPatch) 
 def test_doctor_says_why_a_reference_runs(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DGNO_SCAN", "chunked")
     assert cli("doctor", "--json").json["kernels"]["selective scan"] == "chunked (asked for by DGNO_SCAN)"
+
+
+@pytest.mark.parametrize("library", compiled.LIBRARIES)
+def test_doctor_names_every_library_that_is_missing(cli: Cli, monkeypatch: pytest.MonkeyPatch, library: str) -> None:
+    """Each is optional on its own; a kernel that falls back because of it says why."""
+    load = compiled.load_library
+
+    def fail(name: str) -> object:
+        if name == library:
+            raise OSError("not compiled: no C compiler")
+        return load(name)
+
+    monkeypatch.setattr(compiled, "load_library", fail)
+    for module in KERNELS:
+        module.load.cache_clear()
+    try:
+        kernels = cli("doctor", "--json").json["kernels"]
+    finally:
+        for module in KERNELS:
+            module.load.cache_clear()
+    assert kernels.pop("compiled libraries") == f"no {library} (not compiled: no C compiler)"
+    assert any("not compiled" in line for line in kernels.values())
+
+
+def test_doctor_says_who_draws_random_numbers(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A torch whose generators the compiled code cannot read draws itself."""
+    monkeypatch.setattr(uniform, "reads_generators", lambda: False)
+    monkeypatch.setattr(uniform, "load", lambda: SimpleNamespace(version_name=lambda: "plain"))
+    assert "cannot read" in cli("doctor", "--json").json["kernels"]["random numbers of the routing"]
 
 
 def test_facts_for_machines_are_json(cli: Cli) -> None:

@@ -54,3 +54,21 @@ def test_what_runs_slowly_says_so(
     assert result.status == 0
     warning = "dgno: warning: kernels are not compiled: no C compiler; networks take three to four times as long"
     assert (warning in result.err) == slow
+
+
+def test_one_missing_kernel_is_named(
+    cli: Cli, blurred: Path, tmp_path: Path, weights: dict[int, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is optional on its own, and those of training are no matter when restoring."""
+    load, absent = compiled.load_library, {"uniform"}
+
+    def fail(name: str) -> object:
+        if name in absent:
+            raise OSError("not compiled: no C compiler")
+        return load(name)
+
+    monkeypatch.setattr(compiled, "load_library", fail)
+    arguments = ("restore", blurred, "-o", tmp_path / "out.png", "--weights", weights[1], "--overwrite")
+    assert "kernels" not in cli(*arguments).err
+    absent.add("dg_operator")
+    assert "warning: kernels (dg_operator) are not compiled: no C compiler; networks take longer" in cli(*arguments).err

@@ -18,7 +18,7 @@ from kernel_comparison import (
 )
 from torch import Tensor
 
-from dgno.kernels import attentive_scan_c, feed_forward_c, fusing
+from dgno.kernels import attentive_scan_c, feed_forward_c
 from dgno.kernels.attentive_core import CoreWeights
 from dgno.kernels.attentive_lift import LiftWeights
 from dgno.kernels.attentive_scan import AttentiveWeights, attentive_scan
@@ -173,31 +173,8 @@ def test_a_network_in_bfloat16_is_close_to_the_network() -> None:
     with torch.no_grad():
         exact = network(x)
         with torch.autocast("cpu", torch.bfloat16):
-            assert not fusing.wants_layers(network, x)
             half = network(x)
         change = (exact - x).abs().max()
     difference = (half - exact).abs().max()
     assert half.dtype == torch.float32
     assert 0 < difference <= 0.05 * change
-
-
-def test_layers_run_where_they_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a gradient, in mixed precision, in a trace, or under a hook, a block is computed layer by layer."""
-    module, x = MambaBlock(16, block=None, prompt_sorted=True).eval(), torch.randn(1, 16, 8, 8)
-    assert fusing.wants_layers(module, x)
-    with torch.no_grad():
-        assert not fusing.wants_layers(module, x)
-        assert fusing.wants_layers(module, x.double())
-        with torch.autocast("cpu", torch.float16):
-            assert fusing.wants_layers(module, x)
-        seen: list[torch.Size] = []
-        handle = module.feed_forward.project_in.register_forward_hook(lambda m, i, output: seen.append(output.shape))
-        module(x)
-        assert seen == [(1, 84, 8, 8)]
-        handle.remove()
-        assert not fusing.wants_layers(module, x)
-        module(x)
-        assert len(seen) == 1
-    module(x.requires_grad_()).sum().backward()
-    assert x.grad is not None
-    assert x.grad.abs().max() > 0

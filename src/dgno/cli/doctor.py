@@ -97,6 +97,7 @@ def _kernels() -> dict[str, str]:
     import torch
 
     from dgno.kernels import backends, fusing
+    from dgno.kernels.compiled import why_missing
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     choices = {
@@ -105,15 +106,22 @@ def _kernels() -> dict[str, str]:
         "DG operator layer": fusing.choose_operator_layer(device, torch.float32, heads=4, d=4, side=8),
         "feed-forward network": fusing.choose_feed_forward(device, torch.float32, channels=16),
         "attentive scan": fusing.choose_attentive_scan(device, torch.float32, channels=16),
+        "attentive lift, with gradients": fusing.choose_attentive_lift(device, torch.float32, channels=16),
         "gated convolution": backends.choose_gate(device, torch.float32, channels=32),
         "1x1 convolution": backends.choose_pointwise(device, torch.float32),
+        "random numbers of the routing": backends.choose_uniform(),
     }
     lines = {name: f"{choice.name} ({choice.reason})" for name, choice in choices.items()}
-    return {**lines, "--precision bf16": _half(fusing.has_half())}
+    return {**lines, "--precision bf16": _half(fusing.has_half()), "compiled libraries": _libraries(why_missing())}
 
 
 def _half(is_compiled: bool) -> str:
     return "compiled products of bfloat16" if is_compiled else "layer by layer in torch, slower than fp32 on a CPU"
+
+
+def _libraries(missing: Mapping[str, str]) -> str:
+    """Each is compiled on its own, and may be missing on its own."""
+    return "; ".join(f"no {name} ({why})" for name, why in missing.items()) or "all are there"
 
 
 def _codecs() -> dict[str, object]:

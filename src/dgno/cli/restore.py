@@ -159,15 +159,13 @@ def _restore(
     json: bool,
     quiet: bool,
 ) -> None:
-    from dgno.kernels.compiled import why_missing
     from dgno.restoration.batch import REPORT, Outcome
     from dgno.restoration.files import restore_files
     from dgno.restoration.from_weights import NETWORK_METHODS
     from dgno.restoration.placed import choose_device
 
-    if options.method in NETWORK_METHODS and choose_device(options.device).type == "cpu" and (missing := why_missing()):
-        what = f"kernels are {missing}; networks take three to four times as long (see dgno doctor)"
-        warnings.warn(what, DgnoWarning, stacklevel=2)
+    if options.method in NETWORK_METHODS and choose_device(options.device).type == "cpu":
+        _warn_of_missing_kernels()
 
     def tell(outcome: Outcome) -> None:
         say(outcome.as_line(), quiet=json or (quiet and outcome.status != "failed"))
@@ -195,3 +193,17 @@ def _restore(
     if json:
         print_json({"results": results})
     say(RESEARCH_USE, quiet=quiet or json)
+
+
+def _warn_of_missing_kernels() -> None:
+    """On a CPU networks are slow without them, each of which may be missing alone."""
+    from dgno.kernels.compiled import AT_INFERENCE, why_missing
+
+    missing = why_missing(AT_INFERENCE)
+    reasons = "; ".join(dict.fromkeys(missing.values()))
+    if len(missing) == len(AT_INFERENCE):
+        what = f"kernels are {reasons}; networks take three to four times as long (see dgno doctor)"
+        warnings.warn(what, DgnoWarning, stacklevel=2)
+    elif missing:
+        what = f"kernels ({', '.join(missing)}) are {reasons}; networks take longer (see dgno doctor)"
+        warnings.warn(what, DgnoWarning, stacklevel=2)

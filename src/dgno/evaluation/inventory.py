@@ -8,20 +8,18 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from dgno.networks.attentive_scan import AttentiveScan, SelectiveScan
-from dgno.networks.blocks import GatedFeedForward
+from dgno.networks.attentive_scan import SelectiveScan
 from dgno.networks.dgno import DGNO
 from dgno.networks.naf_block import SimplifiedChannelAttention
 from dgno.networks.presets import NETWORKS, PRESETS, build
 from dgno.networks.restormer_block import TransposedAttention
 from dgno.operators.dg import DGOperator
+from dgno.operators.pointwise import RowLinear
 from dgno.weights.store import embedded_names, find_weights, load_network, parameters, stored_sha256
 
 COUNTED = (
     nn.Conv2d,
     nn.Linear,
-    GatedFeedForward,
-    AttentiveScan,
     SelectiveScan,
     DGOperator,
     TransposedAttention,
@@ -122,12 +120,13 @@ def multiply_accumulates(network: DGNO, side: int = 256) -> tuple[int, int]:
     def count(module: nn.Module, inputs: object, output: torch.Tensor) -> None:
         nonlocal layers, products, once
         if isinstance(module, SelectiveScan):
-            _, _, hidden = output.shape
-            projections = module.x_proj.weight.numel() + module.dt_proj.weight.numel()
-            products += output[..., 0].numel() * (projections + 3 * hidden * module.states)
+            products += output.numel() * 3 * module.states
+            return
+        if isinstance(module, RowLinear):  # the projections of a scan
+            products += output[..., 0].numel() * module.weight.numel()
             return
         pixels = output[:, 0].numel()
-        layers += pixels * sum(weight.numel() for weight in _weights_used(module))
+        layers += pixels * module.weight.numel() if isinstance(module, nn.Conv2d | nn.Linear) else 0
         if isinstance(module, DGOperator):
             products += 2 * pixels * output.shape[1] * module.key_norm.weight.shape[-1]
         if isinstance(module, TransposedAttention):
@@ -143,17 +142,6 @@ def multiply_accumulates(network: DGNO, side: int = 256) -> tuple[int, int]:
         handle.remove()
     scale = (side / small) ** 2
     return round((layers - once) * scale + once), round(products * scale)
-
-
-def _weights_used(module: nn.Module) -> list[torch.Tensor]:
-    """Weights that a module multiplies its map by: its own, and those of layers that it uses without calling them."""
-    if isinstance(module, nn.Conv2d | nn.Linear):
-        return [module.weight]
-    if isinstance(module, GatedFeedForward):
-        return [module.depthwise.weight]
-    if isinstance(module, AttentiveScan):
-        return [module.position.weight]
-    return [module.qkv.weight] if isinstance(module, DGOperator) else []
 
 
 def card_facts(name: str) -> dict[str, object]:

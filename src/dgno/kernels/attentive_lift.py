@@ -22,6 +22,7 @@ from torch.autograd.function import once_differentiable
 
 from dgno.kernels.attentive_core import Map
 from dgno.kernels.depthwise import sigmoid_gate
+from dgno.kernels.transforms import is_transformed
 
 
 class LiftWeights(NamedTuple):
@@ -54,6 +55,15 @@ class StraightThrough(torch.autograd.Function):
         classes, prompts = ctx.saved_tensors
         chosen = torch.zeros_like(prompts).index_add_(0, classes.flatten(), gradient.flatten(0, 1))
         return gradient @ prompts.mT, None, chosen
+
+
+def chosen_rows(
+    soft: Float[Tensor, "b l classes"], classes: Int[Tensor, "b l"], prompts: Float[Tensor, "classes n"]
+) -> Float[Tensor, "b l n"]:
+    """The row of `prompts` of every pixel's class, with the gradient of `StraightThrough` in every mode of torch's."""
+    if not is_transformed(soft, prompts):
+        return StraightThrough.apply(soft, classes, prompts)
+    return F.embedding(classes, prompts) + (soft - soft.detach()) @ prompts.detach()  # adds zeros
 
 
 def attentive_lift(

@@ -14,19 +14,23 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
 
 from dgno.errors import ConfigError
-from dgno.kernels import depthwise, depthwise_c, dg_operator, dg_operator_c, pointwise_c, selective_scan_c
+from dgno.kernels import depthwise, depthwise_c, dg_operator, dg_operator_c, pointwise_c, selective_scan_c, uniform
 from dgno.kernels.dg_operator import Operators, Sides
 from dgno.kernels.pointwise import pointwise as pointwise_linear
 from dgno.kernels.pointwise import pointwise_onednn
 from dgno.kernels.selective_scan import selective_scan_chunked, selective_scan_loop
 from dgno.kernels.selective_scan_mamba import selective_scan_mamba
 from dgno.kernels.selective_scan_mamba import why_not as why_not_mamba
+from dgno.kernels.transforms import is_transformed
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def _selective_scan_triton(*arguments: Any) -> Tensor:
@@ -78,10 +82,11 @@ LARGEST_ELEMENT = 4096  # tokens; beyond, a matrix product over the whole elemen
 
 @dataclass(frozen=True)
 class Choice:
-    """A kernel's version and why it was taken."""
+    """A kernel's version, why it was taken, and whether it is taken where a gradient is wanted."""
 
     name: str
     reason: str
+    has_gradient: bool = True
 
 
 def choose_scan(device: torch.device, dtype: torch.dtype, states: int) -> Choice:
@@ -90,7 +95,8 @@ def choose_scan(device: torch.device, dtype: torch.dtype, states: int) -> Choice
         return wanted
     if device.type == "cuda":
         choice = _triton_or("chunked", device, dtype)
-        if choice.name == "triton" or dtype not in HALF_OR_FLOAT or why_not_mamba():
+        is_plain = dtype not in HALF_OR_FLOAT or _WITHOUT_COMPILED.get()
+        if choice.name == "triton" or is_plain or why_not_mamba():
             return choice
         return Choice("mamba", f"mamba-ssm, as {choice.reason}")
     if unfit := unfit_for_c(device, dtype):
@@ -148,6 +154,19 @@ def without_compiled() -> Iterator[None]:
         _WITHOUT_COMPILED.reset(token)
 
 
+def _plain_if_transformed(run: Callable[P, R]) -> Callable[P, R]:
+    """The same, by the references where a tensor carries what only plain tensor code differentiates."""
+
+    @functools.wraps(run)
+    def run_by_tensors(*arguments: P.args, **options: P.kwargs) -> R:
+        if not is_transformed(*(t for t in (*arguments, *options.values()) if isinstance(t, Tensor))):
+            return run(*arguments, **options)
+        with without_compiled():
+            return run(*arguments, **options)
+
+    return run_by_tensors
+
+
 def asked_for(variable: str, known: Mapping[str, Any]) -> Choice | None:
     """What an environment variable asks for, if it does."""
     wanted = os.environ.get(variable)
@@ -160,7 +179,7 @@ def _triton_or(plain: str, device: torch.device, dtype: torch.dtype) -> Choice:
     """Triton on a GPU, and where it does not run there, or cannot read the tensors, the plain version."""
     if dtype not in HALF_OR_FLOAT:
         return Choice(plain, f"Triton's kernels are for float32 and less, the tensors are {dtype} on {device.type}")
-    unfit = _why_not_triton(device.type)
+    unfit = "plain tensor code was asked for" if _WITHOUT_COMPILED.get() else _why_not_triton(device.type)
     return Choice(plain, unfit) if unfit else Choice("triton", "compiled by Triton for the GPU")
 
 
@@ -182,6 +201,7 @@ def unfit_for_c(device: torch.device, dtype: torch.dtype) -> str:
     return "" if dtype == torch.float32 else f"the compiled kernel is for float32, the tensors are {dtype}"
 
 
+@_plain_if_transformed
 def selective_scan(
     u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, order: Tensor | None = None
 ) -> Tensor:
@@ -216,6 +236,18 @@ def choose_pointwise(device: torch.device, dtype: torch.dtype) -> Choice:
     return Choice("c", f"compiled, {compiled.version_name()} instructions")
 
 
+def choose_uniform() -> Choice:
+    """Who draws the random numbers of the routing while training on a CPU."""
+    try:
+        compiled = uniform.load()
+    except OSError as error:
+        return Choice("torch", str(error))
+    if not uniform.reads_generators():
+        return Choice("torch", "this torch lays its generators out as the compiled code cannot read them")
+    return Choice("c", f"compiled, {compiled.version_name()} instructions")
+
+
+@_plain_if_transformed
 def integrate(
     kv: Tensor, key_norm: Tensor, value_norm: Tensor, size: tuple[int, int], sides: bool
 ) -> tuple[Operators, Sides | None]:
@@ -224,22 +256,26 @@ def integrate(
     return INTEGRATES[choice.name](kv, key_norm, value_norm, size, sides)
 
 
+@_plain_if_transformed
 def apply(q: Tensor, operators: Operators, onto: Tensor | None = None) -> Tensor:
     """`dg_operator.apply`, by the version that suits the tensors."""
     tokens = q.shape[2] * q.shape[3] // (operators.shape[1] * operators.shape[2])
     return APPLIES[choose_operator(q.device, q.dtype, operators.shape[-1], tokens).name](q, operators, onto)
 
 
+@_plain_if_transformed
 def gelu_gate(x: Tensor, weight: Tensor) -> Tensor:
     """`depthwise.gelu_gate`, by the version that suits the tensors."""
     return GELU_GATES[choose_gate(x.device, x.dtype, x.shape[1] // 2).name](x, weight)
 
 
+@_plain_if_transformed
 def sigmoid_gate(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """`depthwise.sigmoid_gate`, by the version that suits the tensors."""
     return SIGMOID_GATES[choose_gate(x.device, x.dtype, x.shape[1]).name](x, weight, bias)
 
 
+@_plain_if_transformed
 def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """`pointwise.pointwise`, by the version that suits the tensors."""
     return POINTWISES[choose_pointwise(x.device, x.dtype).name](x, weight, bias)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import importlib.machinery
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -14,6 +14,8 @@ from torch import Tensor
 from dgno.kernels.sources import fingerprint
 
 FOLDER = Path(__file__).parent  # of the libraries and, where they are installed as well, of their sources
+AT_INFERENCE = "attentive_scan", "depthwise", "dg_operator", "feed_forward", "pointwise", "selective_scan"
+LIBRARIES = (*AT_INFERENCE, "attentive_lift_gradient", "uniform")  # the extensions of setup.py
 
 
 @functools.cache
@@ -39,13 +41,15 @@ def _fingerprint_of(library: ctypes.CDLL) -> str:
     return str(tell().decode())
 
 
-def why_missing() -> str:
-    """Why the compiled kernels cannot be loaded; empty if they can."""
-    try:
-        load_library("feed_forward")
-    except OSError as error:
-        return str(error)
-    return ""
+def why_missing(libraries: Iterable[str] = LIBRARIES) -> dict[str, str]:
+    """Which of the libraries cannot be loaded, and why: each is optional on its own. Empty if all can."""
+    missing = {}
+    for name in libraries:
+        try:
+            load_library(name)
+        except OSError as error:
+            missing[name] = str(error)
+    return missing
 
 
 class CompiledKernel:

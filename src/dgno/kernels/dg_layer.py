@@ -3,7 +3,7 @@
     K = kernel integrals of (k, v) = W_kv z,      then      mlp(q K + z) + z   with   q = W_q z
 
 DGNO paper, Eq. 11-16. `operators/dg.py` is the layer with its parameters and gradients. The fast twin in C is
-`dg_layer_c.py`; `backends.py` chooses.
+`dg_layer_c.py`; `fusing.py` chooses.
 """
 
 from __future__ import annotations

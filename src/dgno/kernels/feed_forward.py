@@ -2,7 +2,7 @@
 
     x + W_out (GELU(a) * b),      a, b the halves of the depth-wise 3x3 convolution of W_in LN(x)
 
-Restormer, Zamir et al. 2022, arXiv:2111.09881, Eq. 3. The fast twin in C is `feed_forward_c.py`; `backends.py` chooses.
+Restormer, Zamir et al. 2022, arXiv:2111.09881, Eq. 3. The fast twin in C is `feed_forward_c.py`; `fusing.py` chooses.
 """
 
 from __future__ import annotations

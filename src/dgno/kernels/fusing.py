@@ -2,29 +2,44 @@
 
 They are where the compiled kernels fit, operator layers only where no gradient is wanted. The environment variables
 DGNO_FEED_FORWARD, DGNO_ATTENTIVE_SCAN and DGNO_OPERATOR_LAYER (layers or c) overrule the choice; a part is computed
-layer by layer wherever the version of one of its layers is asked for (see `backends.py`).
+layer by layer wherever the version of one of its layers is asked for (see `backends.py`). Whatever was chosen, layers
+compute what one call cannot give: see `wants_layers`.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules import module as every_module
 
 from dgno.kernels import attentive_lift_c, attentive_scan_c, dg_layer_c, dg_operator_c, feed_forward_c
 from dgno.kernels.backends import Choice, asked_for, unfit_for_c
 from dgno.kernels.compiled import CompiledKernel
+from dgno.kernels.transforms import is_transformed
 
 FUSED = {"layers": None, "c": None}  # layer by layer, or in one call
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+GLOBAL_HOOKS = tuple(getattr(every_module, f"_global{kind}") for kind in HOOKS)  # of all modules: torch changes them
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a call computes in place of the layers it reads: modules of exactly these types, with so many parameters."""
+
+    kinds: frozenset[type[nn.Module]]
+    parameters: int
 
 
 def choose_feed_forward(device: torch.device, dtype: torch.dtype, channels: int) -> Choice:
     """How x + feed_forward(norm(x)) is computed, of maps that are not too wide with a gradient too."""
     layers = ("DGNO_POINTWISE", "DGNO_GATE")
     choice = _choose_fused("DGNO_FEED_FORWARD", layers, feed_forward_c.load, device, dtype, channels)
-    return _without_gradient(choice) if channels > feed_forward_c.WIDEST else choice
+    is_slower = channels > feed_forward_c.WIDEST and not os.environ.get("DGNO_FEED_FORWARD")
+    return _without_gradient(choice) if is_slower else choice
 
 
 def choose_attentive_scan(device: torch.device, dtype: torch.dtype, channels: int) -> Choice:
@@ -48,7 +63,7 @@ def choose_operator_layer(device: torch.device, dtype: torch.dtype, heads: int, 
     layers = ("DGNO_POINTWISE", "DGNO_OPERATOR")
     choice = _choose_fused("DGNO_OPERATOR_LAYER", layers, dg_operator_c.load, device, dtype, heads * d)
     if choice.name == "layers" or os.environ.get("DGNO_OPERATOR_LAYER"):
-        return choice
+        return replace(choice, has_gradient=False)
     if not dg_operator_c.load().has_width(d):
         return Choice("layers", f"the compiled version has none for heads of {d} channels")
     if side is None or side > dg_layer_c.LARGEST_SIDE:
@@ -57,10 +72,10 @@ def choose_operator_layer(device: torch.device, dtype: torch.dtype, heads: int, 
 
 
 def _without_gradient(choice: Choice) -> Choice:
-    """Said of a part whose compiled version has none."""
+    """Said of a part whose compiled version has none, or a slower one."""
     if choice.name == "layers":
         return choice
-    return Choice(choice.name, f"{choice.reason}; layer by layer where a gradient is wanted")
+    return Choice(choice.name, f"{choice.reason}; layer by layer where a gradient is wanted", has_gradient=False)
 
 
 def _choose_fused(
@@ -106,24 +121,62 @@ def fusible(x: Tensor) -> Tensor:
     return x.float() if fuses_in_half(x.device) else x
 
 
-def wants_gradient(module: nn.Module, *tensors: Tensor) -> bool:
-    """Is a gradient wanted at one of the tensors, or at a parameter of a part of a network?"""
-    return torch.is_grad_enabled() and any(t.requires_grad for t in (*tensors, *module.parameters()))
+def wants_gradient(modules: Iterable[nn.Module], tensors: Iterable[Tensor]) -> bool:
+    """Is a gradient wanted at one of the tensors, or at a parameter of the modules?"""
+    if not torch.is_grad_enabled():
+        return False
+    return any(t.requires_grad for t in tensors) or any(p.requires_grad for m in modules for p in m.parameters())
 
 
-def wants_layers(module: nn.Module, x: Tensor, *, has_gradient: bool = False) -> bool:
-    """Must a part of a network be computed layer by layer: for a trace, a hook, mixed precision that is not compiled,
-    or a gradient that is not?
+def is_plain(module: nn.Module, kinds: Iterable[type[nn.Module]]) -> bool:
+    """Does calling a module do no more than its class says: of one of these types, not derived from it, no hook on it?
 
-    has_gradient : has the compiled part a gradient? It is one in float32: in mixed precision layers are asked for one
+    An adapter in its place, a parametrisation or a `forward` of its own is another type or another function. Layers of
+    torch must also be set as they are in the networks.
     """
-    if wants_gradient(module, x) and (not has_gradient or torch.is_autocast_enabled(x.device.type)):
+    own = module.__dict__  # faster than attributes: this runs for every layer of every tile
+    if type(module) not in kinds or "forward" in own or any(GLOBAL_HOOKS) or any([own[kind] for kind in HOOKS]):
+        return False
+    if isinstance(module, nn.Conv2d):
+        is_unit = module.stride == module.padding == module.dilation == (1, 1)
+        return is_unit and module.padding_mode == "zeros" and module.groups == module.in_channels
+    return not isinstance(module, nn.GELU) or module.approximate == "none"
+
+
+def _parameters(modules: Iterable[nn.Module], written: Written) -> list[Tensor] | None:
+    """The parameters of the modules; None where the modules are not those of which the call knows."""
+    found: list[Tensor] = []
+    left = list(modules)
+    while left:
+        module = left.pop()
+        if not is_plain(module, written.kinds):
+            return None
+        found += [p for p in module._parameters.values() if p is not None]
+        left += [child for child in module._modules.values() if child is not None]
+    return found if len(found) == written.parameters else None
+
+
+def wants_layers(choice: Choice, written: Written, modules: Iterable[nn.Module], tensors: Sequence[Tensor]) -> bool:
+    """Must a part of a network be computed layer by layer?
+
+    Because that was chosen; for a trace, a hook, or a layer that is not the one of which the call knows; for mixed
+    precision that is not compiled, or a gradient that is not; for forward mode and the transforms of torch.func.
+
+    written : what the call computes; modules : all whose parameters it reads
+    tensors : the map and what else it is given; their gradients are asked for too
+    """
+    if choice.name == "layers" or torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined]
         return True
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined]
+    parameters = _parameters(modules, written)
+    if parameters is None:
         return True
-    if torch.is_autocast_enabled(x.device.type) and (has_gradient or not fuses_in_half(x.device)):
+    x, every = tensors[0], (*tensors, *parameters)
+    device, dtype = x.device, x.dtype
+    if any(t.dtype != dtype or t.device != device for t in every):
         return True
-    if any(p.dtype != x.dtype or p.device != x.device for p in module.parameters()):
+    mixed = torch.is_autocast_enabled(device.type)
+    if mixed and not fuses_in_half(device):
         return True
-    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-    return any(getattr(m, kind) for m in module.modules() for kind in hooks)
+    if (mixed or not choice.has_gradient) and torch.is_grad_enabled() and any(t.requires_grad for t in every):
+        return True
+    return is_transformed(*every)

@@ -9,6 +9,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from dgno.kernels.transforms import is_transformed
+
 
 class _Reorder(torch.autograd.Function):
     """The gradient of a permutation is its inverse: another gather, many times faster than autograd's scattered sum."""
@@ -28,6 +30,8 @@ def reorder(
     rows: Float[Tensor, "rows c"], order: Int[Tensor, " rows"], inverse: Int[Tensor, " rows"]
 ) -> Float[Tensor, "rows c"]:
     """Row i of the result is row order[i]; `inverse` undoes `order` and serves the gradient."""
+    if is_transformed(rows, order):
+        return rows.index_select(0, order)
     return _Reorder.apply(rows, order, inverse)
 
 

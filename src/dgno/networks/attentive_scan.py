@@ -22,14 +22,14 @@ from torch import Tensor, nn
 from dgno.kernels import backends, fusing
 from dgno.kernels.attentive_core import CLASSES, CoreWeights, ScanOrder, scan_order
 from dgno.kernels.attentive_core_c import attentive_core_c
-from dgno.kernels.attentive_lift import LiftWeights, StraightThrough
+from dgno.kernels.attentive_lift import LiftWeights, chosen_rows
 from dgno.kernels.attentive_lift_c import attentive_lift_c
 from dgno.kernels.attentive_scan import AttentiveWeights
 from dgno.kernels.attentive_scan_c import attentive_scan_c
 from dgno.kernels.reorder import inverse_permutation, reorder
 from dgno.kernels.uniform import draw_uniform_c
-from dgno.networks.blocks import ChannelNorm, Map
-from dgno.operators.pointwise import Pointwise
+from dgno.networks.blocks import DEPTHWISE, ChannelNorm, Map
+from dgno.operators.pointwise import Pointwise, RowLinear
 
 Lifted = tuple[Float[Tensor, "b hidden h w"], Int[Tensor, "b l"], Float[Tensor, "b l n"]]
 PROMPT_RANK = 32  # E = codes (64 x 32) @ basis (32 x N)
@@ -53,7 +53,7 @@ class Routing(nn.Module):
             return classes, F.embedding(classes, prompts)
         soft = (logits + self.noise(logits)).softmax(-1)
         classes = soft.argmax(-1)
-        return classes, StraightThrough.apply(soft, classes, prompts)
+        return classes, chosen_rows(soft, classes, prompts)
 
     def noise(self, like: Float[Tensor, "b l classes"]) -> Float[Tensor, "b l classes"]:
         """Gumbel noise, -log(-log U) with U uniform."""
@@ -69,8 +69,8 @@ class SelectiveScan(nn.Module):
     def __init__(self, hidden: int, states: int = STATES) -> None:
         super().__init__()
         self.rank, self.states = math.ceil(hidden / 16), states
-        self.x_proj = nn.Linear(hidden, self.rank + 2 * states, bias=False)
-        self.dt_proj = nn.Linear(self.rank, hidden)
+        self.x_proj = RowLinear(hidden, self.rank + 2 * states, bias=False)
+        self.dt_proj = RowLinear(self.rank, hidden)
         self.A_log = nn.Parameter(torch.empty(hidden, states))
         self.D = nn.Parameter(torch.ones(hidden))
         if not self.A_log.is_meta:  # where there are no numbers to compute; trying takes seconds, for imports of torch
@@ -96,10 +96,17 @@ class SelectiveScan(nn.Module):
         """The scanned rows, each where it was; `order` says in which order they are scanned, if not in their own."""
         with torch.autocast(u.device.type, enabled=False):
             u, prompt = u.float(), prompt.float()
-            x_dbl = backends.pointwise(u, self.x_proj.weight)
-            dt, B, C = x_dbl.split([self.rank, self.states, self.states], dim=-1)
-            delta = F.softplus(backends.pointwise(dt, self.dt_proj.weight, self.dt_proj.bias))
+            dt, B, C = self.x_proj(u).split([self.rank, self.states, self.states], dim=-1)
+            delta = F.softplus(self.dt_proj(dt))
             return backends.selective_scan(u, delta, -torch.exp(self.A_log), B, C + prompt, self.D, order)
+
+
+def sigmoid_gated(x: Map, convolution: nn.Module) -> Map:
+    """x * sigmoid(convolution of x): in one call where the convolution is the plain one."""
+    is_plain = fusing.is_plain(convolution, DEPTHWISE)
+    if is_plain and isinstance(convolution, nn.Conv2d) and convolution.bias is not None:
+        return backends.sigmoid_gate(x, convolution.weight, convolution.bias)
+    return x * torch.sigmoid(convolution(x))
 
 
 class AttentiveScan(nn.Module):
@@ -136,19 +143,17 @@ class AttentiveScan(nn.Module):
     def lifted(self, x: Map, prompt_basis: Float[Tensor, "rank n"]) -> Lifted:
         """The gated features of the pixels, their classes and their prompts."""
         classes, prompt = self.routing(x, self.prompt_codes @ prompt_basis)
-        assert self.position.bias is not None
-        y = backends.sigmoid_gate(self.project_in(x), self.position.weight, self.position.bias)  # positional encoding
-        return y, classes, prompt
+        return sigmoid_gated(self.project_in(x), self.position), classes, prompt  # with the positional encoding
 
     def added(self, x: Map, norm: ChannelNorm, prompt_basis: Float[Tensor, "rank n"]) -> Map:
         """x + forward(norm(x)), in few passes over the map where nothing asks for its layers."""
         z = fusing.fusible(x)
         choice = fusing.choose_attentive_scan(z.device, z.dtype, z.shape[1])
-        trains = self.training or fusing.wants_gradient(self, z, prompt_basis, *norm.parameters())
-        mixed = trains and torch.is_autocast_enabled(z.device.type)
-        if mixed or choice.name == "layers" or fusing.wants_layers(self, z, has_gradient=True):
+        modules, tensors = (self, norm), (z, prompt_basis)
+        mixed = self.training and torch.is_autocast_enabled(z.device.type)  # with noise, which has no half
+        if mixed or fusing.wants_layers(choice, ATTENTIVE_SCAN, modules, tensors):
             return x + self(norm(x), prompt_basis)
-        if trains:
+        if self.training or fusing.wants_gradient(modules, tensors):
             return self.core(x, *self.lifted_with_norm(x, norm, prompt_basis))
         weights = AttentiveWeights(self.lift_weights(norm, prompt_basis), self.core_weights())
         half = fusing.fuses_in_half(z.device)
@@ -208,3 +213,8 @@ class AttentiveScan(nn.Module):
             prompts = reorder(self.arrange(prompt, order).flatten(0, 1), order.unsorted, order.sorted)
         sequences = (order.sequences, -1)
         return self.scan(rows.unflatten(0, sequences), prompts.unflatten(0, sequences), order.sorted)
+
+
+ATTENTIVE_SCAN = fusing.Written(
+    frozenset({AttentiveScan, Routing, SelectiveScan, ChannelNorm, Pointwise, RowLinear, nn.Conv2d}), parameters=20
+)

@@ -8,10 +8,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from dgno.kernels import backends, fusing
-from dgno.kernels.feed_forward_c import WIDEST, feed_forward_c
+from dgno.kernels.feed_forward_c import feed_forward_c
+from dgno.kernels.transforms import is_transformed
 from dgno.operators.pointwise import Pointwise
 
 Map = Float[Tensor, "b c h w"]
+DEPTHWISE = (nn.Conv2d,)  # what the gated convolutions compute in its place
 
 
 class ChannelNorm(nn.Module):
@@ -27,6 +29,15 @@ class ChannelNorm(nn.Module):
         return F.layer_norm(pixels, self.weight.shape, self.weight, self.bias).permute(0, 3, 1, 2)
 
 
+def gelu_gated(x: Float[Tensor, "b c2 h w"], convolution: nn.Module) -> Float[Tensor, "b c2//2 h w"]:
+    """GELU(a) * b of the halves of the convolved map: in one call where the convolution is the plain one."""
+    is_plain = fusing.is_plain(convolution, DEPTHWISE)
+    if is_plain and isinstance(convolution, nn.Conv2d) and convolution.bias is None:
+        return backends.gelu_gate(x, convolution.weight)
+    first, second = convolution(x).chunk(2, dim=1)
+    return F.gelu(first) * second
+
+
 class GatedFeedForward(nn.Module):
     """Gated depth-wise feed-forward network (Restormer, Zamir et al. 2022): project(GELU(a) * b)."""
 
@@ -38,16 +49,19 @@ class GatedFeedForward(nn.Module):
         self.project_out = Pointwise(hidden, dim, bias=False)
 
     def forward(self, x: Map) -> Map:
-        return self.project_out(backends.gelu_gate(self.project_in(x), self.depthwise.weight))
+        return self.project_out(gelu_gated(self.project_in(x), self.depthwise))
 
     def added(self, x: Map, norm: ChannelNorm) -> Map:
         """x + forward(norm(x)), in one pass over the map where nothing asks for its layers."""
         z = fusing.fusible(x)
         choice = fusing.choose_feed_forward(z.device, z.dtype, z.shape[1])
-        if choice.name == "layers" or fusing.wants_layers(self, z, has_gradient=x.shape[1] <= WIDEST):
+        if fusing.wants_layers(choice, FEED_FORWARD, (self, norm), (z,)):
             return x + self(norm(x))
         weights = self.project_in.weight, self.depthwise.weight, self.project_out.weight
         return feed_forward_c(z, norm.weight, norm.bias, *weights, half=fusing.fuses_in_half(z.device))
+
+
+FEED_FORWARD = fusing.Written(frozenset({GatedFeedForward, ChannelNorm, Pointwise, nn.Conv2d}), parameters=5)
 
 
 class Downsample(nn.Sequential):
@@ -74,8 +88,9 @@ def pad_to_multiple(x: Map, multiple: int) -> Float[Tensor, "b c padded_h padded
 
 
 def channels_last(x: Map) -> Map:
-    """The same map with the channels of a pixel side by side in memory."""
-    return x.contiguous(memory_format=torch.channels_last)
+    """The same map with the channels of a pixel side by side in memory; inside torch.func, whose vmap knows no such
+    order, as it is."""
+    return x if is_transformed(x) else x.contiguous(memory_format=torch.channels_last)
 
 
 def every_other_pixel(x: Map) -> Float[Tensor, "b c (h+1)//2 (w+1)//2"]:

@@ -12,14 +12,16 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from dgno.kernels import backends, fusing
+from dgno.kernels.backends import Choice
 from dgno.kernels.dg_layer import LayerWeights
 from dgno.kernels.dg_layer_c import apply_layer_c, integrate_layer_c
 from dgno.kernels.dg_operator import Operators
 from dgno.operators.assembly import PaperAssembly, ReleasedAssembly
-from dgno.operators.galerkin import HeadNorm, Integral, Traces, face_traces, no_traces
+from dgno.operators.galerkin import HeadNorm, Integral, Traces, cell_traces, face_traces, no_traces
 from dgno.operators.pointwise import Pointwise
 
 Map = Float[Tensor, "b c h w"]
+OPERATOR_LAYER = fusing.Written(frozenset({Pointwise, HeadNorm, nn.Sequential, nn.GELU}), parameters=10)
 
 
 class DGOperator(nn.Module):
@@ -54,11 +56,21 @@ class DGOperator(nn.Module):
         heads, _, d = self.key_norm.weight.shape
         x = fusing.fusible(z)
         choice = fusing.choose_operator_layer(x.device, x.dtype, heads, d, self.element_size)
-        if choice.name == "c" and not fusing.wants_layers(self, x):
+        if not self.wants_layers(choice, x):
             return self.in_two_passes(x)
         q, kv = self.project(z)
         K = self.operators(kv)
         return self.mlp(backends.apply(q, K, onto=z)) + z
+
+    def wants_layers(self, choice: Choice, z: Map) -> bool:
+        """Must the layer be computed in steps? The fluxes are called in any case, and may be any module."""
+        if type(self) is not DGOperator or self.integral not in (no_traces, cell_traces, face_traces):
+            return True
+        if [type(layer) for layer in self.mlp.children()] != [Pointwise, nn.GELU, Pointwise]:
+            return True
+        at_fluxes = () if self.assembly is None else self.assembly.parameters()
+        modules = self.qkv, self.key_norm, self.value_norm, self.mlp
+        return fusing.wants_layers(choice, OPERATOR_LAYER, modules, (z, *at_fluxes))
 
     def in_two_passes(self, z: Map) -> Map:
         """The same without gradients; what lies between z and the operators, or the result, is never stored."""
@@ -78,6 +90,9 @@ class DGOperator(nn.Module):
 
     def project(self, z: Map) -> tuple[Map, Float[Tensor, "b 2*c h w"]]:
         """Queries, and keys with values: one linear map, computed as two so that each result is contiguous."""
+        if not fusing.is_plain(self.qkv, (Pointwise,)) or self.qkv.bias is None:
+            q, kv = self.qkv(z).split([z.shape[1], 2 * z.shape[1]], dim=1)
+            return q, kv
         pixels, dim = z.permute(0, 2, 3, 1), z.shape[1]
         weight, bias = self.qkv.weight, self.qkv.bias
         q = backends.pointwise(pixels, weight[:dim], bias[:dim])

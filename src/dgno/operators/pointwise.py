@@ -1,4 +1,4 @@
-"""The pointwise linear operator W z: the same linear map at every pixel."""
+"""The pointwise linear operator W z: the same linear map at every pixel, and at every row."""
 
 from __future__ import annotations
 
@@ -6,6 +6,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from dgno.kernels import backends
+
+
+class RowLinear(nn.Linear):
+    """A linear layer over the last axis."""
+
+    def forward(self, rows: Float[Tensor, "*batch i"]) -> Float[Tensor, "*batch o"]:
+        return backends.pointwise(rows, self.weight, self.bias)
 
 
 class Pointwise(nn.Linear):
