@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 from pathlib import Path
 
+import pytest
 from pictures import photograph
 from skimage.io import imsave
 
@@ -96,3 +99,89 @@ def test_bmp_cannot_be_resumed(cli: Cli, blurred: Path, tmp_path: Path, weights:
     assert cli(*arguments).status == 0
     result = cli(*arguments, "--resume")
     assert (result.status, "BMP cannot tell" in result.err) == (5, True)
+
+
+def pictures(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        imsave(folder / name, photograph(), check_contrast=False)
+    return folder
+
+
+def test_a_run_that_is_repeated_changes_nothing(cli: Cli, tmp_path: Path, weights: dict[int, Path]) -> None:
+    """One error for all, and the report as it was; of some, their entries stay."""
+    arguments = (
+        "restore",
+        pictures(tmp_path / "in", "a.png", "b.png"),
+        "-o",
+        tmp_path / "out",
+        "--weights",
+        weights[1],
+    )
+    assert cli(*arguments).status == 0
+    report = (tmp_path / "out" / "report.json").read_bytes()
+    result = cli(*arguments)
+    assert (result.status, result.err.count("\n")) == (4, 1)
+    assert re.search(r"E-OUT-EXISTS.*all 2 outputs exist already \(.*out\); say --resume .* or --overwrite", result.err)
+    assert (tmp_path / "out" / "report.json").read_bytes() == report
+    pictures(tmp_path / "in", "c.png")
+    assert cli(*arguments).status == 7
+    made = json.loads((tmp_path / "out" / "report.json").read_text())["results"]
+    assert sorted((Path(one["output"]).name, one["status"]) for one in made if one["status"] == "restored") == [
+        (name, "restored") for name in ("a.png", "b.png", "c.png")
+    ]
+    assert cli(*arguments, "--overwrite").status == 0
+
+
+def test_results_below_the_inputs_are_not_restored_again(cli: Cli, tmp_path: Path, weights: dict[int, Path]) -> None:
+    """Also not in a run with another output; what is given by name is, and the line says so."""
+    folder = pictures(tmp_path / "in", "a.png", "b.bmp")
+    (folder / "c.gif").touch()
+    assert cli("restore", folder, "-o", folder / "out", "--weights", weights[1]).status == 0
+    result = cli("restore", folder, "-o", tmp_path / "other", "--weights", weights[1])
+    assert result.status == 0
+    assert "dgno: warning: 2 images left out that dgno wrote" in result.err
+    assert result.err.count("dgno: warning: 1 other file left out (.gif)") == 1
+    report = json.loads((tmp_path / "other" / "report.json").read_text())
+    assert (len(report["results"]), len(report["left_out"])) == (2, 2)
+    again = cli("restore", folder / "out" / "a.png", "-o", tmp_path / "again.png", "--weights", weights[1])
+    assert (again.status, "went through a second time" in again.err) == (0, True)
+
+
+def test_nothing_is_written_into_the_folder_of_the_inputs(cli: Cli, tmp_path: Path, weights: dict[int, Path]) -> None:
+    folder = pictures(tmp_path / "in", "a.png")
+    result = cli("restore", folder, "-o", folder, "--weights", weights[1])
+    assert (result.status, "E-OUT-INPUT" in result.err) == (4, True)
+    assert [path.name for path in folder.iterdir()] == ["a.png"]
+
+
+@pytest.mark.parametrize(("out", "status"), [("-", 2), ("folder.png", 2), ("folder.png/", 0)])
+def test_names_of_outputs_are_taken_as_meant(
+    cli: Cli, tmp_path: Path, weights: dict[int, Path], monkeypatch: pytest.MonkeyPatch, out: str, status: int
+) -> None:
+    monkeypatch.chdir(pictures(tmp_path, "in/a.png"))
+    assert cli("restore", "in", "-o", out, "--weights", weights[1]).status == status
+    assert sorted(path.name for path in tmp_path.iterdir()) == (["folder.png", "in"] if status == 0 else ["in"])
+
+
+def test_what_to_do_about_failures_is_said_once(cli: Cli, tmp_path: Path, weights: dict[int, Path]) -> None:
+    """In the line of the first, and again below all of the same reason."""
+    (tmp_path / "in").mkdir()
+    for name in ("a.tif", "b.tif", "c.tif"):
+        (tmp_path / "in" / name).touch()
+    result = cli("restore", tmp_path / "in", "-o", tmp_path / "out", "--weights", weights[1])
+    first, second, third, last, _ = result.err.splitlines()
+    assert first.endswith("a.tif: failed, E-IN-EMPTY: the file is empty (0 bytes); copy it again from its source")
+    assert second.endswith("failed, E-IN-EMPTY: the file is empty (0 bytes)")
+    assert third.endswith("failed, E-IN-EMPTY: the file is empty (0 bytes)")
+    assert last == "3 images failed, E-IN-EMPTY: copy it again from its source"
+
+
+def test_the_report_says_what_was_done_to_each_image(cli: Cli, tmp_path: Path, weights: dict[int, Path]) -> None:
+    result = cli("restore", pictures(tmp_path / "in", "a.png"), "-o", tmp_path / "out", "--weights", weights[1])
+    assert f"; {weights[1].stem}" in result.err
+    (entry,) = json.loads((tmp_path / "out" / "report.json").read_text())["results"]
+    assert {name: entry["facts"][name] for name in ("weights", "normalization", "scale", "device", "route")} == {
+        "weights": [weights[1].stem], "normalization": ["range"], "scale": [[0.0, 255.0]], "device": "cpu",
+        "route": "off",
+    }  # fmt: skip

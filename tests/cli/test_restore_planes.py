@@ -94,3 +94,33 @@ def test_planes_that_are_not_there_are_refused(
     result = cli("restore", tmp_path / "in.tif", "-o", tmp_path / "out.tif", "--weights", weights[1], *arguments)
     assert (result.status, said in result.err) == (2, True), result.err
     assert not (tmp_path / "out.tif").exists()
+
+
+def test_the_line_tells_what_was_copied_and_info_how_pages_count(
+    cli: Cli, tmp_path: Path, weights: dict[int, Path]
+) -> None:
+    stack = np.random.default_rng(0).integers(0, 4096, (3, 2, 40, 50), dtype=np.uint16)
+    tifffile.imwrite(tmp_path / "in.tif", stack, imagej=True, metadata={"axes": "ZCYX"})
+    result = cli(
+        "restore", tmp_path / "in.tif", "-o", tmp_path / "o.tif", "--weights", weights[1], "--pages", 3, "--json"
+    )
+    (outcome,) = result.json["results"]
+    assert "1 of 6 planes restored (Z 1, C 1), the others are copies" in outcome["notes"]
+    assert (outcome["facts"]["planes"], outcome["facts"]["restored_planes"]) == (6, [3])
+    (line,) = [line for line in cli("info", tmp_path / "in.tif").out.splitlines() if line.startswith("pages")]
+    assert line.split(maxsplit=1)[1] == "6 (0 to 5), order Z, C (C fastest)"
+
+
+def test_the_colours_of_a_pixel_are_one_channel(cli: Cli, tmp_path: Path, weights: dict[int, Path]) -> None:
+    tifffile.imwrite(tmp_path / "in.tif", np.stack([STACK[0]] * 3, -1), photometric="rgb")
+    arguments = ("restore", tmp_path / "in.tif", "-o", tmp_path / "o.tif", "--weights", weights[3], "--channels")
+    result = cli(*arguments, 2)
+    assert (result.status, "the colours of a pixel are one channel" in result.err) == (2, True)
+    result = cli(*arguments, 0)
+    assert (result.status, "one channel: all of them were restored" in result.err) == (0, True)
+
+
+def test_the_default_of_route_is_told(cli: Cli) -> None:
+    assert "[default: off for images, auto for slides" in " ".join(
+        cli("restore", "--help").out.replace("│", "").split()
+    )

@@ -53,6 +53,10 @@ def test_only_what_is_blurred_is_restored(
     assert json.loads(made["options"])["route"] == "auto"
     assert len(made["reader"]) == 64
     assert json.loads(made["weights"]).keys() == {weights[3].name}
+    facts = cli(*arguments, "--tile", 128, "--overwrite", "--json").json["results"][0]["facts"]
+    assert (facts["route"], facts["weights"], facts["tissue"]) == ("auto", [weights[3].stem], 1.0)
+    assert facts["blurred"].keys() == facts["learnt"].keys() == {"defocus", "motion", "mixed"}
+    assert facts["strength"] == pytest.approx(((13**2 - 1) / 12) ** 0.5, abs=0.006)  # of the motion, the middle one
     again = cli(*arguments, "--tile", 128, "--resume", "--json")
     assert [one["status"] for one in again.json["results"]] == ["complete"]
     reader.write_bytes(b"others")

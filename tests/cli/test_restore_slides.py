@@ -31,7 +31,8 @@ def pixels_of(path: Path, plane: int = 0) -> np.ndarray:
 
 
 def test_a_folder_of_slides_and_images(cli: Cli, tmp_path: Path) -> None:
-    """With weights chosen from each; the broken one stops nobody, and what is complete is skipped."""
+    """With weights chosen from each; the broken one stops nobody, and what is complete is skipped. A result of ours is
+    an input only by name."""
     inputs, out = tmp_path / "in", tmp_path / "out"
     inputs.mkdir()
     write_svs(inputs / "a.svs", tissue(150, 200), tile=64)
@@ -41,14 +42,15 @@ def test_a_folder_of_slides_and_images(cli: Cli, tmp_path: Path) -> None:
     assert cli("restore", inputs / "d.tiff", "-o", inputs / "e.ome.zarr", *OFF).status == 0
     (inputs / "e.ome.zarr.report.json").unlink()
     for status in ("restored", "complete"):
-        result = cli("restore", inputs, "-o", out, *OFF, "--json", *(["--resume"] if status == "complete" else []))
+        more = ["--resume"] if status == "complete" else []
+        result = cli("restore", inputs, inputs / "e.ome.zarr", "-o", out, *OFF, "--json", *more)
         assert result.status == 7
         found = {Path(one["output"]).name: one["status"] for one in result.json["results"]}
         names = {"a.ome.tif": status, "b.png": status, "d.tiff": status, "e.ome.zarr": status}
         assert found == names | {"c.ome.tif": "failed"}
         kept = {path.name for path in out.iterdir()}
         assert kept == {*names, "report.json", *(f"{n}.report.json" for n in names if n != "b.png")}
-    quiet = cli("restore", inputs, "-o", out, *OFF, "--resume", "--quiet")
+    quiet = cli("restore", inputs, "-o", out, *OFF, "--resume", "--quiet")  # without e: nobody names it
     assert len(quiet.err.splitlines()) == 2 and "E-IN-FORMAT" in quiet.err  # the failed one, and the end
 
 

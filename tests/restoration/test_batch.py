@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from dgno.errors import ConfigError, EmptyInput, MissingInput, OutputCollision, OutputFormat
-from dgno.restoration.batch import Job, Outcome, is_single, list_files, plan_jobs, run_jobs, write_report
+from dgno.restoration.batch import Job, Outcome, is_single, plan_jobs, run_jobs
+from dgno.restoration.batch_report import write_report
+from dgno.restoration.inputs import list_files
 
 
 def make(root: Path, *names: str) -> list[Path]:
@@ -36,14 +38,14 @@ def test_one_file_and_a_folder(tmp_path: Path) -> None:
 def test_a_folder_is_mirrored_without_junk(tmp_path: Path) -> None:
     """Hidden files, sidecars, other files, and what lies in the output folder are passed over."""
     make(tmp_path / "in", "a.tif", "sub/b.PNG", "sub/deep/c.jpg", ".hidden.png", "._d.tif", "notes.txt", "Thumbs.db")
-    make(tmp_path / "in", "out/old.tif", ".git/e.png")
+    make(tmp_path / "in", "out/old.txt", ".git/e.png")
     jobs = plan_jobs([tmp_path / "in"], tmp_path / "in" / "out")
     assert targets(jobs, tmp_path / "in" / "out") == ["a.tif", "sub/b.PNG", "sub/deep/c.jpg"]
 
 
 def test_slides_are_found_and_what_belongs_to_them_is_not(tmp_path: Path) -> None:
     """An OME-Zarr is one input, whatever lies in it; the folder beside a .mrxs is no input."""
-    make(tmp_path / "in", "a.SVS", "b.ndpi", "c.mrxs", "c/Data0001.dat", "c/preview.jpg", "d.dcm")
+    make(tmp_path / "in", "a.SVS", "b.ndpi", "c.mrxs", "c/Data0001.dat", "c/preview.jpg", "d.md")
     make(tmp_path / "in", "sub/e.ome.zarr/0/0.0", "sub/e.ome.zarr/thumb.png", ".f.zarr/thumb.png")
     out = tmp_path / "out"
     written = ["a.ome.tif", "b.ome.tif", "c.ome.tif", "sub/e.ome.zarr"]  # what scanners write becomes OME-TIFF

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from dgno.arrays import Image
 from dgno.errors import ConfigError
-from dgno.restoration.selection import Selection, parse_numbers, restored_only
+from dgno.io.slide import SlideFacts
+from dgno.restoration.selection import Selection, parse_numbers, restored_only, stand_in
 
 STACK = Image(np.arange(2 * 3 * 4 * 5, dtype=np.uint8).reshape(2, 3, 4, 5), "ZCYX", (0, 255))
 COLOURS = Image(np.zeros((4, 5, 3), np.uint8), "YXS", (0, 255))
@@ -60,3 +61,30 @@ def test_the_other_planes_are_put_back() -> None:
     kept = restored_only(changed, STACK, frozenset({1, 5}))
     for i, (plane, before) in enumerate(zip(kept.planes(), STACK.planes(), strict=True)):
         np.testing.assert_array_equal(plane, 255 - before if i in (1, 5) else before)
+
+
+@pytest.mark.parametrize(("selection", "images", "said"), [
+    (Selection(), [STACK], ()),
+    (Selection(pages=(range(4, 5),)), [STACK], ("1 of 6 planes restored (Z 1, C 1), the others are copies",)),
+    (Selection(channels=(range(0, 1), range(2, 3))), [STACK],
+     ("4 of 6 planes restored (C 0,2), the others are copies",)),
+    (Selection(pages=(range(1, 5),)), [STACK], ("4 of 6 planes restored (pages 1-4), the others are copies",)),
+    (Selection(pages=(range(6, 7),)), [STACK, COLOURS], ("1 of 7 planes restored (page 6), the others are copies",)),
+    (Selection(channels=(range(0, 1),)), [COLOURS],
+     ("the colours of a pixel are one channel: all of them were restored",)),
+])  # fmt: skip
+def test_what_is_copied_is_said(selection: Selection, images: list[Image], said: tuple[str, ...]) -> None:
+    assert selection.notes(images, selection.of(images)) == said
+
+
+def test_colours_cannot_be_chosen() -> None:
+    with pytest.raises(ConfigError, match="channel 2 of an image with 1: the colours of a pixel are one channel"):
+        Selection(channels=(range(2, 3),)).of([COLOURS])
+    with pytest.raises(ConfigError, match="channel 1 of an image with 1; there is channel 0 alone"):
+        Selection(channels=(range(1, 2),)).of([Image(np.zeros((4, 5), np.uint8), "YX", (0, 255))])
+
+
+def test_a_slide_is_stood_in_for_by_its_planes() -> None:
+    facts = SlideFacts((1000, 2000), np.dtype(np.uint16), axes="ZC", sizes=(2, 3))
+    image = stand_in(facts)
+    assert (image.axes, image.plane_count, image.channels) == ("ZCYX", 6, 3)

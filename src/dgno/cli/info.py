@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -71,13 +72,15 @@ def _described(inputs: list[Path], limits: Limits, *, json: bool) -> tuple[list[
             say(f"{printable(path)}: failed, {error.code}: {error}", quiet=json)
             continue
         results.append({"input": printable(path), "images": [image.as_json() for image in images]})
-        if not json:
-            for number, image in enumerate(images):
-                _print(f"{printable(path)}" + (f", image {number}" if len(images) > 1 else ""), image)
+        first = 0
+        for number, image in enumerate(images if not json else ()):
+            _print(f"{printable(path)}" + (f", image {number}" if len(images) > 1 else ""), image, first)
+            first += math.prod(image.axes.values())
     return results, failures
 
 
-def _print(title: str, image: Described) -> None:
+def _print(title: str, image: Described, first: int) -> None:
+    """first : the number of its first page in the file"""
     height, width = image.shape
     size = image.pixel_size
     rows: list[tuple[str, object]] = [
@@ -86,6 +89,7 @@ def _print(title: str, image: Described) -> None:
         ("pixels", f"{image.dtype}, " + ("gray" if image.samples == 1 else f"{image.samples} colours")),
         ("range", "{:g} to {:g}".format(*image.value_range)),
         ("channels", ", ".join(image.channel_names) or image.axes.get("C", 1)),
+        ("pages", _pages(image, first)),
         ("pixel size", f"{size[1]:.5g} x {size[0]:.5g} um" if size else "unknown"),
         ("magnification", f"{image.magnification:g}x" if image.magnification else "unknown"),
         ("ICC profile", f"yes, {image.icc_profile:,} bytes" if image.icc_profile else "no"),
@@ -96,6 +100,15 @@ def _print(title: str, image: Described) -> None:
     print_table(("", ""), [(name, _one_line(str(value))) for name, value in rows], title=_one_line(title))
     print_table(LEVELS, [_level_row(number, level) for number, level in enumerate(image.levels)])
     print()
+
+
+def _pages(image: Described, first: int) -> str:
+    """How --pages counts the planes of an image: from 0 on, through all images of a file, the last axis fastest."""
+    count = math.prod(image.axes.values())
+    numbers = f"{first} to {first + count - 1}" if count > 1 else str(first)
+    order = f", order {', '.join(image.axes)}" if count > 1 else ""
+    fastest = f" ({list(image.axes)[-1]} fastest)" if len(image.axes) > 1 else ""
+    return f"{count} ({numbers}){order}{fastest}"
 
 
 def _level_row(number: int, level: object) -> tuple[object, ...]:

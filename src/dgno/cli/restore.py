@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 
 Weights = Annotated[str, typer.Option(help="Name or file. By default chosen from the image.", show_default=False)]
 Output = Annotated[
-    Path, typer.Option("--out", "-o", help="File for one image, folder for several.", show_default=False)
+    str,  # a Path would lose the / that tells a folder
+    typer.Option("--out", "-o", metavar="PATH", help="File for one image, folder for several.", show_default=False),
 ]
 Normalize = Annotated[str, typer.Option(help="auto, range, percentile, minmax, or none: values as they are.")]
 Tile = Annotated[
@@ -55,8 +57,8 @@ Balance = Annotated[float | None, typer.Option(help="Of wiener; more smooths mor
 Route = Annotated[
     str,
     typer.Option(
-        help="auto: only what is blurred, by its type of blur. image: one type for each image. off: all of it, "
-        "unless the method is dbmid.",
+        help="auto: only what is blurred, by its type of blur. image: one type for each image. off: all of it. "
+        "[default: off for images, auto for slides, image for --method dbmid]",
         show_default=False,
     ),
 ]
@@ -69,13 +71,22 @@ Resume = Annotated[
     bool, typer.Option("--resume", help="Skip outputs that are complete already; go on with slides that were begun.")
 ]
 Pages = Annotated[
-    str, typer.Option(help="all, or a list like 0,4-7: the planes of a file to restore; others stay as they are.")
+    str,
+    typer.Option(
+        help="all, or a list like 0,4-7: the planes of a file to restore; others stay as they are. "
+        "dgno info tells their order."
+    ),
 ]
 PixelSize = Annotated[float | None, typer.Option(help="Of the outputs, um. By default the inputs'.")]
 AllowLabels = Annotated[bool, typer.Option("--allow-labels", help="Restore images that look like labels.")]
 FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop at the first image that fails.")]
 Seed = Annotated[int, typer.Option(help="Changes nothing: restoring draws no random numbers.")]
-Channels = Annotated[str, typer.Option(help="all, a list like 0,2, or replicate (gray image, colour weights).")]
+Channels = Annotated[
+    str,
+    typer.Option(
+        help="all, a list like 0,2 (all colours of a pixel are one), or replicate (gray image, colour weights)."
+    ),
+]
 NonFinite = Annotated[str, typer.Option(help="What to do with NaN pixels: refuse, inpaint or mask.")]
 MaxMemory = Annotated[float | None, typer.Option(help="GB that the tiles may take.", min=0.1)]
 Compression = Annotated[str, typer.Option(help="Of slides: deflate, lzw, zstd, none, or jpeg, which loses.")]
@@ -152,14 +163,15 @@ def restore(
 
 def _restore(
     inputs: list[Path],
-    out: Path,
+    named: str,
     options: RestoreOptions,
     *,
     where: tuple[str | None, int | None],
     json: bool,
     quiet: bool,
 ) -> None:
-    from dgno.restoration.batch import REPORT, Outcome
+    from dgno.restoration.batch import Outcome
+    from dgno.restoration.batch_report import REPORT
     from dgno.restoration.files import restore_files
     from dgno.restoration.from_weights import NETWORK_METHODS
     from dgno.restoration.placed import choose_device
@@ -167,8 +179,13 @@ def _restore(
     if options.method in NETWORK_METHODS and choose_device(options.device).type == "cpu":
         _warn_of_missing_kernels()
 
+    out, told = Path(named), Counter[tuple[object, str]]()
+
     def tell(outcome: Outcome) -> None:
-        say(outcome.as_line(), quiet=json or (quiet and outcome.status != "failed"))
+        reason = ((outcome.error or {}).get("code"), outcome.hint)
+        told[reason] += bool(outcome.hint)
+        line = outcome.as_line(with_hint=told[reason] == 1)
+        say(line, quiet=json or (quiet and outcome.status != "failed"))
 
     with progress_bar("restoring", quiet=quiet or json) as progress:
         scheduler, workers = where
@@ -176,12 +193,15 @@ def _restore(
             inputs,
             out,
             options,
+            is_folder=named.endswith("/"),
             scheduler=scheduler,
             workers=workers,
             progress=progress,
             size=progress.size,
             report=tell,
         )
+    for (code, hint), number in told.items():
+        say(f"{number} images failed, {code}: {hint}", quiet=json or number == 1 or not hint)
     results = [asdict(o) for o in outcomes]
     if failed := [o for o in outcomes if o.status == "failed"]:
         hint = f"see {out / REPORT}"

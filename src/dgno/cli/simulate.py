@@ -105,7 +105,7 @@ def _refuse_for_a_set(controlled: str, said: set[str]) -> None:
 
 
 def _files(inputs: Sequence[Path] | None, out: Path, *, needed: bool) -> list[Path]:
-    from dgno.restoration.batch import list_files
+    from dgno.restoration.inputs import list_files
 
     if inputs:
         return [path for path, _ in list_files(inputs, out)]

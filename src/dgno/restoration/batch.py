@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
 
-from dgno.errors import ConfigError, DgnoError, MissingInput, OutOfMemory, OutputCollision, OutputFormat, printable
-from dgno.io.atomic import output_error, write_atomically
-from dgno.io.output import FORMATS, check_place
+from dgno.errors import (
+    ConfigError,
+    DgnoError,
+    OutOfMemory,
+    OutputCollision,
+    OutputExists,
+    OutputFormat,
+    WouldOverwriteInput,
+    printable,
+)
+from dgno.io.output import FORMATS
+from dgno.restoration.inputs import FOLDER_SLIDE as FOLDER_SLIDE  # for others as well
+from dgno.restoration.inputs import SLIDES as SLIDES
+from dgno.restoration.inputs import Found, find_inputs, is_tree, refuse_among_inputs, refuse_pipe
 
-REPORT = "report.json"
 ENDINGS = {  # of the names that `--format` gives
     "same": "",
     "ome-tiff": ".ome.tif",
@@ -22,9 +30,7 @@ ENDINGS = {  # of the names that `--format` gives
     "ome-zarr": ".ome.zarr",
     "png": ".png",
 }
-SLIDES = (".svs", ".ndpi", ".mrxs", ".scn", ".bif", ".svslide", ".vms", ".vmu")  # endings of scanners' files
 NOT_BEGUN = "not begun"
-FOLDER_SLIDE = ".zarr"  # ending of folders that are one input
 
 
 @dataclass(frozen=True)
@@ -52,10 +58,16 @@ class Outcome:
     error: dict[str, object] | None = None
     facts: dict[str, object] = field(default_factory=dict)
 
-    def as_line(self) -> str:
+    @property
+    def hint(self) -> str:
+        """What to do about the error; empty if nobody knows, or there was none."""
+        return str((self.error or {}).get("hint") or "")
+
+    def as_line(self, *, with_hint: bool = True) -> str:
         """The outcome in one line."""
         if self.error:
-            return f"{self.input}: failed, {self.error['code']}: {self.error['message']}"
+            told = f"; {self.hint}" if self.hint and with_hint else ""
+            return f"{self.input}: failed, {self.error['code']}: {self.error['message']}{told}"
         if self.status == "complete":
             return f"{self.output}: already complete"
         if self.status == NOT_BEGUN:
@@ -66,32 +78,46 @@ class Outcome:
 
 def is_single(inputs: Sequence[Path]) -> bool:
     """Is one file, or one slide, asked for? Its error is then the command's; several, or a folder, get a report."""
-    return len(inputs) == 1 and not _is_tree(inputs[0])
+    return len(inputs) == 1 and not is_tree(inputs[0])
 
 
-def _is_tree(path: Path) -> bool:
-    """Is it a folder of inputs, rather than one?"""
-    try:
-        return path.is_dir() and not path.name.lower().endswith(FOLDER_SLIDE)
-    except OSError:  # a name that is too long, for instance: whoever opens it says so
-        return False
-
-
-def plan_jobs(inputs: Sequence[Path], out: Path, *, output_format: str = "same") -> list[Job]:
+def plan_jobs(
+    inputs: Sequence[Path],
+    out: Path,
+    *,
+    output_format: str = "same",
+    is_folder: bool = False,
+    found: Found | None = None,
+) -> list[Job]:
     """The jobs of files and folders. One file gets `out` itself if that is named like an image, else a place in it;
     several, or a folder, get the folder `out`, which mirrors the tree of the inputs.
 
-    Raises MissingInput, ConfigError (no images, or `out` is not named as `output_format` wants), OutputFormat (`out` is
-    named like a format that is not written), OutputCollision (two inputs would share an output).
+    is_folder : is `out` one, whatever its name?
+    found : the inputs, if they were looked for already
+
+    Raises MissingInput, ConfigError (no images but dgno's own, or `out` is not named as `output_format` wants, or "-"),
+    OutputFormat (`out` is named like a format that is not written), OutputCollision (two inputs would share an output),
+    WouldOverwriteInput.
     """
-    if is_single(inputs) and not _is_tree(out) and _is_image_name(out):
-        _refuse_missing(inputs)
+    refuse_pipe(out, "output")
+    found = found or find_inputs(inputs, out)
+    is_folder = is_folder or is_tree(out)
+    if is_single(inputs) and not is_folder and _is_image_name(out):
         wanted = ENDINGS[output_format]
         if not out.name.lower().endswith(wanted):
             hint = f"name it *{wanted}, or leave --format out"
             raise ConfigError(f"the name of the output is not that of --format {output_format}", path=out, hint=hint)
         return [Job(inputs[0], out)]
-    return mirrored(inputs, out, lambda path: _renamed(path, output_format))
+    if found.is_own:
+        hint = "name those one by one that are to be restored again"
+        raise ConfigError("no images", path=inputs[0], why="dgno wrote all that is below it", hint=hint)
+    if not is_folder and out.suffix.lower() in (*FORMATS, *SLIDES, FOLDER_SLIDE):
+        what = "several images, or a folder, and an output named like one image"
+        raise ConfigError(what, path=out, hint="name a folder, or end the name with / to have one of that name")
+    refuse_among_inputs(inputs, out)
+    jobs = _placed(found, out, lambda path: _renamed(path, output_format))
+    _refuse_replacing(jobs)
+    return jobs
 
 
 def _absolute(path: Path) -> Path:
@@ -110,73 +136,20 @@ def _is_image_name(out: Path) -> bool:
     return False
 
 
-def prepare_folders(out: Path, jobs: Iterable[Job]) -> None:
-    """Make the folders of all outputs; of `out` itself at most the last part may be missing."""
-    check_place(out / REPORT, overwrite=_is_report(out / REPORT))
-    try:
-        for folder in {job.target.parent for job in jobs} | {out}:
-            folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise output_error(error, out) from error
-
-
-def _is_report(path: Path) -> bool:
-    """Is this a report of ours, which the next run may replace?"""
-    try:
-        return isinstance(json.loads(path.read_text())["results"], list)
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-
-
 def mirrored(inputs: Sequence[Path], out: Path | None, name: Callable[[Path], Path]) -> list[Job]:
     """Jobs whose outputs, renamed, lie in the folder `out` as the inputs lie in theirs; None: beside the inputs.
 
     Raises MissingInput, ConfigError (no images), OutputCollision (two inputs would share an output).
     """
-    found = list_files(inputs, out)
-    top = Path(os.path.commonpath([_absolute(root) for _, root in found]))
-    jobs = [Job(path, name((out or top) / _absolute(path).relative_to(top))) for path, _ in found]
+    return _placed(find_inputs(inputs, out), out, name)
+
+
+def _placed(found: Found, out: Path | None, name: Callable[[Path], Path]) -> list[Job]:
+    """`mirrored` for what was found."""
+    top = Path(os.path.commonpath([_absolute(root) for _, root in found.files]))
+    jobs = [Job(path, name((out or top) / _absolute(path).relative_to(top))) for path, _ in found.files]
     _refuse_collisions(jobs)
     return jobs
-
-
-def list_files(inputs: Sequence[Path], out: Path | None) -> list[tuple[Path, Path]]:
-    """The image files among and below `inputs`, each with the folder that its output tree starts at.
-
-    Raises MissingInput, ConfigError (no images).
-    """
-    _refuse_missing(inputs)
-    found = [pair for given in inputs for pair in _files_of(given, out)]
-    if not found:
-        hint = f"wanted files that end in {', '.join((*FORMATS, *SLIDES))}, or folders in {FOLDER_SLIDE}"
-        raise ConfigError("no images", path=inputs[0], why="there is none below it", hint=hint)
-    return found
-
-
-def _refuse_missing(inputs: Sequence[Path]) -> None:
-    for path in inputs:
-        if not path.exists() and not path.is_symlink():
-            raise MissingInput("no such file or folder", path=path)
-
-
-def _files_of(given: Path, out: Path | None) -> Iterator[tuple[Path, Path]]:
-    """The image files and slides of one input, each with the folder that its output tree starts at. Hidden files, links
-    to folders, the folders that belong to slides, and what lies in `out` are passed over."""
-    if not _is_tree(given):
-        yield given, given.parent
-        return
-    for folder, below, names in os.walk(given):
-        below[:] = sorted(d for d in below if not d.startswith(".") and not _same(Path(folder) / d, out))
-        slides = [d for d in below if not _is_tree(Path(folder) / d) and not (Path(folder) / d).is_symlink()]
-        below[:] = [d for d in below if _is_tree(Path(folder) / d) and f"{d}.mrxs" not in names]
-        for name in sorted([*names, *slides]):
-            is_input = name in slides or Path(name).suffix.lower() in (*FORMATS, *SLIDES)
-            if is_input and not name.startswith("."):
-                yield Path(folder) / name, given
-
-
-def _same(a: Path, b: Path | None) -> bool:
-    return b is not None and b.exists() and a.exists() and a.samefile(b)
 
 
 def _renamed(path: Path, output_format: str) -> Path:
@@ -194,6 +167,34 @@ def _refuse_collisions(jobs: Iterable[Job]) -> None:
         if other is not job:
             why = f"{printable(other.source)} and {printable(job.source)} would both become {printable(job.target)}"
             raise OutputCollision("two inputs would get one output", why=why, hint="rename one, or restore them apart")
+
+
+def _refuse_replacing(jobs: Iterable[Job]) -> None:
+    """Refuse outputs that are inputs, whatever name leads to them, before anything is written."""
+    jobs = list(jobs)
+    sources = {_identity(job.source): job.source for job in jobs}
+    for job in jobs:
+        if (there := _identity(job.target)) is not None and there in sources:
+            why = f"it is the same file as the input {printable(sources[there])}"
+            hint = "choose another folder"
+            raise WouldOverwriteInput("the output would replace an input", path=job.target, why=why, hint=hint)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Device and inode of what stands under a name; None where nothing does."""
+    try:
+        facts = path.stat()
+    except OSError:
+        return None
+    return facts.st_dev, facts.st_ino
+
+
+def refuse_repetition(jobs: Sequence[Job], out: Path) -> None:
+    """Refuse a run whose outputs are all there: it would be one failure for each. Raises OutputExists."""
+    if all(os.path.lexists(job.target) for job in jobs):
+        what = "the output exists already" if len(jobs) == 1 else f"all {len(jobs):,} outputs exist already"
+        hint = "say --resume to keep what is complete, or --overwrite to replace it"
+        raise OutputExists(what, path=out, hint=hint)
 
 
 def run_jobs(
@@ -228,17 +229,3 @@ def facts_of(error: Exception) -> dict[str, object]:
         return OutOfMemory("no memory for the image", hint="give a smaller --tile, or free memory").as_json()
     hint = "please report it, with the output of --debug"
     return {"code": "E-BUG", "path": None, "message": f"unexpected {type(error).__name__}: {error}", "hint": hint}
-
-
-def write_report(folder: Path, outcomes: Iterable[Outcome]) -> Path:
-    """All outcomes as `report.json` in the output folder."""
-    text = json.dumps({"results": [asdict(outcome) for outcome in outcomes]}, indent=1) + "\n"
-
-    def write(file: BinaryIO) -> None:
-        file.write(text.encode())
-
-    def check(written: Path) -> None:
-        json.loads(written.read_text())
-
-    write_atomically(folder / REPORT, write, check)
-    return folder / REPORT

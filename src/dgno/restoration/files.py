@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from dgno.errors import about
-from dgno.restoration.batch import Job, Outcome, is_single, plan_jobs, prepare_folders, run_jobs, write_report
+from dgno.restoration.batch import Job, Outcome, is_single, plan_jobs, refuse_repetition, run_jobs
+from dgno.restoration.batch_report import prepare_folders, write_report
 from dgno.restoration.image import Progress
+from dgno.restoration.inputs import find_inputs, refuse_pipe
 from dgno.restoration.options import RestoreOptions
 from dgno.restoration.workbench import Workbench
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Where the outputs of several inputs go, and what was no input, in words."""
+
+    out: Path
+    left_out: tuple[str, ...]
 
 
 def restore_files(
@@ -19,6 +30,7 @@ def restore_files(
     out: Path,
     options: RestoreOptions,
     *,
+    is_folder: bool = False,
     scheduler: str | None = None,
     workers: int | None = None,
     progress: Progress = lambda share: None,
@@ -30,15 +42,21 @@ def restore_files(
     One file that fails raises its error; of several, or in a folder, the failed ones are among the outcomes and in
     `out`/report.json.
 
+    is_folder : is `out` a folder, even if it is named like an image and not there yet?
     scheduler, workers : the address of a Dask scheduler, or how many worker processes to start on this machine; if
         neither is given, all is done in this process
     size : told how many megapixels there were in all, if every file were like the slide in hand
     """
     if options.threads:
         torch.set_num_threads(options.threads)
-    jobs = plan_jobs(inputs, out, output_format=options.output_format)
+    refuse_pipe(out, "output")
+    found = find_inputs(inputs, out)
+    jobs = plan_jobs(inputs, out, output_format=options.output_format, is_folder=is_folder, found=found)
+    folder = None if is_single(inputs) else Folder(out, found.left_out)
+    if folder and not (options.resume or options.overwrite):
+        refuse_repetition(jobs, out)
     if scheduler or workers:
-        return _on_cluster(jobs, inputs, out, options, (scheduler, workers), progress, report)
+        return _on_cluster(jobs, folder, options, (scheduler, workers), progress, report)
     bench = Workbench(options, inputs=[job.source for job in jobs])
     position = {job: i for i, job in enumerate(jobs)}
     outcomes: list[Outcome] = []
@@ -55,21 +73,20 @@ def restore_files(
         outcomes.append(outcome)
         report(outcome)
 
-    if is_single(inputs):
+    if folder is None:
         keep(work(jobs[0]))
         return outcomes
     prepare_folders(out, jobs)
     try:
         run_jobs(jobs, work, fail_fast=options.fail_fast, report=keep)
     finally:
-        write_report(out, outcomes)
+        write_report(out, outcomes, folder.left_out)
     return outcomes
 
 
 def _on_cluster(
     jobs: Sequence[Job],
-    inputs: Sequence[Path],
-    out: Path,
+    folder: Folder | None,
     options: RestoreOptions,
     where: tuple[str | None, int | None],
     progress: Progress,
@@ -79,16 +96,15 @@ def _on_cluster(
     from dgno.restoration.cluster import ClusterRun
     from dgno.restoration.cluster_client import connected
 
-    single = is_single(inputs)
-    if not single:
-        prepare_folders(out, jobs)
+    if folder:
+        prepare_folders(folder.out, jobs)
     with connected(*where) as client:
         run = ClusterRun(jobs, options, client, progress=progress, report=report)
         try:
             run.run()
         finally:
-            if not single:
-                write_report(out, run.outcomes)
-    if run.failures and (single or options.fail_fast):
+            if folder:
+                write_report(folder.out, run.outcomes, folder.left_out)
+    if run.failures and (folder is None or options.fail_fast):
         raise run.failures[0].as_error()
     return run.outcomes

@@ -110,9 +110,13 @@ class Routing:
         tile_size: int | Callable[[Restorer], int] = TILE_SIZE,
         overlap: int | None = None,
         replicate: bool = False,
+        tell: Callable[[Mapping[int, Assessment]], None] = lambda found: None,
         progress: Progress = lambda share: None,
     ) -> Image:
-        """Find the blur of these planes, or of all, and restore what is blurred; see `restore_routed`."""
+        """Find the blur of these planes, or of all, and restore what is blurred; see `restore_routed`.
+
+        tell : called with what was found, by the number of the plane
+        """
         found = assess_image(
             image,
             self.reader,
@@ -121,6 +125,7 @@ class Routing:
             tile_size=self.reading_tile,
             progress=lambda share: progress(READING * share),
         )
+        tell(found)
         if self.as_one:
             found = {number: assessment.as_one() for number, assessment in found.items()}
         return restore_routed(

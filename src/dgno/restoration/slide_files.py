@@ -23,11 +23,13 @@ from dgno.io.slide_output import check_room, check_slide, slide_kind, slide_loss
 from dgno.io.slide_write import write_slide
 from dgno.restoration.batch import Job, Outcome
 from dgno.restoration.image import Progress
+from dgno.restoration.inputs import note_again
 from dgno.restoration.journal import Journal, discard
 from dgno.restoration.options import RestoreOptions
 from dgno.restoration.resuming import refuse_another_run
+from dgno.restoration.selection import stand_in
 from dgno.restoration.slide import RestoredSlide
-from dgno.restoration.slide_report import in_words, report_of
+from dgno.restoration.slide_report import account_of, in_words, report_of
 from dgno.restoration.slide_run import JOURNAL, SURVEY, SlideRun, work_folder
 
 if TYPE_CHECKING:
@@ -209,7 +211,10 @@ def finish(run: SlideRun, journal: Journal, progress: Progress, *, started: floa
 def _outcome(run: SlideRun, journal: Journal, result: RestoredSlide, *, seconds: float) -> Outcome:
     """What became of the slide, once all of it was read."""
     options, target = run.options, run.job.target
-    facts = report_of(run, journal, result)
+    account = account_of(run)
+    facts = report_of(run, journal, result, account)
+    chosen = options.selection.notes([stand_in(run.slide.facts)], [run.planes])
+    told = (*note_again(run.job.source), *account.notes, *chosen)
     lost = slide_losses(run.facts, slide_kind(target), options.compression, options.quality)
     return Outcome(
         input=printable(run.job.source),
@@ -217,7 +222,7 @@ def _outcome(run: SlideRun, journal: Journal, result: RestoredSlide, *, seconds:
         status="incomplete" if run.slide.bad_tiles else "restored",
         seconds=seconds,
         megapixels=run.slide.facts.pixels / 1e6,
-        notes=(*run.slide.notes, *run.notes, *in_words(facts), *lost),
+        notes=(*told, *run.slide.notes, *run.notes, *in_words(facts), *lost),
         facts=facts,
     )
 

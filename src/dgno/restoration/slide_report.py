@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from dgno.optics.blur_types import BLUR_TYPES
-from dgno.restoration.assessment import BACKGROUND, BLURRED
+from dgno.optics.blur_types import BLUR_TYPES, DEFOCUS
+from dgno.restoration.account import Account, Blur
+from dgno.restoration.assessment import BLURRED
 from dgno.restoration.journal import Journal
+from dgno.restoration.options import IMAGE, OFF
 from dgno.restoration.slide import RestoredSlide, read_block, restore_block
+from dgno.restoration.slide_one_type import OneType
 from dgno.restoration.slide_seams import TileDelta, border_count, seam_index, shifted_block, tile_delta
-from dgno.restoration.slide_survey import PlaneSurvey
 
 if TYPE_CHECKING:
     from dgno.restoration.slide_run import SlideRun
@@ -24,7 +24,7 @@ ENOUGH = 16  # borders, of fewer the index is left to chance
 LARGEST_RMS, LARGEST_PERCENTILE = 2e-3, 1e-2  # of the value range: tile deltas up to which nothing shows
 
 
-def report_of(run: SlideRun, journal: Journal, result: RestoredSlide) -> dict[str, Any]:
+def report_of(run: SlideRun, journal: Journal, result: RestoredSlide, account: Account) -> dict[str, Any]:
     """All that is known after a slide was written."""
     facts, tiling = run.slide.facts, run.tiling
     saturated = result.saturated + sum(int(one.facts["saturated"]) for one in journal.entries.values())
@@ -36,7 +36,7 @@ def report_of(run: SlideRun, journal: Journal, result: RestoredSlide) -> dict[st
         "restored_planes": sorted(run.planes),
         "format": run.slide.format,
         "reader": run.slide.reader,
-        **_shares(run.survey.planes.values() if run.is_routed else ()),
+        **account.facts,
         "blocks": len(run.plan),
         "blocks_restored": len(journal.entries),
         "tile": tiling["tile_size"],
@@ -77,20 +77,30 @@ def seams_show(facts: Mapping[str, Any]) -> bool:
     return index is not None and facts["borders"] >= ENOUGH and index > STEEP
 
 
-def _shares(planes: Any) -> dict[str, Any]:  # Any: of PlaneSurvey
-    """The share of tissue in all, and of each type of blur in the tissue."""
-    counts, squares = np.zeros(256, np.int64), 0
-    one: PlaneSurvey
-    for one in planes:
-        squares += one.squares[0] * one.squares[1]
-        for rows, columns in one.windows():
-            counts += np.bincount(one.types_in(rows, columns).ravel(), minlength=256)
-    if not squares:
-        return {}
-    tissue = int(counts[: len(BLUR_TYPES)].sum())
-    shares = {name: float(counts[BLUR_TYPES.index(name)] / max(tissue, 1)) for name in BLURRED}
-    assert counts[len(BLUR_TYPES) : BACKGROUND].sum() == 0
-    return {"tissue": tissue / squares, "blurred": shares}
+def account_of(run: SlideRun) -> Account:
+    """By which weights, on which scale, and to how strong a blur it was done."""
+    account, bench, survey = Account(run.options, run.route), run.bench, run.survey
+    for plane in survey.planes.values() if run.is_routed else ():
+        counted = account.blur.squares + plane.squares[0] * plane.squares[1]
+        for rows, columns in plane.windows():
+            account.blur.add(plane.assessment(rows, columns))
+        account.blur.squares = counted  # with those that hold no tissue
+    used = _types(run, account.blur)
+    normalizers = {bench.remedy_of(run.sample, name).normalize for name in used}
+    affines = [survey.affine(channel, one) for channel in sorted(survey.samples) for one in normalizers]
+    account.treated({name: bench.names_of(run.sample, name) for name in used}, normalizers, affines)
+    return account
+
+
+def _types(run: SlideRun, blur: Blur) -> list[str]:
+    """The types of blur that something was done about."""
+    if run.route == OFF:
+        return [DEFOCUS]
+    if run.route == IMAGE:
+        planes = run.survey.planes.values()
+        kinds = {OneType.of(plane, is_bright=run.survey.is_bright).kind for plane in planes}
+        return [name for name in BLURRED if BLUR_TYPES.index(name) in kinds]
+    return [name for name, share in blur.shares.items() if share]
 
 
 def _before(run: SlideRun) -> Any:  # Any: a `Reading` of the slide as it was

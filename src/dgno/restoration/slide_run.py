@@ -18,7 +18,6 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any  # of options that two functions share
 
-import numpy as np
 import torch
 
 from dgno.arrays import Image, Plane
@@ -37,6 +36,7 @@ from dgno.restoration.from_weights import on_cpu
 from dgno.restoration.image import Normalizer, Progress, fit_channels, tiling_of
 from dgno.restoration.journal import Identity, refuse_another
 from dgno.restoration.options import IMAGE, OFF
+from dgno.restoration.selection import stand_in
 from dgno.restoration.slide import (
     EVERYTHING,
     Blurred,
@@ -104,9 +104,7 @@ class SlideRun:
     @cached_property
     def planes(self) -> frozenset[int]:
         """The numbers of the planes that are restored."""
-        facts = self.slide.facts
-        pixels = np.empty((*facts.sizes, 1, 1, *([facts.samples] if facts.samples > 1 else [])), facts.dtype)
-        return self.options.selection.of([Image(pixels, facts.axes + ("YXS" if facts.samples > 1 else "YX"))])[0]
+        return self.options.selection.of([stand_in(self.slide.facts)])[0]
 
     @property
     def is_routed(self) -> bool:

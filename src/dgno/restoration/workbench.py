@@ -23,18 +23,20 @@ from dgno.kernels.allocator import keep_freed_memory
 from dgno.optics.blur_types import DEFOCUS
 from dgno.restorable import check_restorable
 from dgno.restoration import TILE_SIZE
-from dgno.restoration.assessment import BLURRED
+from dgno.restoration.account import Account
+from dgno.restoration.assessment import BLURRED, Assessment
 from dgno.restoration.batch import Job, Outcome
 from dgno.restoration.blur_maps import reading_context
 from dgno.restoration.from_classical import make_classical
 from dgno.restoration.from_weights import NETWORK_METHODS, NORMALIZERS, LoadedWeights, make_reader, weights_by_type
 from dgno.restoration.image import Progress, Restorer, restore_image, tiling_of
+from dgno.restoration.inputs import note_again
 from dgno.restoration.nonfinite import fill, mark
 from dgno.restoration.options import IMAGE, OFF, RestoreOptions
 from dgno.restoration.placed import Placed, choose_device
 from dgno.restoration.resuming import refuse_another_run
 from dgno.restoration.route import Remedy, Routing
-from dgno.restoration.selection import restored_only
+from dgno.restoration.selection import pages_of, restored_only
 from dgno.restoration.slide_files import is_restored_as_slide, restore_slide
 from dgno.restoration.slide_look import SLIDE_TILE
 from dgno.restoration.tiling import largest_tile
@@ -81,8 +83,9 @@ class Workbench:
             refuse_another_run(job.target, provenance)
             return Outcome(printable(job.source), printable(job.target), "complete")
         check_output(job.target, images=images, inputs=self.inputs, overwrite=options.overwrite)
+        account = Account(options, options.route)
         restored = [
-            self.restored(image, planes, progress=lambda share, i=i: progress((i + share) / len(images)))  # type: ignore[misc]
+            self.restored(image, planes, account, progress=lambda share, i=i: progress((i + share) / len(images)))  # type: ignore[misc]
             for i, (image, planes) in enumerate(zip(images, wanted, strict=True))
         ]
         if fingerprint(job.source) != before:
@@ -92,13 +95,16 @@ class Workbench:
             job.target, restored, inputs=self.inputs, overwrite=options.overwrite, provenance=provenance
         )
         notes = dict.fromkeys(note for image in restored for note in image.notes)
+        chosen = options.selection.notes(images, wanted)
+        count = {"planes": sum(image.plane_count for image in images), "restored_planes": pages_of(images, wanted)}
         return Outcome(
             input=printable(job.source),
             output=printable(job.target),
             status="restored",
             seconds=time.monotonic() - started,
             megapixels=sum(map(pixels_of, images, wanted)) / 1e6,
-            notes=(*notes, *lost),
+            notes=(*note_again(job.source), *account.notes, *chosen, *notes, *lost),
+            facts=count | account.facts,
         )
 
     def prepared(self, image: Image, planes: frozenset[int]) -> Image:
@@ -113,24 +119,27 @@ class Workbench:
             image = replace(image, pixels=image.pixels.astype(np.float32))
         return image
 
-    def restored(self, image: Image, planes: frozenset[int], *, progress: Progress) -> Image:
-        """One image with these planes restored."""
+    def restored(self, image: Image, planes: frozenset[int], account: Account, *, progress: Progress) -> Image:
+        """One image with these planes restored; how is put down in the account."""
         if not planes:
             return image
         options = self.options
         filled, bad = fill(image, options.nonfinite)
+        found: dict[int, Assessment] = {}
+        remedies = {name: self.remedy_of(image, name) for name in (BLURRED if self.routing else (DEFOCUS,))}
         if self.routing is not None:
             restored = self.routing.restore(
                 filled,
-                {name: self.remedy_of(image, name) for name in BLURRED},
+                remedies,
                 planes=planes,
                 tile_size=lambda restorer: self.tile_size(image, restorer),
                 overlap=options.overlap,
                 replicate=options.replicate,
+                tell=found.update,
                 progress=progress,
             )
         else:
-            remedy = self.remedy_of(image)
+            remedy = remedies[DEFOCUS]
             restored = restore_image(
                 filled,
                 remedy.restorer,
@@ -141,6 +150,8 @@ class Workbench:
                 replicate=options.replicate,
                 progress=progress,
             )
+        used = {name: (self.names_of(image, name), one) for name, one in remedies.items()}
+        account.put_down(filled, planes, used, found)
         return restored_only(mark(restored, image, bad, options.nonfinite), image, planes)
 
     def tile_size(self, image: Image, restorer: Restorer) -> int:
@@ -171,6 +182,10 @@ class Workbench:
     def weights_of(self, image: Image) -> Mapping[str, tuple[str, ...]]:
         """The weights for each type of blur."""
         return weights_by_type(image, self.options.weights, self.options.method)
+
+    def names_of(self, image: Image, blur: str) -> tuple[str, ...]:
+        """The weights for this type of blur, none of a classical method."""
+        return () if self.classical else self.weights_of(image)[blur]
 
     @cached_property
     def slide_routing(self) -> Routing:

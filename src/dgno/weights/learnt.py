@@ -1,0 +1,66 @@
+"""How strong the blur was that weights learnt to remove: beyond it, less of it goes.
+
+Headers of weights name the configuration that they were trained by, and it says how strong the blur was. This table has
+that of the configurations in docs/training; of other weights nothing is known.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+from dgno.errors import UnknownWeights
+from dgno.weights.store import find_weights
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """The strongest blur of a training, px.
+
+    sigma : standard deviation of the defocus along an axis
+    length : of the straight motion; 1 is none
+    """
+
+    sigma: float = 0.0
+    length: float = 1.0
+
+    @property
+    def strength(self) -> float:
+        """Standard deviation of both together along the axis where they are widest, as in `Assessment.strength`."""
+        return float((self.sigma**2 + (self.length**2 - 1) / 12) ** 0.5)
+
+
+DEFOCUS, MOTION, MIXED = Learnt(sigma=4.5), Learnt(length=40), Learnt(sigma=4, length=30)
+LEARNT = {  # by the "configuration" of a header: the file, or the hash of what it says
+    "docs/training/brightfield-nano.toml": DEFOCUS,
+    "docs/training/fluorescence-nano.toml": DEFOCUS,
+    "7cc92b1972e5ee7e": DEFOCUS,  # dl-defocus
+    "87a34d6d94a5f18e": MOTION,  # brightfield-motion-nano
+    "df08c0b37dcbfdb0": MOTION,  # fluorescence-motion-nano
+    "024bed596517261a": MOTION,  # dl-motion
+    "d5180f3c85feeb31": MIXED,  # brightfield-mixed-nano
+    "f92eca474affbf51": MIXED,  # fluorescence-mixed-nano
+}
+
+
+def learnt_by(names: Sequence[str | Path]) -> Learnt | None:
+    """What weights learnt that restore one after the other, by name or path; None if that of one is unknown."""
+    found = [LEARNT.get(_configuration(name)) for name in names]
+    known = [one for one in found if one is not None]
+    if not known or len(known) < len(found):
+        return None
+    return Learnt(max(one.sigma for one in known), max(one.length for one in known))
+
+
+def _configuration(name: str | Path) -> str:
+    """The configuration that the header of weights names; empty if it cannot be told."""
+    try:
+        with safe_open(find_weights(name), framework="pt") as file:
+            card = json.loads((file.metadata() or {}).get("card", "{}"))
+        return str(card["training"]["configuration"])
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, UnknownWeights):
+        return ""
