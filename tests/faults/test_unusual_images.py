@@ -139,7 +139,7 @@ def through_the_identity(image: Image, affine) -> Image:
         normalisation = affine(image)
         given = to_tensor(plane, normalisation, opacity=opacity)
         assert given.isfinite().all()
-        arguments = {"affine": normalisation, "value_range": image.value_range, "opacity": opacity}
+        arguments = {"affine": normalisation, "ends": image.ends, "opacity": opacity}
         planes.append(restored_plane(plane, given, given.clone(), **arguments)[0])
     return image.with_planes(planes)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dgno.arrays import Image
+from dgno.arrays import Image, newly_cut
 from dgno.errors import InputChanged, OutOfMemory, printable
 from dgno.io.checksum import file_sha256, slide_digest
 from dgno.io.image import check_output, read_images, write_images
@@ -92,6 +92,7 @@ class Workbench:
             job.target, restored, inputs=self.inputs, overwrite=options.overwrite, provenance=provenance
         )
         notes = dict.fromkeys(note for image in restored for note in image.notes)
+        cut = sum(map(newly_cut, images, restored))
         return Outcome(
             input=printable(job.source),
             output=printable(job.target),
@@ -99,6 +100,7 @@ class Workbench:
             seconds=time.monotonic() - started,
             megapixels=sum(map(pixels_of, images, wanted)) / 1e6,
             notes=(*notes, *lost),
+            facts={"saturated": cut} if cut else {},
         )
 
     def prepared(self, image: Image, planes: frozenset[int]) -> Image:
