@@ -72,7 +72,7 @@ Pages = Annotated[
     str, typer.Option(help="all, or a list like 0,4-7: the planes of a file to restore; others stay as they are.")
 ]
 PixelSize = Annotated[float | None, typer.Option(help="Of the outputs, um. By default the inputs'.")]
-AllowLabels = Annotated[bool, typer.Option("--allow-labels", help="Restore images that look like labels.")]
+AllowLabels = Annotated[bool, typer.Option("--allow-labels", help="Restore images that look like labels or masks.")]
 FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop at the first image that fails.")]
 Seed = Annotated[int, typer.Option(help="Changes nothing: restoring draws no random numbers.")]
 Channels = Annotated[str, typer.Option(help="all, a list like 0,2, or replicate (gray image, colour weights).")]
