@@ -6,13 +6,13 @@ import numpy as np
 
 from dgno.arrays import (
     Image,
-    guess_value_range,
     identity_affine,
     percentile_affine,
     range_affine,
     restored_plane,
     to_tensor,
 )
+from dgno.value_ranges import guess_value_range
 
 DTYPES = ["bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "float16", "float32", "float64"]
 
@@ -45,4 +45,4 @@ def restored(image: Image, change, affine=range_affine):
     """What comes of the first plane when a restorer applies `change` to its tensor."""
     plane, normalisation = next(image.planes()), affine(image)
     given = to_tensor(plane, normalisation)
-    return restored_plane(plane, given, change(given), affine=normalisation, value_range=image.value_range)
+    return restored_plane(plane, given, change(given), affine=normalisation, ends=image.ends)

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from dgno.arrays import guess_value_range
 from dgno.errors import UnreadableInput
 from dgno.io.slide import BadTile, Level, Slide, SlideFacts, Window
+from dgno.value_ranges import guess_value_range
 
 BLOCK = 256  # px, of the pieces that can be blank or broken
 

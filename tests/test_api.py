@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -107,3 +109,45 @@ def test_channels_have_noise_of_their_own() -> None:
     flat = np.full((40, 40, 5), 100, np.uint8)
     blurred, _ = dgno.simulate(flat, seed=1)
     assert all((blurred[..., 0] != blurred[..., i]).any() for i in range(1, 5))
+
+
+def test_a_stack_is_restored_plane_by_plane(tiny: Path) -> None:
+    """Wherever its planes lie; without names of its axes it is refused, by all functions."""
+    planes = np.random.default_rng(0).integers(0, 255, (3, 64, 80), dtype=np.uint8)
+    for refuses in (dgno.restore, dgno.assess, dgno.simulate):
+        with pytest.raises(ConfigError, match='axes="ZYX"'):
+            refuses(planes)
+    alone = np.stack([dgno.restore(plane, weights=tiny, normalize="range") for plane in planes])
+    np.testing.assert_array_equal(dgno.restore(planes, axes="ZYX", weights=tiny, normalize="range"), alone)
+    last = dgno.restore(np.moveaxis(planes, 0, 2), axes="YXZ", weights=tiny, normalize="range")
+    np.testing.assert_array_equal(np.moveaxis(last, 2, 0), alone)
+    assert dgno.assess(planes, axes="ZYX").shape == (64, 80)
+    blurred, truth = dgno.simulate(planes, axes="ZYX")
+    assert blurred.shape == planes.shape and truth.sigma.shape == (64, 80)
+
+
+def test_simulated_noise_is_not_cut_at_a_guess() -> None:
+    """A flat image of 10 bits just below their end: its noise goes beyond, into the 16 bits that there are."""
+    flat = np.full((64, 80), 1000, np.uint16)
+    blurred, _ = dgno.simulate(flat, seed=1)
+    assert blurred.max() > 1023
+
+
+@pytest.mark.parametrize("function", [dgno.restore, dgno.assess, dgno.simulate])
+def test_images_without_pixels_are_refused(function: Callable[..., object]) -> None:
+    with pytest.raises(ConfigError, match=r"shape \(0, 5\); give one with pixels"):
+        function(np.zeros((0, 5)))
+
+
+def test_classical_methods_are_said_to_be_elsewhere() -> None:
+    with pytest.raises(ConfigError, match=r"known here: dgno, dbmid; wiener.*dgno\.classical"):
+        dgno.restore(np.random.default_rng(0).random((40, 40)), method="wiener")
+
+
+def test_what_is_found_prints_in_one_line() -> None:
+    sharp = np.random.default_rng(0).integers(0, 255, (64, 80), dtype=np.uint8)
+    _, truth = dgno.simulate(sharp, seed=1)
+    assert re.fullmatch(r"Truth\(sigma \S+ to \S+ px; psf of (\d+) x \1 px; maps: sigma\)", repr(truth))
+    found = repr(dgno.assess(sharp))
+    assert re.fullmatch(r"Assessment\([a-z ]+, probability \S+; .*%.*; 64 x 80 px\)", found), found
+    assert repr(dgno.assess(np.zeros((64, 80)))) == "Assessment(nothing that could be blurred; 64 x 80 px)"

@@ -56,12 +56,12 @@ IMAGES = {
     "ramp of 64 levels": np.tile(np.arange(1024) // 16, (64, 1)),
     "black": np.zeros((64, 64)),
     "constant": np.full((64, 64), 3),
-    "one square": np.pad(np.ones((32, 32)), 32) * 3,
     "two squares": np.pad(np.ones((16, 16)), 24) * 2 + np.pad(np.ones((32, 32)), 16) * 100,
     "gray squares": np.kron(RNG.integers(0, 256, (8, 8)), np.ones((32, 32))),
-    "binary mask": (labels() > 0) * 255,
     "hot pixels": np.where(RNG.random((256, 256)) < 0.001, RNG.integers(1, 6, (256, 256)), 0),
-    "checkerboard": np.indices((64, 64)).sum(0) % 2 * 255,
+    "dark camera": RNG.random((256, 256)) < 0.4,
+    "one point": np.pad(np.ones((1, 1)), 32) * 200,
+    "tiny": np.array([[0, 255], [255, 0]]),
     "single pixel": np.ones((1, 1)),
 }
 
@@ -79,6 +79,33 @@ def test_label_images_are_refused_unless_allowed(plane, dtype):
 @pytest.mark.parametrize("name", IMAGES)
 def test_images_are_not_taken_for_labels(name, dtype):
     check_restorable(image_of(IMAGES[name].astype(dtype)))
+
+
+MASKS = {
+    "nuclei": (labels() > 0) * 255,
+    "nuclei of 1": labels() > 0,
+    "one square": np.pad(np.ones((32, 32)), 32) * 3,
+    "checkerboard": np.indices((64, 64)).sum(0) % 2 * 255,
+    "outlines": np.where((np.indices((64, 64)) % 16 == 0).any(0), 255, 0),
+    "colours": np.repeat((labels() > 0)[..., None] * 255, 3, axis=-1),
+}
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "uint16", "int32"])
+@pytest.mark.parametrize("name", MASKS)
+def test_masks_are_refused_unless_allowed(name, dtype):
+    image = image_of(MASKS[name].astype(dtype))
+    with pytest.raises(UnsupportedInput, match=r"the only values are .*mask.*--allow-labels \(allow_labels=True\)"):
+        check_restorable(image)
+    check_restorable(image, allow_labels=True)
+
+
+def test_one_mask_among_planes_that_are_not_restored_does_not_matter():
+    planes = np.stack([RNG.integers(0, 256, (64, 64)), MASKS["one square"][:64, :64]]).astype(np.uint8)
+    image = image_of(planes, "ZYX")
+    check_restorable(image, {0})
+    with pytest.raises(UnsupportedInput, match="mask"):
+        check_restorable(image, {1})
 
 
 def test_floats_and_colours_are_never_labels():

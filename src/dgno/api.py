@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Num
+from jaxtyping import Float
 from torch import Tensor
 
-from dgno.arrays import Affine, Image, Plane, from_tensor, guess_value_range, range_affine, to_tensor
+from dgno.arrays import Affine, Image, Plane, from_tensor, range_affine, to_tensor
 from dgno.errors import ConfigError
 from dgno.networks.dbmid import DBMIDNet
 from dgno.networks.dgno import DGNO
@@ -31,9 +31,10 @@ from dgno.restoration.image import restore_image
 from dgno.restoration.nonfinite import fill, mark
 from dgno.restoration.options import IMAGE, OFF, chosen_route
 from dgno.restoration.route import Routing
+from dgno.user_arrays import Pixels, as_image, as_pixels, named_axes
 from dgno.weights.store import load_weights
 
-Pixels = Num[np.ndarray, "h w"] | Num[np.ndarray, "h w c"]
+ELSEWHERE = "wiener, richardson-lucy, blind and ring are functions of dgno.classical, and methods of `dgno restore`"
 
 
 def load(name: str | Path) -> DGNO | DBMIDNet:
@@ -48,6 +49,7 @@ def load(name: str | Path) -> DGNO | DBMIDNet:
 def restore(  # noqa: PLR0913  # as the command has options
     image: Pixels,
     *,
+    axes: str = "",
     weights: str | Path = "auto",
     normalize: str = "auto",
     tile_size: int = TILE_SIZE,
@@ -61,12 +63,15 @@ def restore(  # noqa: PLR0913  # as the command has options
 ) -> Pixels:
     """The restored image: same shape and dtype as `image`.
 
-    image : (h, w) gray; (h, w, 3) colour; (h, w, 4) colour and opacity; other (h, w, c) are c separate channels
+    image : (h, w) gray; (h, w, 3) colour; (h, w, 4) colour and opacity; other (h, w, c) are c separate channels. All
+        others, stacks above all, with their `axes`
+    axes : a letter for each axis, in the order of the array: Y, X, S (3 colours, or 4 with an opacity), C (channels),
+        and Z, T or any other, along which planes are restored one by one: "ZYX", "CYX", "TZYXS"
     weights : a name, a path, or "auto": bright-field weights for bright colour images, else fluorescence weights
     normalize : "auto" as the weights ask; "range", "percentile", "minmax", or "none" to pass values as they are
     tile_size, overlap : px; see `dgno.restoration.image.restore_image`
     device, precision : "auto", "cpu", "cuda", "cuda:1"; "fp32" or "bf16"
-    allow_labels : restore also what looks like a label image
+    allow_labels : restore also what looks like a label image or a mask
     nonfinite : what to do with NaN and infinite pixels, "refuse", "inpaint" or "mask"; see `dgno.restoration.nonfinite`
     method : "dgno", or "dbmid": its classifier chooses among its networks (Jiang et al. 2020, arXiv:2011.11879).
         Classical methods are functions of `dgno.classical`
@@ -74,13 +79,15 @@ def restore(  # noqa: PLR0913  # as the command has options
         its type of blur (`weights`, if given, for all types); "image", dbmid's own, chooses one type for the whole. Or
         a `Routing`, with a reader of blur of one's own
 
-    Raises ConfigError (no image, wrong option), UnsupportedInput (labels), NonFiniteInput, InputOutOfRange,
-    CheckpointError (weights), ChannelMismatch, DeviceUnavailable, OutOfMemory.
+    Raises ConfigError (no image, a stack without axes, wrong option), InputTooLarge (more than 64 channels),
+    UnsupportedInput (labels, masks), NonFiniteInput, InputOutOfRange, CheckpointError (weights), ChannelMismatch,
+    DeviceUnavailable, OutOfMemory.
     """
-    record = as_image(image)
+    axes = named_axes(image, axes)
+    record = as_image(image, axes)
     check_restorable(record, allow_labels=allow_labels, allow_nonfinite=nonfinite != "refuse")
     if method not in NETWORK_METHODS:
-        raise ConfigError(f"method {method!r}", hint=f"known: {', '.join(NETWORK_METHODS)}")
+        raise ConfigError(f"method {method!r}", hint=f"known here: {', '.join(NETWORK_METHODS)}; {ELSEWHERE}")
     routing = _routing(route, method, str(weights), device)
     if normalize == "none" and image.dtype.kind == "f":
         record = replace(record, pixels=record.pixels.astype(np.float32))
@@ -95,7 +102,7 @@ def restore(  # noqa: PLR0913  # as the command has options
     else:
         remedies = {blur: made.of(chosen, record) for blur, chosen in names.items()}
         restored = routing.restore(filled, remedies, tile_size=tile_size, overlap=overlap, replicate=method == DBMID)
-    return as_pixels(mark(restored, record, bad, nonfinite))
+    return as_pixels(mark(restored, record, bad, nonfinite), axes)
 
 
 def _routing(route: str | Routing, method: str, weights: str, device: str) -> Routing | None:
@@ -109,6 +116,7 @@ def _routing(route: str | Routing, method: str, weights: str, device: str) -> Ro
 def assess(
     image: Pixels,
     *,
+    axes: str = "",
     reader: str | Path | Reader = READER,
     min_confidence: float = 0.0,
     tile_size: int = TILE_SIZE,
@@ -118,48 +126,25 @@ def assess(
 ) -> Assessment:
     """Where and how the image is blurred: `.type`, `.in_focus`, and maps in squares of 8 px, `.strength` above all.
 
-    image : as of `restore`. Of several channels, every square is told of the one where it is blurred most;
-        `dgno.restoration.assessment.assess_image` tells them apart
+    image, axes : as of `restore`. Of several channels or planes, every square is told of the one where it is blurred
+        most; `dgno.restoration.assessment.assess_image` tells them apart
     reader : weights that find the blur, by name or path; or a function, see `dgno.restoration.blur_maps`
     min_confidence : a blur that is less likely than this counts as in focus
     tile_size, device, allow_labels, nonfinite : as of `restore`
 
-    Raises ConfigError (no image, wrong option), UnsupportedInput (labels), NonFiniteInput, InputOutOfRange,
-    CheckpointError (reader), ChannelMismatch, DeviceUnavailable, OutOfMemory.
+    Raises ConfigError (no image, a stack without axes, wrong option), InputTooLarge (more than 64 channels),
+    UnsupportedInput (labels, masks), NonFiniteInput, InputOutOfRange, CheckpointError (reader), ChannelMismatch,
+    DeviceUnavailable, OutOfMemory.
     """
-    record = as_image(image)
+    record = as_image(image, axes)
     check_restorable(record, allow_labels=allow_labels, allow_nonfinite=nonfinite != "refuse")
-    if 0 in image.shape:
-        raise ConfigError(f"an image of shape {image.shape}", hint="give one with pixels")
     read = make_reader(reader, device) if isinstance(reader, str | Path) else reader
     filled, _ = fill(record, nonfinite)
     found = assess_image(filled, read, min_confidence=min_confidence, tile_size=tile_size)
     return worst_of(list(found.values()))
 
 
-def as_image(pixels: Pixels) -> Image:
-    """The record of an array, with guessed values of black and white; see `restore` for its meaning."""
-    if not isinstance(pixels, np.ndarray) or pixels.ndim not in (2, 3) or pixels.dtype.kind not in "uifb":
-        came = f"{pixels.dtype} of shape {pixels.shape}" if isinstance(pixels, np.ndarray) else type(pixels).__name__
-        raise ConfigError(f"an image that is {came}", hint="give a numpy array (h, w) or (h, w, c) of numbers")
-    value_range, note = guess_value_range(pixels)
-    notes = (note,) if note else ()
-    if pixels.ndim == 2:
-        return Image(pixels, "YX", value_range, notes=notes)
-    if pixels.shape[2] in (3, 4):
-        alpha = pixels[..., 3] if pixels.shape[2] == 4 else None
-        return Image(pixels[..., :3], "YXS", value_range, alpha=alpha, notes=notes)
-    return Image(pixels.transpose(2, 0, 1), "CYX", value_range, notes=notes)
-
-
-def as_pixels(image: Image) -> Pixels:
-    """The inverse of `as_image`."""
-    if image.axes == "CYX":
-        return image.pixels.transpose(1, 2, 0)
-    return image.pixels if image.alpha is None else np.dstack([image.pixels, image.alpha])
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Truth:
     """How an image was blurred.
 
@@ -173,10 +158,16 @@ class Truth:
     sigma: Float[np.ndarray, "h w"]
     maps: Mapping[str, Float[np.ndarray, "_ h w"]]
 
+    def __repr__(self) -> str:
+        """In one line; notebooks print it."""
+        widths = f"sigma {self.sigma.min():.3g} to {self.sigma.max():.3g} px"
+        return f"Truth({widths}; psf of {len(self.psf)} x {len(self.psf)} px; maps: {', '.join(self.maps)})"
+
 
 def simulate(
     sharp: Pixels,
     *,
+    axes: str = "",
     defocus: float | None = None,
     numerical_aperture: float | None = None,
     wavelength: float = 0.53,
@@ -187,12 +178,14 @@ def simulate(
 ) -> tuple[Pixels, Truth]:
     """A blurred image of a sharp one, and how it was blurred; in the shape and dtype of `sharp`.
 
+    axes : as of `restore`; all planes of a stack are blurred alike
     defocus, numerical_aperture, wavelength, pixel_size, refractive_index : with a defocus (um), the image of a
         wide-field microscope by scalar diffraction, the same everywhere and without noise; lengths in um
     ranges : without a defocus, a random spatially varying blur from these ranges, with camera noise, drawn with `seed`:
         a `BlurRange`, or anything else that draws exposures, see `dgno.optics.exposure`
     """
-    image = as_image(sharp)
+    axes = named_axes(sharp, axes)
+    image = as_image(sharp, axes)
     height, width = image.shape_without_samples[-2:]
     if defocus is None:
         exposure = (ranges or BlurRange()).draw((height, width), np.random.default_rng([seed, 0]))
@@ -206,12 +199,12 @@ def simulate(
     psf = exposure.optics.mean_psf(image.samples)
     maps = {name: values.numpy() for name, values in exposure.optics.maps().items()}
     sigma = maps["sigma"][0] if "sigma" in maps else np.full((height, width), standard_deviation(psf), np.float32)
-    return as_pixels(image.with_planes(planes)), Truth(psf, sigma, maps)
+    return as_pixels(image.with_planes(planes), axes), Truth(psf, sigma, maps)
 
 
 def _in_dtype(values: Float[Tensor, "c h w"], image: Image, affine: Affine) -> Plane:
-    """Simulated values in the dtype of the image; integers are rounded and end at the limits of its range."""
+    """Simulated values in the dtype of the image; integers are rounded and end where the image's do."""
     plane = from_tensor(values[None]).astype(np.float64) * affine.scale + affine.offset
     if image.pixels.dtype.kind != "f":
-        plane = np.rint(plane).clip(*image.value_range)
+        plane = np.rint(plane).clip(*image.ends)
     return plane.astype(image.pixels.dtype)

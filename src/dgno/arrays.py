@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Float, Shaped
 
 from dgno.errors import CheckpointError, ConfigError
+from dgno.value_ranges import ends_of, extremes
 
 if TYPE_CHECKING:
     from torch import Tensor  # imported on first use: reading and describing images does without
@@ -27,7 +28,6 @@ AlphaKind = Literal["straight", "premultiplied", "unspecified"]
 Plane = Shaped[np.ndarray, "h w c"]
 Opacity = Float[np.ndarray, "h w 1"]
 
-BITS = (10, 12, 14, 16, 20, 24, 28, 32)  # depths that a range is guessed among; no camera has fewer than 10 in 16
 SPREAD = 1e6  # how far beyond [0, 1] an outlier may lie after normalisation: float32 keeps a tenth of a unit there
 SAMPLED = 2**22  # values that percentiles are taken of, in one channel
 BAND = 512  # rows converted at a time, which bounds the float64 copies
@@ -77,6 +77,7 @@ class Image:
         does not say that it is an opacity at all
     notes : what reading changed or guessed, in words for the user
     stored : what else writing back needs
+    limits : the values at which restored integers end, where these are not black and white: white may be guessed
     """
 
     pixels: np.ndarray
@@ -89,6 +90,7 @@ class Image:
     alpha_kind: AlphaKind = "straight"
     notes: tuple[str, ...] = ()
     stored: Stored = field(default_factory=Stored)
+    limits: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         if not self.axes.removesuffix("S").endswith("YX") or len(self.axes) != self.pixels.ndim:
@@ -116,6 +118,11 @@ class Image:
     def channels(self) -> int:
         """Length of the axis C, 1 without one."""
         return int(self.pixels.shape[self.axes.index("C")]) if "C" in self.axes else 1
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The values at which restored pixels end, see `ends_of`."""
+        return ends_of(self.pixels.dtype, self.value_range, self.limits)
 
     @property
     def plane_count(self) -> int:
@@ -197,7 +204,7 @@ def percentile_affine(image: Image, *, channel: int | None = None, low: float = 
     values = values[np.isfinite(values)]
     if values.size == 0:
         return Affine(0.0, 1.0)
-    bottom, top = _extremes(pixels)
+    bottom, top = extremes(pixels)
     black, white = (float(v) for v in np.percentile(values, [low, high]))
     if white <= black:
         black, white = bottom, top
@@ -231,19 +238,18 @@ def restored_plane(
     restored: Float[Tensor, "1 c h w"],
     *,
     affine: Affine,
-    value_range: tuple[float, float],
+    ends: tuple[float, float],
     opacity: Opacity | None = None,
 ) -> tuple[Plane, int]:
-    """The plane with the change that a restorer made, in the plane's own dtype; and how many values saturated.
+    """The plane with the change that a restorer made, in the plane's own dtype; and how many values it newly cut.
 
     given, restored : what the restorer got and gave, both normalised by `affine`
-    value_range : integers end at its limits, or at those of the plane where it goes beyond; floats are not limited,
-        but stay finite
+    ends : values end at these, or at those of the plane where it goes beyond
     Integers are rounded half to even. A value whose change is exactly 0 keeps its bits. A restorer that gives NaN or
     infinity is refused (CheckpointError).
     """
-    low, high = _limits(plane, value_range)
-    result, saturated = np.empty(plane.shape, plane.dtype), 0
+    low, high = _limits(plane, ends)
+    result, cut = np.empty(plane.shape, plane.dtype), 0
     before, after = from_tensor(given), from_tensor(restored)
     for rows in _bands(len(plane)):
         change = (after[rows].astype(np.float64) - before[rows]) * affine.scale
@@ -254,45 +260,30 @@ def restored_plane(
             change *= opacity[rows]
         values = plane[rows] + change
         values = values if plane.dtype.kind == "f" else np.rint(values)
-        saturated += int(((values < low) | (values > high))[change != 0].sum())
         result[rows] = np.where(change == 0, plane[rows], values.clip(low, high).astype(plane.dtype))
-    return result, saturated
+        cut += _newly_at(low, high, plane[rows], result[rows])
+    return result, cut
+
+
+def newly_cut(before: Image, after: Image) -> int:
+    """How many values of a restored image stand at an end of its range, and stood at none before."""
+    pairs = zip(before.planes(), after.planes(), strict=True)
+    return sum(
+        _newly_at(*_limits(plane, before.ends), plane[rows], restored[rows])
+        for plane, restored in pairs
+        for rows in _bands(len(plane))
+    )
+
+
+def _newly_at(low: float, high: float, before: Plane, after: Plane) -> int:
+    """How many values stand at one of the ends that stood between them."""
+    return int(((before > low) & (before < high) & ((after == low) | (after == high))).sum())
 
 
 def _bands(height: int) -> Iterator[slice]:
     return (slice(top, top + BAND) for top in range(0, height, BAND))
 
 
-def _limits(plane: Plane, value_range: tuple[float, float]) -> tuple[float, float]:
+def _limits(plane: Plane, ends: tuple[float, float]) -> tuple[float, float]:
     """The values that a restored plane may take; a black above white counts as well."""
-    if plane.dtype.kind == "f":
-        return float(np.finfo(plane.dtype).min), float(np.finfo(plane.dtype).max)
-    return min(*value_range, float(plane.min())), max(*value_range, float(plane.max()))
-
-
-def _extremes(pixels: np.ndarray) -> tuple[float, float]:
-    """Smallest and largest finite value; (0, 1) if there is none."""
-    finite = pixels[np.isfinite(pixels)] if pixels.dtype.kind == "f" else pixels
-    return (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
-
-
-def guess_value_range(pixels: np.ndarray) -> tuple[tuple[float, float], str]:
-    """Black and white of pixels whose file does not name them, and a note on the guess ("" where there is none).
-
-    8 bits and bool take all their values; longer integers the depth (10, 12, 14, 16, ... bits) that just holds the
-    data; floats [0, 1] if all values lie there, else the smallest and the largest.
-    """
-    if pixels.dtype.kind == "b":
-        return (0.0, 1.0), ""
-    if pixels.dtype.itemsize == 1:
-        return (float(np.iinfo(pixels.dtype).min), float(np.iinfo(pixels.dtype).max)), ""
-    low, high = _extremes(pixels)
-    if pixels.dtype.kind == "f":
-        within = low >= 0 and high <= 1
-        return ((0.0, 1.0), "") if within else ((low, high), f"value range {low:g} to {high:g} taken from the data")
-    sign = 1 if low < 0 else 0
-    needed = max(int(high), -int(low) - 1).bit_length() + sign
-    bits = next(b for b in BITS if b >= needed)
-    bits = min(bits, pixels.dtype.itemsize * 8 - (pixels.dtype.kind == "i" and not sign))
-    bounds = (-float(2 ** (bits - 1)), float(2 ** (bits - 1) - 1)) if sign else (0.0, float(2**bits - 1))
-    return bounds, f"value range {bounds[0]:.0f} to {bounds[1]:.0f} ({bits} bits) guessed from the data"
+    return min(*ends, float(plane.min())), max(*ends, float(plane.max()))

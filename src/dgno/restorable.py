@@ -1,4 +1,4 @@
-"""Which images can be restored: finite, within float32, and light rather than labels."""
+"""Which images can be restored: finite, within float32, and light rather than labels or a mask."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dgno.arrays import Image, Plane
 from dgno.errors import InputOutOfRange, NonFiniteInput, UnsupportedInput
 
 LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
+MASKED = 64  # values: fewer are points
 
 
 def check_restorable(
@@ -19,9 +20,9 @@ def check_restorable(
     allow_labels: bool = False,
     allow_nonfinite: bool = False,
 ) -> None:
-    """Refuse pixels that cannot be restored: NaN, infinity, values beyond float32, and label images.
+    """Refuse pixels that cannot be restored: NaN, infinity, values beyond float32, label images and masks.
 
-    planes : numbers of those to restore; the others may be labels. None: all
+    planes : numbers of those to restore; the others may be labels or masks. None: all
     """
     if not allow_nonfinite:
         check_finite(image)
@@ -31,10 +32,16 @@ def check_restorable(
 
 
 def check_light(image: Image, planes: Collection[int] | None = None) -> None:
-    """Refuse label images (UnsupportedInput). planes : numbers of those to look at; None: all"""
-    if any(is_label_plane(plane) for i, plane in enumerate(image.planes()) if planes is None or i in planes):
-        hint = "restore the image that the labels were made from, or say --allow-labels (allow_labels=True)"
-        raise UnsupportedInput("the values look like labels, not like light", hint=hint)
+    """Refuse label images and masks (UnsupportedInput). planes : numbers of those to look at; None: all"""
+    hint = "restore the image that {} made from, or say --allow-labels (allow_labels=True)"
+    for plane in (plane for i, plane in enumerate(image.planes()) if planes is None or i in planes):
+        if is_mask_plane(plane):
+            low, high = int(plane.min()), int(plane.max())
+            what = f"the only values are {low} and {high}: they look like a mask, not like light"
+            raise UnsupportedInput(what, hint=hint.format("the mask was"))
+        if is_label_plane(plane):
+            what = "the values look like labels, not like light"
+            raise UnsupportedInput(what, hint=hint.format("the labels were"))
 
 
 def check_finite(image: Image) -> None:
@@ -64,8 +71,8 @@ def check_float32(image: Image) -> None:
 def is_label_plane(plane: Plane) -> bool:
     """Is this a segmentation, whose values are the numbers of objects or classes?
 
-    True only if all of these hold, so that photographs, constants, test squares, binary masks, ramps and blurred images
-    of few gray levels pass:
+    True only if all of these hold, so that photographs, constants, test squares, ramps and blurred images of few gray
+    levels pass; for two values see `is_mask_plane`:
     1. integers, one sample, from 3 values on, and these nearly consecutive from near 0, as numbers of objects are
        (gray values of drawn squares are not);
     2. of neighbours that are both not the commonest value, at least 85 % are equal (noise is not flat);
@@ -87,3 +94,27 @@ def is_label_plane(plane: Plane) -> bool:
     differ = sum(int((a != b).sum()) for a, b in pairs)
     jumps = sum(int((np.abs(a - b) > 1).sum()) for a, b in pairs)
     return equal >= 64 and equal >= 0.85 * sum(int(both.sum()) for both in inside) and jumps >= 0.3 * differ
+
+
+def is_mask_plane(plane: Plane) -> bool:
+    """Is this black and white without any gray: a segmentation, a drawing, a thresholded image?
+
+    True only if all of these hold, so that points, hot pixels, tiny images and the noise of a dark camera pass:
+    1. integers or bool, of two values in all samples together, each of them at least MASKED times;
+    2. the two differ by more than 1 or are bool, or of the neighbours where one is the rarer value at least half are
+       equal (noise of 0 and 1 is not flat: a third at most).
+    """
+    if plane.dtype.kind not in "uib" or not plane.size:
+        return False
+    low, high = plane.min(), plane.max()
+    bright = plane == high
+    if low == high or not (bright | (plane == low)).all():
+        return False
+    rare = bright if 2 * int(bright.sum()) <= bright.size else ~bright
+    if int(rare.sum()) < MASKED:
+        return False
+    if plane.dtype.kind == "b" or int(high) - int(low) > 1:
+        return True
+    pairs = [(rare[:, 1:], rare[:, :-1]), (rare[1:], rare[:-1])]
+    both, either = (sum(int(of(a, b).sum()) for a, b in pairs) for of in (np.logical_and, np.logical_or))
+    return 2 * both >= either

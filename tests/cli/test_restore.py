@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from pathlib import Path
 
@@ -45,6 +46,22 @@ def test_any_size(cli: Cli, tmp_path: Path, weights: dict[int, Path], shape: tup
     tifffile.imwrite(source, photograph(shape, np.uint16))
     assert cli("restore", source, "-o", out, "--weights", weights[1]).status == 0
     assert tifffile.imread(out).shape == shape
+
+
+def test_what_is_newly_cut_is_counted(cli: Cli, tmp_path: Path, weights: dict[int, Path]) -> None:
+    """In words and as a fact, as anyone can count it in the two files; nothing is said of nothing."""
+    source, out = tmp_path / "in.png", tmp_path / "out.png"
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 80), dtype=np.uint8)
+    for image in (pixels, pixels // 4 + 96):
+        imsave(source, image, check_contrast=False)
+        result = cli("restore", source, "-o", out, "--weights", weights[1], "--overwrite", "--json")
+        (outcome,) = json.loads(result.out)["results"]
+        now = imread(out)
+        count = int((((now == 0) | (now == 255)) & (image != 0) & (image != 255)).sum())
+        assert outcome["facts"] == ({"saturated": count} if count else {})
+        notes = [note for note in outcome["notes"] if "cut" in note]
+        assert len(notes) == bool(count) and all(note.startswith(f"{count:,} value") for note in notes)
+        assert (count > 0) == (image is pixels)
 
 
 def test_two_runs_write_the_same_bytes(cli: Cli, blurred: Path, tmp_path: Path, weights: dict[int, Path]) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from dgno.arrays import Image, guess_value_range
+from dgno.arrays import Image
+from dgno.value_ranges import guess_value_range
 
 
 def pixels(dtype: str, shape: tuple[int, ...], seed: int = 0) -> np.ndarray:

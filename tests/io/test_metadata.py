@@ -162,7 +162,7 @@ def test_a_palette_of_grays_makes_a_gray_image(tmp_path, has_alpha):
     image.save(tmp_path / "x.png", **({"transparency": 2} if has_alpha else {}))
     found = read_image(tmp_path / "x.png")
     np.testing.assert_array_equal(found.pixels, np.array([9, 99, 7, 255])[STACK[0] % 4])
-    assert (found.alpha is not None) == has_alpha and "palette expanded to colours" in found.notes
+    assert (found.alpha is not None) == has_alpha and "palette expanded to gray values" in found.notes
     if has_alpha:
         np.testing.assert_array_equal(found.alpha, np.array([255, 255, 0, 255])[STACK[0] % 4])
 

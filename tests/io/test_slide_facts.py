@@ -65,8 +65,8 @@ def test_a_description_does_not_grow_from_one_file_to_the_next(tmp_path: Path) -
 @pytest.mark.parametrize(
     "nonsense",
     [
-        {"magnification": "forty", "value_range": [3], "icc_profile": "#", "channel_names": "x"},
-        {"magnification": -1, "value_range": [5, 5], "icc_profile": 3, "channel_names": None},
+        {"magnification": "forty", "value_range": [3], "limits": 7, "icc_profile": "#", "channel_names": "x"},
+        {"magnification": -1, "value_range": [5, 5], "limits": [9, "x"], "icc_profile": 3, "channel_names": None},
         {"magnification": None, "value_range": ["nan", 1]},
         [1, 2],
         "dgno",

@@ -10,13 +10,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from array_images import DTYPES, pixels
-from dgno.arrays import Image, guess_value_range
+from dgno.arrays import Image
 from dgno.optics.blur_types import BLUR_TYPES
 from dgno.restoration.assessment import BACKGROUND, BLURRED, Assessment
 from dgno.restoration.feather import FADE, feather
 from dgno.restoration.image import by_percentiles, by_range, restore_image
 from dgno.restoration.route import Remedy, restore_routed
 from dgno.restoration.tiling import Span
+from dgno.value_ranges import guess_value_range
 
 NUMBERS = [BLUR_TYPES.index(name) for name in BLURRED]
 LAYOUTS = {"YX": (70, 90), "YXS": (70, 90, 3), "CYX": (2, 70, 90), "TZYXS": (2, 1, 70, 90, 4)}

@@ -53,8 +53,20 @@ def test_integers_end_at_the_range_and_are_counted() -> None:
     image = Image(picture(np.uint8), "YX", (0.0, 255.0))
     restored = restore_image(image, lambda x: x + 0.601)
     assert restored.pixels.max() == 255
-    counted = int((np.rint(image.pixels + 0.601 * 255) > 255).sum())
-    assert f"{counted} values ended at the limits of the range" in restored.notes
+    counted = int(((restored.pixels == 255) & (image.pixels != 255)).sum())
+    share = f"{100 * counted / image.pixels.size:.2g} %"
+    assert f"{counted:,} values newly cut at 0 or 255, {share}" in restored.notes
+
+
+def test_values_that_were_at_the_end_before_are_not_counted() -> None:
+    """Half of the image is saturated already; of the other half nothing is cut, or one value in 10,001 is."""
+    pixels = np.full((2, 10_001), 200, np.uint8)
+    pixels[0] = 255
+    assert restore_image(Image(pixels, "YX", (0.0, 255.0)), lambda x: x + 0.1).notes == ()
+    pixels[1, 7] = 254
+    assert restore_image(Image(pixels, "YX", (0.0, 255.0)), lambda x: x + 0.1).notes == (
+        "1 value newly cut at 0 or 255, less than 0.01 %",
+    )
 
 
 @pytest.mark.parametrize("value", [0, 128, 255])

@@ -31,6 +31,12 @@ def test_borders_are_said_to_show_where_the_measures_say_so(changes: dict[str, A
     assert any("borders" in text for text in in_words(FACTS | changes)) == shows
 
 
+def test_values_that_were_newly_cut_are_told_with_their_share() -> None:
+    more = {"saturated": 1234, "saturated_at": [0, 255], "values": 1_000_000}
+    assert "1,234 values newly cut at 0 or 255, 0.12 %" in in_words(FACTS | more)
+    assert not any("cut" in text for text in in_words(FACTS | more | {"saturated": 0}))
+
+
 def test_tiles_that_could_not_be_read_are_told_with_the_place_of_the_first() -> None:
     bad = [{"level": 0, "plane": 0, "rows": (256, 512), "columns": (0, 240), "why": "cut"}] * 2
     assert "2 tiles could not be read, the first at rows 256 to 511, columns 0 to 239" in in_words(

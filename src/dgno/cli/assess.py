@@ -33,7 +33,7 @@ Tile = Annotated[int, typer.Option(help="Side of the tiles in px, twice that on 
 Channels = Annotated[str, typer.Option(help="all, or a list like 0,2.")]
 Pages = Annotated[str, typer.Option(help="all, or a list like 0,4-7: the planes of a file to assess.")]
 NonFinite = Annotated[str, typer.Option(help="What to do with NaN pixels: refuse or inpaint.")]
-AllowLabels = Annotated[bool, typer.Option("--allow-labels", help="Assess images that look like labels.")]
+AllowLabels = Annotated[bool, typer.Option("--allow-labels", help="Assess images that look like labels or masks.")]
 RescanAbove = Annotated[float, typer.Option(help="rescan.csv lists slides with more than this share blurred.")]
 RescanStrength = Annotated[str, typer.Option(help="There, blur counts from this strength on: 2px, or 0.5um.")]
 FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop at the first image that fails.")]

@@ -78,7 +78,7 @@ Pages = Annotated[
     ),
 ]
 PixelSize = Annotated[float | None, typer.Option(help="Of the outputs, um. By default the inputs'.")]
-AllowLabels = Annotated[bool, typer.Option("--allow-labels", help="Restore images that look like labels.")]
+AllowLabels = Annotated[bool, typer.Option("--allow-labels", help="Restore images that look like labels or masks.")]
 FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop at the first image that fails.")]
 Seed = Annotated[int, typer.Option(help="Changes nothing: restoring draws no random numbers.")]
 Channels = Annotated[

@@ -16,7 +16,7 @@ from jaxtyping import UInt8
 from dgno.arrays import Image, Stored
 from dgno.errors import OutputFormat, TruncatedInput, UnreadableInput, UnsupportedCodec, UnsupportedInput
 from dgno.io import pixel_size
-from dgno.io.colour import apply_palette, is_identity, joined, split_alpha, widened
+from dgno.io.colour import apply_palette, is_identity, joined, palette_note, split_alpha, widened
 from dgno.io.limits import Limits, check_ratio, check_size
 from dgno.io.opening import Opened
 from dgno.io.run_length import decoded_runs
@@ -172,7 +172,7 @@ def _through_palette(indices: UInt8[np.ndarray, "h w"], data: bytes, header: Hea
         raise UnreadableInput(f"a pixel has colour {largest} of a palette of {len(entries)}")
     palette = entries[:, 2::-1]  # blue comes first
     if not is_identity(palette):
-        notes.append("palette expanded to colours" if header.bits > 1 else "1-bit image expanded to 8 bits")
+        notes.append(palette_note(palette) if header.bits > 1 else "1-bit image expanded to 8 bits")
     return apply_palette(indices, palette)
 
 

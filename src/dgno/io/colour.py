@@ -10,10 +10,19 @@ Samples = Shaped[np.ndarray, "... samples"]
 
 def apply_palette(indices: Shaped[np.ndarray, "*shape"], palette: Shaped[np.ndarray, "n 3"]) -> np.ndarray:
     """Indices -> (..., 3) colours, or (...) gray values if the palette has grays only, in the dtype of the palette."""
-    is_gray = (palette == palette[:, :1]).all()
-    table = palette[:, 0] if is_gray else palette
+    table = palette[:, 0] if is_gray(palette) else palette
     result: np.ndarray = table[indices]
     return result
+
+
+def is_gray(palette: Shaped[np.ndarray, "n 3"]) -> bool:
+    """Has the palette grays only?"""
+    return bool((palette == palette[:, :1]).all())
+
+
+def palette_note(palette: Shaped[np.ndarray, "n 3"]) -> str:
+    """What `apply_palette` does, in words for the user."""
+    return f"palette expanded to {'gray values' if is_gray(palette) else 'colours'}"
 
 
 def is_identity(palette: UInt8[np.ndarray, "n 3"]) -> bool:

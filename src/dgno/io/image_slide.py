@@ -86,5 +86,6 @@ def _facts_of(image: Image) -> tuple[SlideFacts, tuple[str, ...]]:
         channel_names=image.channel_names if "C" in named or len(image.channel_names) == 1 else (),
         icc_profile=image.icc_profile,
         stored=image.stored,
+        limits=image.limits,
     )
     return facts, notes

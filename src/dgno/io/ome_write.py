@@ -65,6 +65,7 @@ def facts_of(image: Image) -> SlideFacts:
         pixel_size=image.pixel_size,
         channel_names=image.channel_names,
         stored=image.stored,
+        limits=image.limits,
     )
 
 
@@ -145,11 +146,11 @@ def _describe(element: Element, image: SlideFacts, number: int, page: int) -> in
 
 
 def _set_significant_bits(pixels: Element, image: SlideFacts) -> None:
-    """Bits that a range from 0 needs; otherwise the attribute would be wrong."""
+    """Bits that a range from 0 needs, unless values may go beyond; otherwise the attribute would be wrong."""
     pixels.attrib.pop("SignificantBits", None)
     low, high = image.value_range
     bits = int(high).bit_length()
-    if image.dtype.kind == "u" and low == 0 and high == 2**bits - 1:
+    if image.dtype.kind == "u" and low == 0 and high == 2**bits - 1 and image.limits is None:
         pixels.attrib["SignificantBits"] = str(bits)
 
 

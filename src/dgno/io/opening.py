@@ -56,7 +56,7 @@ FOREIGN = (  # (place, first bytes, name): formats that users have, and dgno doe
 )
 SENSELESS = (TypeError, AttributeError, ArithmeticError, LookupError, AssertionError)  # say nothing to a user
 COPY_AGAIN = "copy it again from its source, or save it anew"
-READABLE = "dgno reads TIFF, OME-TIFF, PNG, JPEG and BMP"
+READABLE = "dgno reads TIFF, OME-TIFF, PNG, JPEG and BMP, slides (SVS, NDPI, MIRAX and others) and OME-Zarr"
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,15 @@ def sniff(file: BinaryIO, size: int) -> str:
     for place, magic, name in FOREIGN:
         if head[place:].startswith(magic):
             raise UnknownFormat(f"a {name} file", why=READABLE, hint="export it as OME-TIFF (Fiji and QuPath can)")
-    raise UnknownFormat("not an image that dgno knows", why=f"it begins with {head[:8]!r}", hint=READABLE)
+    raise UnknownFormat("not an image that dgno knows", why=f"it begins with {_in_words(head)}", hint=READABLE)
+
+
+def _in_words(head: bytes) -> str:
+    """The first bytes of a file: as text if they are, else as hexadecimal numbers."""
+    text = " ".join(head[:24].decode("ascii", "replace").split())
+    if text.isascii() and text.isprintable():
+        return f'the text "{text}"'
+    return f"the bytes {head[:8].hex(' ')}"
 
 
 def extension_note(path: Path, format: str) -> tuple[str, ...]:

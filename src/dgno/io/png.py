@@ -13,13 +13,15 @@ from typing import NamedTuple
 
 import imagecodecs
 import numpy as np
+from jaxtyping import UInt8
 
-from dgno.arrays import Image, Stored, guess_value_range
+from dgno.arrays import Image, Stored
 from dgno.errors import InputTooLarge, OutputFormat, TruncatedInput, UnreadableInput
 from dgno.io import exif, pixel_size
-from dgno.io.colour import joined, split_alpha
+from dgno.io.colour import is_gray, joined, palette_note, split_alpha
 from dgno.io.limits import Limits, check_ratio, check_size
 from dgno.io.opening import MAGIC, Opened
+from dgno.value_ranges import Guess, guess_value_range
 
 SIGNATURE = MAGIC["png"][0]
 SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type: gray, RGB, palette, gray and alpha, RGB and alpha
@@ -59,23 +61,24 @@ def read_png(opened: Opened, limits: Limits) -> Image:
         raise UnreadableInput("a PNG file without header or pixels")
     samples = imagecodecs.png_decode(_assembled(chunks))
     samples = samples if samples.ndim == 3 else samples[..., None]
-    if header.colour == PALETTE and _has_grays_only(chunks[b"PLTE"][0]):
+    if header.colour == PALETTE and is_gray(_palette(chunks)):
         samples = samples[..., [0, *range(3, samples.shape[-1])]]
     pixels, letter, alpha = split_alpha(samples)
-    value_range, range_note = _value_range(pixels, chunks)
+    known = _value_range(pixels, chunks)
     size, size_notes = _pixel_size(chunks)
     block = chunks.get(b"eXIf", [b""])[0]
     turned = exif.orientation(block)
-    notes = (*_format_notes(header, chunks), range_note, *size_notes, *exif.orientation_note(turned))
+    notes = (*_format_notes(header, chunks), *known.notes, *size_notes, *exif.orientation_note(turned))
     return Image(
         pixels,
         "YX" + letter,
-        value_range,
+        known.value_range,
         size,
         icc_profile=_icc_profile(chunks, limits),
         alpha=alpha,
-        notes=tuple(note for note in notes if note),
+        notes=notes,
         stored=Stored("png", orientation=turned, exif=block),
+        limits=known.limits,
     )
 
 
@@ -155,9 +158,9 @@ def _assembled(chunks: dict[bytes, list[bytes]]) -> bytes:
     return b"".join(parts)
 
 
-def _has_grays_only(palette: bytes) -> bool:
-    red, green, blue = (palette[colour : len(palette) // 3 * 3 : 3] for colour in range(3))
-    return red == green == blue
+def _palette(chunks: dict[bytes, list[bytes]]) -> UInt8[np.ndarray, "n 3"]:
+    values = np.frombuffer(chunks[b"PLTE"][0], np.uint8)
+    return values[: len(values) // 3 * 3].reshape(-1, 3)
 
 
 def _chunk(kind: bytes, payload: bytes) -> bytes:
@@ -165,12 +168,12 @@ def _chunk(kind: bytes, payload: bytes) -> bytes:
     return struct.pack(">I", len(payload)) + kind + payload + struct.pack(">I", crc)
 
 
-def _value_range(pixels: np.ndarray, chunks: dict[bytes, list[bytes]]) -> tuple[tuple[float, float], str]:
+def _value_range(pixels: np.ndarray, chunks: dict[bytes, list[bytes]]) -> Guess:
     """sBIT tells the bits of the camera. PNG wants values stretched over 16 bits then; microscopes leave them."""
     bits = max(chunks.get(b"sBIT", [b"\0"])[0], default=0)
     if pixels.dtype == np.uint16 and 8 < bits <= 16:
         fits = int(pixels.max()) < 2**bits
-        return (0.0, float(2 ** (bits if fits else 16) - 1)), ""
+        return Guess((0.0, float(2 ** (bits if fits else 16) - 1)))
     return guess_value_range(pixels)
 
 
@@ -196,7 +199,7 @@ def _icc_profile(chunks: dict[bytes, list[bytes]], limits: Limits) -> bytes | No
 def _format_notes(header: Header, chunks: dict[bytes, list[bytes]]) -> list[str]:
     notes = []
     if header.colour == PALETTE:
-        notes.append("palette expanded to colours")
+        notes.append(palette_note(_palette(chunks)))
     elif header.depth < 8:
         notes.append(f"{header.depth}-bit values expanded to 8 bits")
     if b"tRNS" in chunks:
@@ -212,7 +215,7 @@ def _metadata(image: Image, provenance: bytes) -> list[bytes]:
     if image.icc_profile:
         parts.append(_chunk(b"iCCP", b"ICC\0\0" + zlib.compress(image.icc_profile, 9)))
     bits = int(image.value_range[1]).bit_length()
-    if image.pixels.dtype == np.uint16 and 8 < bits < 16 and image.value_range == (0.0, 2.0**bits - 1):
+    if image.pixels.dtype == np.uint16 and 8 < bits < 16 and image.value_range == image.ends == (0.0, 2.0**bits - 1):
         parts.append(_chunk(b"sBIT", bytes([bits] * (image.samples + (image.alpha is not None)))))
     if image.pixel_size:
         parts.append(_chunk(b"pHYs", struct.pack(">IIB", *pixel_size.pixels_per_metre(image.pixel_size), 1)))

@@ -20,6 +20,7 @@ from jaxtyping import Shaped
 from dgno.arrays import Plane, Stored
 from dgno.errors import InputChanged
 from dgno.io.opening import os_error
+from dgno.value_ranges import ends_of
 
 OnBadTile = Literal["fail", "mask"]
 Window = tuple[int, int]  # [start, stop) of rows, or of columns
@@ -41,6 +42,7 @@ class SlideFacts:
     fill : the value of what was never scanned, in all samples
     properties : what the file says besides, as text by the reader's own names
     stored : what else writing back needs: above all the OME-XML
+    limits : the values at which restored integers end, where these are not black and white: white may be guessed
     """
 
     shape: tuple[int, int]
@@ -56,6 +58,12 @@ class SlideFacts:
     fill: float = 0.0
     properties: Mapping[str, str] = field(default_factory=dict)
     stored: Stored = field(default_factory=Stored)
+    limits: tuple[float, float] | None = None
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The values at which restored pixels end, see `ends_of`."""
+        return ends_of(self.dtype, self.value_range, self.limits)
 
     @property
     def plane_count(self) -> int:

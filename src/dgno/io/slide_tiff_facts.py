@@ -44,10 +44,8 @@ def facts_of(
     assert page.dtype is not None
     turned, is_inverted = expanded(np.zeros(1, page.dtype), page, notes)
     is_plain = turned.dtype.itemsize == 1 and page.tags.valueof(LARGEST_VALUE) is None
-    values, told = range_of_values(
-        np.zeros(1, turned.dtype) if is_plain else sample(), page, ome, min_is_white=is_inverted
-    )
-    notes += [note.replace("from the data", "from samples of the data") for note in told]
+    known = range_of_values(np.zeros(1, turned.dtype) if is_plain else sample(), page, ome, min_is_white=is_inverted)
+    notes += [note.replace("from the data", "from samples of the data") for note in known.notes]
     imagej = imagej_facts(page) if kind == "imagej" else {}
     size, told = size_of_pixels(page, ome, imagej)
     notes += told
@@ -56,7 +54,7 @@ def facts_of(
     shaped = shaped_facts(page)
     names = ome.channel_names if ome else tuple(str(name) for name in shaped.get("channel_names", ()))
     facts = SlideFacts(
-        pyramid.levels[0].shape, turned.dtype, pyramid.samples, pyramid.axes, pyramid.sizes, values, size,
+        pyramid.levels[0].shape, turned.dtype, pyramid.samples, pyramid.axes, pyramid.sizes, known.value_range, size,
         magnification=_magnification(page, document if ome else b"", ome, shaped, limits),
         icc_profile=page.iccprofile,
         fill=_fill(page, turned.dtype, pyramid.samples),
@@ -72,6 +70,7 @@ def facts_of(
             ome_image=ome.number if ome else 0,
             imagej=imagej,
         ),
+        limits=known.limits,
     )  # fmt: skip
     return replace(facts, channel_names=names if len(names) == facts.channels else ()), tuple(notes)
 

@@ -12,16 +12,16 @@ from typing import Any
 import numpy as np
 from tifffile import TiffPage, TiffPageSeries
 
-from dgno.arrays import Image, guess_value_range
+from dgno.arrays import Image
 from dgno.io import pixel_size
 from dgno.io.exif import orientation_note
 from dgno.io.ome import OmeImage
+from dgno.value_ranges import Guess, Range, guess_value_range
 
 RESOLUTION_UNITS = {2: 25400.0, 3: 10000.0, 4: 1000.0, 5: 1.0}  # inch, centimetre; tifffile adds mm and um
 SMALLEST_VALUE, LARGEST_VALUE = 340, 341
 APERIO_PIXEL_SIZE = re.compile(r"\|\s*MPP\s*=\s*([0-9.]+)")
 
-Range = tuple[float, float]
 Size = tuple[pixel_size.PixelSize | None, tuple[str, ...]]
 
 
@@ -30,7 +30,7 @@ def described(image: Image, series: TiffPageSeries, ome: OmeImage | None, docume
     page = series.keyframe
     imagej = imagej_facts(page) if series.kind == "imagej" else {}
     min_is_white = image.stored.min_is_white
-    value_range, range_notes = range_of_values(image.pixels, page, ome, min_is_white=min_is_white)
+    known = range_of_values(image.pixels, page, ome, min_is_white=min_is_white)
     size, size_notes = size_of_pixels(page, ome, imagej)
     orientation = image.stored.orientation if 1 <= image.stored.orientation <= 8 else 1
     shaped = shaped_facts(page) if series.kind == "shaped" else {}
@@ -47,11 +47,12 @@ def described(image: Image, series: TiffPageSeries, ome: OmeImage | None, docume
     )
     return replace(
         image,
-        value_range=value_range,
+        value_range=known.value_range,
+        limits=known.limits,
         pixel_size=size,
         channel_names=names if len(names) == image.channels else (),
         icc_profile=page.iccprofile,
-        notes=(*image.notes, *range_notes, *size_notes, *orientation_note(orientation)),
+        notes=(*image.notes, *known.notes, *size_notes, *orientation_note(orientation)),
         stored=stored,
     )
 
@@ -62,9 +63,7 @@ def turned_range(values: Range, dtype: np.dtype[Any]) -> Range:
     return top - values[1], top - values[0]
 
 
-def range_of_values(
-    pixels: np.ndarray, page: TiffPage, ome: OmeImage | None, *, min_is_white: bool
-) -> tuple[Range, tuple[str, ...]]:
+def range_of_values(pixels: np.ndarray, page: TiffPage, ome: OmeImage | None, *, min_is_white: bool) -> Guess:
     """From SMinSampleValue and SMaxSampleValue, the bits of a sample, OME's SignificantBits; else guessed.
 
     pixels : some of the page, or all, turned over already if white was stored as 0
@@ -79,13 +78,13 @@ def range_of_values(
         declared = turned_range(declared, pixels.dtype) if min_is_white else declared
     elif 8 < bits < depth and pixels.dtype.kind == "u":
         declared = 0.0, float(2**bits - 1)
-    guess, note = guess_value_range(pixels)
+    guess = guess_value_range(pixels)
     if declared is None:
-        return guess, (note,) if note else ()
+        return guess
     if holds(declared, pixels):
-        return declared, ()
+        return Guess(declared)
     text = f"the file says that values go from {declared[0]:g} to {declared[1]:g}, which they do not"
-    return guess, (text, note) if note else (text,)
+    return guess._replace(notes=(text, *guess.notes))
 
 
 def tag_numbers(value: Any) -> list[float]:  # Any: a number, several, bytes, or nothing

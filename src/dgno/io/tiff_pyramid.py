@@ -165,7 +165,7 @@ class TiffPyramid:
         """What the tags say beside the pixels; resolutions are those of the level."""
         facts = self.pyramid.facts
         tags = [(ORIENTATION, "H", 1, facts.stored.orientation, False)] if facts.stored.orientation != 1 else []
-        if _is_worth_saying(facts.value_range, facts.dtype):
+        if facts.limits is None and _is_worth_saying(facts.value_range, facts.dtype):
             tags += range_tags(facts.value_range, facts.dtype, facts.samples)
         arguments: dict[str, Any] = {"extratags": tags}
         if facts.pixel_size:

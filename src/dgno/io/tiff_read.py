@@ -18,7 +18,7 @@ from tifffile import TiffFile, TiffFrame, TiffPage, TiffPageSeries
 
 from dgno.arrays import AlphaKind, Image, Stored
 from dgno.errors import TruncatedInput, UnreadableInput, UnsupportedCodec, UnsupportedInput
-from dgno.io.colour import apply_palette, is_pseudo_colour, split_alpha, widened
+from dgno.io.colour import apply_palette, is_pseudo_colour, palette_note, split_alpha, widened
 from dgno.io.limits import Limits, check_ratio, check_size
 from dgno.io.ome import BadMetadataError, OmeImage, is_ome, parse_ome, parse_xml, rewritten
 from dgno.io.opening import Opened, shortened
@@ -253,8 +253,9 @@ def _through_palette(image: Image, page: TiffPage, notes: list[str]) -> Image:
         return replace(image, notes=tuple(notes), stored=stored)
     if int(image.pixels.max()) >= table.shape[1]:
         raise UnreadableInput(f"a pixel has colour {image.pixels.max()} of a palette of {table.shape[1]}")
-    notes.append("palette expanded to colours")
-    pixels = apply_palette(image.pixels, (table >> 8).astype(np.uint8).T)
+    palette = (table >> 8).astype(np.uint8).T
+    notes.append(palette_note(palette))
+    pixels = apply_palette(image.pixels, palette)
     axes = image.axes + "S" * (pixels.ndim - image.pixels.ndim)
     return replace(image, pixels=pixels, axes=axes, notes=tuple(notes))
 

@@ -13,12 +13,13 @@ from typing import Any, BinaryIO, Literal
 import numpy as np
 from tifffile import FileHandle, TiffWriter
 
-from dgno.arrays import Image, guess_value_range
+from dgno.arrays import Image
 from dgno.io.colour import joined
 from dgno.io.imagej import imagej_arguments
 from dgno.io.ome_write import facts_of, ome_document
 from dgno.io.provenance import software
 from dgno.io.tiff_facts import LARGEST_VALUE, SMALLEST_VALUE, holds, turned_range
+from dgno.value_ranges import guess_value_range
 
 Compression = Literal["deflate", "lzw", "zstd", "none"]
 CODECS = {"deflate": "zlib", "lzw": "lzw", "zstd": "zstd", "none": None}
@@ -108,13 +109,13 @@ def _resolution(image: Image) -> dict[str, Any]:
 
 
 def _tags(image: Image) -> list[tuple[int, str, int, Any, bool]]:
-    """Orientation, and black and white where reading would take others."""
+    """Orientation, and black and white where reading would take others; not what is only guessed."""
     tags: list[tuple[int, str, int, Any, bool]] = []
     if image.stored.orientation != 1:
         tags.append((ORIENTATION, "H", 1, image.stored.orientation, False))
     low, high = image.value_range
-    is_known = image.pixels.dtype.itemsize == 1 and guess_value_range(image.pixels)[0] == (low, high)
-    if holds((low, high), image.pixels) and not is_known:
+    is_known = image.pixels.dtype.itemsize == 1 and guess_value_range(image.pixels).value_range == (low, high)
+    if image.limits is None and holds((low, high), image.pixels) and not is_known:
         if image.stored.min_is_white:
             low, high = turned_range((low, high), image.pixels.dtype)
         count = image.samples + (image.alpha is not None)

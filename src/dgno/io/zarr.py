@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Shaped
 
-from dgno.arrays import Plane, Stored, guess_value_range
+from dgno.arrays import Plane, Stored
 from dgno.errors import ConfigError, MissingInput, NotAFile, UnreadableInput
 from dgno.io.block_slide import CACHE_BYTES, Block, BlockSlide
 from dgno.io.limits import DEFAULT_LIMITS, Limits
@@ -22,6 +22,7 @@ from dgno.io.opening import naming
 from dgno.io.slide import Level, OnBadTile, SlideFacts
 from dgno.io.zarr_level import ZarrLevel
 from dgno.io.zarr_metadata import is_zarr, own_facts, read_multiscale
+from dgno.value_ranges import Guess, guess_value_range
 
 LEFT_OUT = "copy it again; if whoever wrote it leaves out chunks of nothing but the fill value, mask them (on_bad_tile)"
 SAMPLED_CHUNKS = 12
@@ -101,26 +102,28 @@ class ZarrSlide(BlockSlide):
             levels.append(Level((height, width), factor, (min(tall, height), min(wide, width)), array.compression))
         self.levels = tuple(levels)
         own = own_facts(image.attributes)
-        values, told = (own.value_range, "") if own.value_range else self._range()
+        known = Guess(own.value_range, own.limits) if own.value_range else self._range()
         names = image.channel_names if own.channel_names is None else own.channel_names
         self.facts = SlideFacts(
-            self.levels[0].shape, first.dtype, image.samples, "".join(planes), tuple(planes.values()), values,
-            image.pixel_size,
+            self.levels[0].shape, first.dtype, image.samples, "".join(planes), tuple(planes.values()),
+            known.value_range, image.pixel_size,
             magnification=own.magnification,
             channel_names=names if len(names) == planes.get("C", 1) else (),
             icc_profile=own.icc_profile,
             fill=first.fill,
             properties={"ngff.version": image.version, "zarr.format": str(first.format)},
             stored=Stored("ome-zarr"),
+            limits=known.limits,
         )  # fmt: skip
-        self.notes = (*image.notes, *((told,) if told else ()))
+        self.notes = (*image.notes, *known.notes)
 
-    def _range(self) -> tuple[tuple[float, float], str]:
+    def _range(self) -> Guess:
         """Black and white: 8 bits as they are, else guessed from some chunks of the smallest and the largest level."""
         first = self._arrays[0]
         values = [np.zeros(1, first.dtype)]
         if first.dtype.itemsize > 1:
             for array in {self._arrays[-1].name: self._arrays[-1], first.name: first}.values():
                 values += array.sampled(SAMPLED_CHUNKS)
-        guess, note = guess_value_range(np.concatenate(values))
-        return guess, note.replace("from the data", "from samples of the data")
+        guess = guess_value_range(np.concatenate(values))
+        told = (note.replace("from the data", "from samples of the data") for note in guess.notes)
+        return guess._replace(notes=tuple(told))

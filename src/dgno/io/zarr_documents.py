@@ -127,6 +127,8 @@ def _channels(facts: SlideFacts) -> list[Json]:
 def _own(facts: SlideFacts, provenance: Mapping[str, str] | None) -> Json:
     own: Json = {"software": software(), "samples": facts.samples, "value_range": list(facts.value_range)}
     own["channel_names"] = list(facts.channel_names)  # in omero all have one
+    if facts.limits is not None:
+        own["limits"] = list(facts.limits)
     if facts.magnification is not None:
         own["magnification"] = facts.magnification
     if facts.icc_profile:

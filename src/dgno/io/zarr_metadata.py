@@ -23,6 +23,7 @@ from dgno.io import pixel_size
 from dgno.io.limits import Limits
 from dgno.io.opening import open_regular
 from dgno.io.slide import checked_magnification
+from dgno.value_ranges import Range
 
 Json = Mapping[str, Any]  # Any: whatever JSON holds
 AXES = {"t": "T", "c": "C", "z": "Z", "y": "Y", "x": "X"}
@@ -63,7 +64,8 @@ class OwnFacts:
     channel_names : in omero every channel has a name, and so has every colour
     """
 
-    value_range: tuple[float, float] | None = None
+    value_range: Range | None = None
+    limits: Range | None = None
     magnification: float | None = None
     channel_names: tuple[str, ...] | None = None
     icc_profile: bytes | None = None
@@ -76,20 +78,25 @@ def own_facts(attributes: Json) -> OwnFacts:
         return OwnFacts()
     names = own.get("channel_names")
     try:
-        low, high = (float(number) for number in own["value_range"])
-        values = (low, high) if math.isfinite(high - low) and low < high else None
-    except (KeyError, TypeError, ValueError):
-        values = None
-    try:
         profile = base64.b64decode(own["icc_profile"], validate=True)
     except (KeyError, TypeError, ValueError):
         profile = b""
     return OwnFacts(
-        values,
+        _range(own.get("value_range")),
+        _range(own.get("limits")),
         checked_magnification(own.get("magnification")),
         tuple(map(str, names)) if isinstance(names, list) else None,
         profile or None,
     )
+
+
+def _range(said: object) -> Range | None:
+    """Two numbers that rise; None for what is none."""
+    try:
+        low, high = (float(number) for number in said)  # type: ignore[attr-defined]
+    except (TypeError, ValueError):
+        return None
+    return (low, high) if math.isfinite(high - low) and low < high else None
 
 
 def is_zarr(folder: Path) -> bool:

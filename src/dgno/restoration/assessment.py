@@ -29,7 +29,7 @@ SMALLEST = 4 * CELL  # px; of what is narrower nothing can be told, and nothing 
 Numbers = Float[np.ndarray, "rows columns"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Assessment:
     """How one plane is blurred, in squares of CELL px; the last of a row or column may reach beyond the plane.
 
@@ -50,6 +50,15 @@ class Assessment:
     angle: Numbers
     abstained: Bool[np.ndarray, "rows columns"]
     min_confidence: float = 0.0
+
+    def __repr__(self) -> str:
+        """In one line; notebooks print it."""
+        height, width = self.shape
+        if not self.tissue.any():
+            return f"Assessment(nothing that could be blurred; {height} x {width} px)"
+        shares = ", ".join(f"{name} {100 * share:.3g} %" for name, share in self.shares.items() if share)
+        strength = f", median strength {self.median_strength:.3g} px" if self.blurred.any() else ""
+        return f"Assessment({self.type}, probability {self.confidence:.3g}; {shares}{strength}; {height} x {width} px)"
 
     @property
     def tissue(self) -> Bool[np.ndarray, "rows columns"]:

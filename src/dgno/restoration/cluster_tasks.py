@@ -61,7 +61,7 @@ class Looked:
 
 @dataclass(frozen=True)
 class RestoredBlock:
-    """A block by its number, and how many of its values saturated."""
+    """A block by its number, and how many of its values were newly cut."""
 
     number: int
     pixels: Plane

@@ -93,18 +93,26 @@ def restore_image(
         affine = normalize(image, image.channel_of(i))
         given = to_tensor(plane, affine, opacity=opacity)
         answer = restore_plane(given, adapted, tiles, on_tile=lambda: progress(next(steps) / count))
-        limits = image.value_range
-        return restored_plane(plane, given, answer, affine=affine, value_range=limits, opacity=opacity)
+        return restored_plane(plane, given, answer, affine=affine, ends=image.ends, opacity=opacity)
 
     results = [
         restored(i, plane, opacity) if i in wanted and not is_constant(plane) else (plane, 0)
         for i, (plane, opacity) in enumerate(zip(image.planes(), image.opacities(), strict=True))
     ]
     progress(1.0)
-    saturated = sum(number for _, number in results)
-    notes = [note] if note else []
-    notes += [f"{saturated} values ended at the limits of the range"] if saturated else []
+    size = image.pixels.size // max(image.plane_count, 1) * len(wanted)
+    cut = cut_in_words(sum(number for _, number in results), size, image.ends)
+    notes = [text for text in (note, cut) if text]
     return replace(image.with_planes(plane for plane, _ in results), notes=(*image.notes, *notes))
+
+
+def cut_in_words(count: int, size: int, ends: Sequence[float]) -> str:
+    """What is said of `count` values among `size` that were newly cut at these ends; nothing of none."""
+    if not count:
+        return ""
+    percent = 100 * count / size
+    share = f"{percent:.2g} %" if percent >= 0.01 else "less than 0.01 %"
+    return f"{count:,} {'value' if count == 1 else 'values'} newly cut at {ends[0]:g} or {ends[1]:g}, {share}"
 
 
 def restore_plane(

@@ -31,6 +31,7 @@ from dgno.restoration.image import (
     Progress,
     Restorer,
     answer_of,
+    cut_in_words,
     fit_channels,
     is_constant,
     tiling_of,
@@ -164,18 +165,19 @@ def restore_routed(
         _refuse_untreatable(assessment, remedies)
     works = [_Work(image, i, assessments[i], remedies, tile_size, overlap, replicate) for i in sorted(assessments)]
     steps, count = itertools.count(1), sum(work.tile_count for work in works)
-    planes, saturated = list(image.planes()), 0
+    planes, cut = list(image.planes()), 0
     opacities = list(image.opacities())
     for work in works:
         if work.tile_count:
             plane, more = work.restored(
                 planes[work.number], opacities[work.number], lambda: progress(next(steps) / count)
             )
-            planes[work.number], saturated = plane, saturated + more
+            planes[work.number], cut = plane, cut + more
     progress(1.0)
     notes = [note for work in works for note in work.notes]
     notes += [what_was_done([assessments[i] for i in sorted(assessments)])] if assessments else []
-    notes += [f"{saturated} values ended at the limits of the range"] if saturated else []
+    size = image.pixels.size // max(image.plane_count, 1) * len(assessments)
+    notes += [text] if (text := cut_in_words(cut, size, image.ends)) else []
     return replace(image.with_planes(planes), notes=(*image.notes, *dict.fromkeys(notes)))
 
 
@@ -239,7 +241,7 @@ class _Work:
         return torch.from_numpy(feather(self.types, kind, self.blurred, tile.rows.write, tile.columns.write))
 
     def restored(self, plane: Plane, opacity: Opacity | None, on_tile: Callable[[], None]) -> tuple[Plane, int]:
-        """The restored plane, and how many values saturated. Changes add up in the units of the first remedy."""
+        """The restored plane, and how many values it newly cut. Changes add up in the units of the first remedy."""
         if is_constant(plane):
             return plane, 0
         base = self.parts[0][2]
@@ -252,5 +254,4 @@ class _Work:
                 kept = tile.keep(answer_of(restorer, read) - read) * (affine.scale / base.scale)
                 tile.add_to(change, kept * self.weights(kind, tile))
                 on_tile()
-        limits = self.image.value_range
-        return restored_plane(plane, given, given + change, affine=base, value_range=limits, opacity=opacity)
+        return restored_plane(plane, given, given + change, affine=base, ends=self.image.ends, opacity=opacity)

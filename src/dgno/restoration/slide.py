@@ -103,7 +103,7 @@ class SlideWork:
 @dataclass(frozen=True, eq=False)
 class Restored:
     """The result of a block: its kept part in the slide's dtype; where parts overlap, the change in units of the
-    slide's values, faded, float32. And how many values ended at the limits of the range."""
+    slide's values, faded, float32. And how many values were newly cut at the ends of the range."""
 
     pixels: Plane
     saturated: int
@@ -139,8 +139,8 @@ def restore_block(slide: Slide, work: SlideWork, block: Block, seen: Plane) -> R
         fade = tile.rows.weights()[:, None] * tile.columns.weights()
         return Restored(from_tensor(change * fade * base.scale), 0)
     kept = tile.keep(given)
-    limits = slide.facts.value_range
-    pixels, saturated = restored_plane(filled[keep], kept, kept + change, affine=base, value_range=limits)
+    ends = slide.facts.ends
+    pixels, saturated = restored_plane(filled[keep], kept, kept + change, affine=base, ends=ends)
     return Restored(np.where(bad[keep], seen[keep], pixels), saturated)
 
 
@@ -150,7 +150,7 @@ class RestoredSlide:
     def __init__(self, slide: Slide, work: SlideWork, journal: Journal) -> None:
         self.slide, self.plan, self.journal = slide, work.plan, journal
         self.keep_nonfinite = work.keep_nonfinite
-        self.saturated = 0  # values of blended blocks that ended at the limits, as far as windows were read
+        self.saturated = 0  # values of blended blocks that were newly cut, as far as windows were read
 
     def read(self, rows: Window, columns: Window, plane: int) -> Plane:
         """The pixels (h, w, samples) of a window of level 0."""
@@ -183,9 +183,8 @@ class RestoredSlide:
             here, there = _common(block, rows, columns)
             change[here] += self.journal.get(block.number)[there]
         after = torch.from_numpy(change).permute(2, 0, 1)[None]
-        limits = self.slide.facts.value_range
-        unit = Affine(0.0, 1.0)
-        result, more = restored_plane(pixels, torch.zeros_like(after), after, affine=unit, value_range=limits)
+        ends, unit = self.slide.facts.ends, Affine(0.0, 1.0)
+        result, more = restored_plane(pixels, torch.zeros_like(after), after, affine=unit, ends=ends)
         self.saturated += more
         return result
 

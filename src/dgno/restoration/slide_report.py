@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dgno.optics.blur_types import BLUR_TYPES, DEFOCUS
 from dgno.restoration.account import Account, Blur
 from dgno.restoration.assessment import BLURRED
+from dgno.restoration.image import cut_in_words
 from dgno.restoration.journal import Journal
 from dgno.restoration.options import IMAGE, OFF
 from dgno.restoration.slide import RestoredSlide, read_block, restore_block
@@ -45,6 +46,8 @@ def report_of(run: SlideRun, journal: Journal, result: RestoredSlide, account: A
         "borders": border_count(run.plan, journal.__contains__),
         "tile_delta": asdict(delta) if delta is not None and math.isfinite(delta.rms) else None,
         "saturated": saturated,
+        "saturated_at": list(facts.ends),
+        "values": len(run.planes) * facts.shape[0] * facts.shape[1] * facts.samples,
         "bad_tiles": [asdict(tile) for tile in run.slide.bad_tiles],
         "memory": list(run.steps),
     }
@@ -58,9 +61,8 @@ def in_words(facts: Mapping[str, Any]) -> tuple[str, ...]:
         words.append(f"tissue {100 * facts['tissue']:.3g} % of the slide, of it blurred: {parts or 'nothing'}")
     if seams_show(facts):
         words.append("borders of tiles may show: see seam_index and tile_delta in the report")
-    if facts["saturated"]:
-        what = "1 value" if facts["saturated"] == 1 else f"{facts['saturated']:,} values"
-        words.append(f"{what} ended at the limits of the range")
+    if facts["saturated"] and "values" in facts:  # not in reports of older versions
+        words.append(cut_in_words(facts["saturated"], facts["values"], facts["saturated_at"]))
     if bad := facts["bad_tiles"]:
         first = bad[0]
         place = f"rows {first['rows'][0]} to {first['rows'][1] - 1}, columns {first['columns'][0]} to "

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dgno.arrays import Image
+from dgno.arrays import Image, newly_cut
 from dgno.errors import InputChanged, OutOfMemory, printable
 from dgno.io.checksum import file_sha256, slide_digest
 from dgno.io.image import check_output, read_images, write_images
@@ -97,6 +97,7 @@ class Workbench:
         notes = dict.fromkeys(note for image in restored for note in image.notes)
         chosen = options.selection.notes(images, wanted)
         count = {"planes": sum(image.plane_count for image in images), "restored_planes": pages_of(images, wanted)}
+        cut = sum(map(newly_cut, images, restored))
         return Outcome(
             input=printable(job.source),
             output=printable(job.target),
@@ -104,7 +105,7 @@ class Workbench:
             seconds=time.monotonic() - started,
             megapixels=sum(map(pixels_of, images, wanted)) / 1e6,
             notes=(*note_again(job.source), *account.notes, *chosen, *notes, *lost),
-            facts=count | account.facts,
+            facts=count | account.facts | ({"saturated": cut} if cut else {}),
         )
 
     def prepared(self, image: Image, planes: frozenset[int]) -> Image:
