@@ -32,6 +32,7 @@ from dgno.errors import (
 from dgno.training import loop, objectives
 from dgno.training.config import TrainConfig, load_config
 from dgno.training.loop import train
+from dgno.weights.learnt import learnt_by
 from dgno.weights.store import load_weights
 from training_run import filled
 
@@ -73,6 +74,7 @@ def test_a_run_leaves_weights_log_and_checkpoints(config: TrainConfig) -> None:
     network, card = load_weights(weights)
     assert steps == 9
     assert (card.image, card.training["steps"]) == ("test", 9)
+    assert learnt_by([weights]) == config.learnt
     assert network(torch.rand(1, 1, 40, 50)).shape == (1, 1, 40, 50)
     log = log_of(config.out)
     assert [entry["step"] for entry in log] == list(range(1, 10))

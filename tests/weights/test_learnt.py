@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from dgno.data.scenes import Source
+from dgno.optics.moving import MotionRange
+from dgno.optics.simulate import BlurRange
+from dgno.training.config import TrainConfig
 from dgno.weights.learnt import Learnt, learnt_by
 from dgno.weights.store import EMBEDDED, embedded_names, restores
 
@@ -27,6 +31,24 @@ def test_weights_of_the_package_learnt_what_their_cards_say(name: str) -> None:
     wanted = Learnt(float(sigmas[0]) if sigmas else 0.0, float(lengths[0]) if lengths else 1.0)
     assert learnt_by([name]) == wanted
     assert wanted.strength > 4
+
+
+@pytest.mark.parametrize(
+    ("types", "wanted"),
+    [
+        (("defocus",), Learnt(sigma=5.0)),
+        (("motion",), Learnt(length=30.0)),
+        (("mixed",), Learnt(5.0, 30.0)),
+        (("in focus", "motion", "defocus"), Learnt(5.0, 30.0)),
+    ],
+)
+def test_a_run_says_what_its_weights_learn(types: tuple[str, ...], wanted: Learnt) -> None:
+    motion = {"motion": MotionRange((2.0, 30.0))} if {"motion", "mixed"} & set(types) else {}
+    sources = (Source("*.tif"),)
+    config = TrainConfig(
+        data=Path(), out=Path(), sources=sources, blur=BlurRange(sigma=(0.3, 5.0)), blur_types=types, **motion
+    )
+    assert config.learnt == wanted
 
 
 def test_strength_is_that_of_both_together() -> None:

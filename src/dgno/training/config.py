@@ -22,6 +22,7 @@ from dgno.optics.exposure import ExposureRange
 from dgno.optics.moving import MotionRange
 from dgno.optics.simulate import BlurRange
 from dgno.optics.varied import VariedRange, Variety
+from dgno.weights.learnt import Learnt
 from dgno.weights.store import NORMALIZATIONS, embedded_names
 
 LARGEST = 2**20  # bytes of a configuration
@@ -156,8 +157,21 @@ class TrainConfig:
             return VariedRange(self.blur, self.variety)
         if self.blur_types == (DEFOCUS,) and not self.network.tells_types:
             return self.blur
+        return self._typed
+
+    @property
+    def _typed(self) -> TypedRange:
         moved = {} if self.motion is None else {"motion": self.motion}
         return TypedRange(self.blur, types=self.blur_types, **moved)
+
+    @property
+    def learnt(self) -> Learnt | None:
+        """The strongest blur that is drawn again and again; that of recorded pairs is not known."""
+        if self.pairs is not None:
+            return None
+        drawn = set(self.blur_types)
+        sigma = self.blur.sigma[1] if drawn & {DEFOCUS, MIXED} else 0.0
+        return Learnt(sigma, self._typed.motion.length[1] if drawn & {MOTION, MIXED} else 1.0)
 
     @property
     def steps(self) -> int:

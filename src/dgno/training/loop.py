@@ -119,6 +119,7 @@ def _take_steps(
         facts = {"name": config.out.name, "steps": state.step, "of steps": config.steps}
         facts["blur types"] = ", ".join(config.blur_types)
         facts["configuration"] = digests[CONFIGURATION][:16]
+        facts |= config.learnt.facts if config.learnt else {}
         card = Card(config.network, config.image, config.normalization, training=facts)
         save_weights(config.out / WEIGHTS, state.best_tensors(), card)
 

@@ -1,13 +1,13 @@
 """How strong the blur was that weights learnt to remove: beyond it, less of it goes.
 
-Headers of weights name the configuration that they were trained by, and it says how strong the blur was. This table has
-that of the configurations in docs/training; of other weights nothing is known.
+Headers of weights say it. Those of the first weights do not, but name the configuration that they were trained by, of
+which there is a table here; of weights that were trained on recorded pairs nothing is known.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,8 @@ from safetensors import SafetensorError, safe_open
 
 from dgno.errors import UnknownWeights
 from dgno.weights.store import find_weights
+
+SIGMA, LENGTH = "largest sigma, px", "longest motion, px"
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,11 @@ class Learnt:
         """Standard deviation of both together along the axis where they are widest, as in `Assessment.strength`."""
         return float((self.sigma**2 + (self.length**2 - 1) / 12) ** 0.5)
 
+    @property
+    def facts(self) -> dict[str, float]:
+        """What a header says of it."""
+        return {SIGMA: self.sigma, LENGTH: self.length}
+
 
 DEFOCUS, MOTION, MIXED = Learnt(sigma=4.5), Learnt(length=40), Learnt(sigma=4, length=30)
 LEARNT = {  # by the "configuration" of a header: the file, or the hash of what it says
@@ -49,18 +56,25 @@ LEARNT = {  # by the "configuration" of a header: the file, or the hash of what 
 
 def learnt_by(names: Sequence[str | Path]) -> Learnt | None:
     """What weights learnt that restore one after the other, by name or path; None if that of one is unknown."""
-    found = [LEARNT.get(_configuration(name)) for name in names]
+    found = [_learnt(_training(name)) for name in names]
     known = [one for one in found if one is not None]
     if not known or len(known) < len(found):
         return None
     return Learnt(max(one.sigma for one in known), max(one.length for one in known))
 
 
-def _configuration(name: str | Path) -> str:
-    """The configuration that the header of weights names; empty if it cannot be told."""
+def _learnt(training: Mapping[str, object]) -> Learnt | None:
+    sigma, length = training.get(SIGMA), training.get(LENGTH)
+    if isinstance(sigma, int | float) and isinstance(length, int | float):
+        return Learnt(float(sigma), float(length))
+    return LEARNT.get(str(training.get("configuration")))
+
+
+def _training(name: str | Path) -> dict[str, object]:
+    """What the header of weights says of their training; nothing if it cannot be told."""
     try:
         with safe_open(find_weights(name), framework="pt") as file:
             card = json.loads((file.metadata() or {}).get("card", "{}"))
-        return str(card["training"]["configuration"])
+        return dict(card["training"])
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, UnknownWeights):
-        return ""
+        return {}
