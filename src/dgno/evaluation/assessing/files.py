@@ -29,7 +29,7 @@ from dgno.restoration.batch import Job, Outcome, is_single, mirrored, run_jobs
 from dgno.restoration.from_weights import make_reader
 from dgno.restoration.image import Progress
 from dgno.restoration.workbench import RESEARCH_USE, fingerprint, pixels_of
-from dgno.weights.store import find_weights
+from dgno.weights.store import FILE_SHA256, find_weights
 
 TABLES = ("assessment.csv", "regions.csv", "rescan.csv")
 
@@ -173,7 +173,7 @@ class Desk:
             "operation": "assess",
             "input": source.name.encode("utf-8", "backslashreplace").decode(),
             "input sha256": input_sha256(source),
-            "reader sha256": file_sha256(find_weights(self.options.reader)),
+            f"reader {FILE_SHA256}": file_sha256(find_weights(self.options.reader)),
             "options": json.dumps(self.options.decisive(), sort_keys=True),
             "use": RESEARCH_USE,
         }
