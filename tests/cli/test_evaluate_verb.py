@@ -76,14 +76,33 @@ def test_evaluate_names_the_protocol(cli: Cli, sharp: Path, tmp_path: Path) -> N
     by_default = cli("evaluate", tmp_path / "pairs", "--json").json
     assert by_default["protocol"] == "dgno"
     arguments = ("evaluate", tmp_path / "pairs", "--protocol", "bbbc-pairminmax", "-o", tmp_path / "report")
-    named = cli(*arguments, "--json").json
+    named = cli(*arguments, "--json", "--overwrite").json
     assert named["protocol"] == "bbbc-pairminmax"
     assert named["summary"][0]["psnr"] != pytest.approx(by_default["summary"][0]["psnr"], abs=0.01)
-    assert "protocol bbbc-pairminmax method" in " ".join(cli(*arguments).out.split())
+    assert "protocol bbbc-pairminmax method" in " ".join(cli(*arguments, "--overwrite").out.split())
     lines = (tmp_path / "report" / "scores.csv").read_text().splitlines()
     assert lines[0].endswith(",protocol")
     assert [line.rsplit(",", 1)[1] for line in lines[1:]] == ["bbbc-pairminmax"] * 3
     assert sorted(p.name for p in (tmp_path / "report").iterdir()) == ["examples.png", "scores.csv", "scores.png"]
+
+
+def test_evaluate_keeps_an_earlier_result(cli: Cli, sharp: Path, tmp_path: Path) -> None:
+    """Refused before anything is computed. Replaced as a whole, if that is asked for, but never a file of the data."""
+    cli("simulate", sharp, "-o", tmp_path / "pairs")
+    arguments = ("evaluate", tmp_path / "pairs", "-o", tmp_path / "report")
+    two = (*arguments, "--method", "wiener", "--json")
+    assert cli(*two).status == 0
+    before = {path.name: path.read_bytes() for path in (tmp_path / "report").iterdir()}
+    assert len(before) == 4
+    refused = cli(*arguments)
+    assert (refused.status, "E-OUT-EXISTS" in refused.err, "--overwrite" in refused.err) == (4, True, True)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "report").iterdir()} == before
+    assert cli(*arguments, "--overwrite").status == 0
+    assert sorted(path.name for path in (tmp_path / "report").iterdir()) == sorted(before.keys() - {"errors.png"})
+    (tmp_path / "report" / "scores.png").unlink()
+    (tmp_path / "report" / "scores.png").hardlink_to(tmp_path / "pairs" / "sharp" / "0.tif")
+    data = cli(*arguments, "--overwrite")
+    assert (data.status, "E-OUT-INPUT" in data.err) == (4, True)
 
 
 def test_evaluate_refuses_unknown_protocols_with_the_nearest_one(cli: Cli, tmp_path: Path) -> None:
