@@ -10,7 +10,7 @@ import typer
 
 from dgno.cli.console import RESEARCH_USE, print_json, print_table, progress_bar, say
 from dgno.cli.options import Debug, Device, Inputs, Json, MaxPixels, Overwrite, Quiet, Threads
-from dgno.errors import BatchFailed
+from dgno.errors import BatchFailed, ConfigError, DgnoError
 from dgno.io.limits import DEFAULT_LIMITS
 from dgno.restoration import READER, TILE_SIZE
 
@@ -71,6 +71,7 @@ def assess(
     Example: dgno assess slides/ -o report
     """
     from dgno.evaluation.assessing.files import assess_files
+    from dgno.evaluation.assessing.findings import told
     from dgno.evaluation.assessing.options import AssessOptions
 
     options = AssessOptions(
@@ -81,7 +82,8 @@ def assess(
     )  # fmt: skip
 
     def tell(outcome: Outcome) -> None:
-        say(outcome.as_line(), quiet=json or outcome.status != "failed")
+        if outcome.error and not json:
+            say(f"{outcome.input}: failed, {outcome.error['code']}: {told(outcome.error)}")
 
     with progress_bar("assessing", quiet=quiet or json) as progress:
         findings, outcomes = assess_files(inputs, out, options, progress=progress, report=tell)
@@ -90,6 +92,19 @@ def assess(
         "" if out is None else f"{out}: assessment.csv, regions.csv, pictures, maps", quiet=quiet or json or out is None
     )
     say(RESEARCH_USE, quiet=quiet or json)
+
+
+def _failed(errors: list[dict[str, object]], images: int, results: list[dict[str, object]]) -> DgnoError:
+    """The error of a run in which some of several images failed. What is wrong with the options is wrong with every
+    image: that is an error of usage, as it would be of one image."""
+    first = errors[0]
+    if len(errors) == images and all(
+        error["code"] == ConfigError.code and error["message"] == first["message"] for error in errors
+    ):
+        what = f"none of {images} images can be assessed so" if images > 1 else "the image cannot be assessed so"
+        return ConfigError(what, why=str(first["message"]), hint=str(first["hint"]))
+    hint = "none was assessed" if len(errors) == images else "the others were assessed"
+    return BatchFailed(f"{len(errors)} of {images} images failed", hint=hint, results=results)
 
 
 def _print(findings: list[Finding], outcomes: list[Outcome], *, json: bool) -> None:
@@ -101,7 +116,6 @@ def _print(findings: list[Finding], outcomes: list[Outcome], *, json: bool) -> N
     if findings and not json:
         print_table(TABLE, table(findings))
     if failures:
-        what = f"{len(failures)} of {len(outcomes)} images failed"
-        raise BatchFailed(what, hint="the others were assessed", results=[*results, *failures])
+        raise _failed([one.error for one in outcomes if one.error], len(outcomes), [*results, *failures])
     if json:
         print_json({"results": results})

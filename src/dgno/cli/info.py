@@ -50,7 +50,8 @@ def info(
     results, failures = _described(inputs, limits, json=json)
     if failures:
         what = f"{failures} of {len(inputs)} inputs cannot be read"
-        raise BatchFailed(what, hint="the others are described", results=results)
+        hint = "the others are described" if failures < len(inputs) else "none is described"
+        raise BatchFailed(what, hint=hint, results=results)
     if json:
         print_json({"results": results})
 
