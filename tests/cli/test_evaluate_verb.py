@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -103,6 +104,20 @@ def test_evaluate_keeps_an_earlier_result(cli: Cli, sharp: Path, tmp_path: Path)
     (tmp_path / "report" / "scores.png").hardlink_to(tmp_path / "pairs" / "sharp" / "0.tif")
     data = cli(*arguments, "--overwrite")
     assert (data.status, "E-OUT-INPUT" in data.err) == (4, True)
+
+
+def test_evaluate_says_what_can_be_done_for_gray_images_with_colour_weights(
+    cli: Cli, sharp: Path, tmp_path: Path, weights: dict[int, Path]
+) -> None:
+    """And it can be done."""
+    cli("simulate", sharp / "0.png", "-o", tmp_path / "pairs")
+    refused = cli("evaluate", tmp_path / "pairs", "--weights", weights[3])
+    assert (refused.status, "E-CK-CHANNELS" in refused.err) == (5, True)
+    assert "blurred/0.tif" in refused.err
+    (command,) = re.findall(r'take weights for gray images, .*, or --external "dgno (.*)"', refused.err)
+    done = cli("evaluate", tmp_path / "pairs", "--external", f"{sys.executable} -m dgno {command}", "--json")
+    assert done.status == 0, done.err
+    assert [line["method"] for line in done.json["summary"]] == ["blurred", "external"]
 
 
 def test_evaluate_refuses_unknown_protocols_with_the_nearest_one(cli: Cli, tmp_path: Path) -> None:
