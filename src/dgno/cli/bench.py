@@ -32,7 +32,7 @@ def bench(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Run a table of the DGNO paper, or a table or figure of DBMID: measured here, printed beside published numbers.
+    """Run a table of the DGNO paper or of DBMID anew. Measured here, printed beside published numbers.
 
     The tiny profile proves the machinery; its numbers are never the paper's results. A stopped run goes on where it was
     when the same command is given again; a finished table is refused without --overwrite, which keeps trainings.

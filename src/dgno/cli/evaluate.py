@@ -72,7 +72,7 @@ def evaluate(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Compare restorers on blurred and sharp images: mean PSNR and SSIM by a named protocol.
+    """Compare restorers on pairs of blurred and sharp images. Mean PSNR and SSIM by a named protocol.
 
     Of a data set with splits, its test split. With --split-file, --split-by or --seed it is divided as `dgno train`
     would do. --downstream adds what the images are for: average precision of nuclei, or how H-DAB is read.

@@ -34,7 +34,8 @@ def info(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Show levels, sizes, channels, pixel size, range, compression and provenance of images and slides.
+    """Show what images and slides say of themselves. Levels, sizes, channels, pixel size, range, compression,
+    provenance.
 
     Example: dgno info slide.svs --associated label -o label.png
     """
