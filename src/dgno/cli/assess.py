@@ -63,7 +63,7 @@ def assess(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Tell where and how images and slides are blurred: in focus, defocus, motion or mixed, and how strongly.
+    """Tell where and how images and slides are blurred. In focus, defocus, motion or mixed, and how strongly.
 
     With -o also as assessment.csv, regions.csv and, for each image, a picture, maps as TIFF and GeoJSON for QuPath; of
     slides, rescan.csv lists those that should be scanned again, worst first.
@@ -112,10 +112,12 @@ def _print(findings: list[Finding], outcomes: list[Outcome], *, json: bool) -> N
     from dgno.evaluation.assessing.findings import TABLE, table
 
     results = [asdict(finding) for finding in findings]
-    failures = [{"input": one.input, "error": one.error} for one in outcomes if one.status == "failed"]
+    failures: list[dict[str, object]] = [
+        {"input": one.input, "error": one.error} for one in outcomes if one.status == "failed"
+    ]
     if findings and not json:
         print_table(TABLE, table(findings))
     if failures:
-        raise _failed([one.error for one in outcomes if one.error], len(outcomes), [*results, *failures])
+        raise _failed([one.error for one in failed if one.error], len(outcomes), [*results, *failures])
     if json:
         print_json({"results": results})

@@ -116,8 +116,8 @@ class Viewer:
         return scenes
 
     def _defocus(self, image: Image, assessment: Assessment) -> np.ndarray | None:
-        cone = self.options.cone
-        return None if cone is None else assessment.defocus(cone, float(np.mean(image.pixel_size)))
+        cone, size = self.options.cone, image.pixel_size
+        return None if cone is None or size is None else assessment.defocus(cone, float(np.mean(size)))
 
 
 def unknown_pixel_size() -> ConfigError:
