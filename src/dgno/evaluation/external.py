@@ -21,7 +21,7 @@ from dgno.data.records import Record
 from dgno.errors import ConfigError, DgnoError, printable
 from dgno.evaluation.pairs import is_whole_file, read_pair
 from dgno.io.image import read_image, write_image
-from dgno.restoration.batch import REPORT
+from dgno.restoration.batch_report import REPORT
 
 MINUTES = 60.0
 TOLD = 300  # characters of what a failed command said
