@@ -16,7 +16,8 @@
     │   ├── InputTooLarge           E-IN-TOOLARGE         beyond the limits
     │   ├── NonFiniteInput          E-IN-NONFINITE        NaN or infinite pixels
     │   ├── InputOutOfRange         E-IN-RANGE            values that float32 cannot hold
-    │   └── InputChanged            E-IN-CHANGED          another file than the one first opened
+    │   ├── InputChanged            E-IN-CHANGED          another file than the one first opened
+    │   └── UnusableInputs          E-IN-SEVERAL          several files of a data set, each for its own reason
     ├── OutputError                                   4   an output cannot be written
     │   ├── OutputExists            E-OUT-EXISTS          something has that name
     │   ├── OutputNotWritable       E-OUT-DIR             no such folder, or no permission
@@ -159,6 +160,27 @@ class InputOutOfRange(InputError):
 
 class InputChanged(InputError):
     code = "E-IN-CHANGED"
+
+
+class UnusableInputs(InputError):
+    """errors : what is wrong with each file"""
+
+    code = "E-IN-SEVERAL"
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        path: str | os.PathLike[str] | None = None,
+        why: str = "",
+        hint: str = "",
+        errors: Sequence[DgnoError] = (),
+    ) -> None:
+        super().__init__(what, path=path, why=why, hint=hint)
+        self.errors = errors
+
+    def as_json(self) -> dict[str, object]:
+        return {**super().as_json(), "results": [error.as_json() for error in self.errors]}
 
 
 class OutputError(DgnoError):

@@ -95,6 +95,8 @@ def test_folders_are_mirrored_and_what_fails_is_told(cli: Cli, picture: Path, re
     assert result.json["code"] == "E-BATCH"
     lines = {Path(line["input"]).name: line for line in rows(out / "assessment.csv")}
     assert lines["broken.tif"]["error"] == "E-IN-EMPTY"
+    assert "0 bytes" in lines["broken.tif"]["message"]
+    assert lines["picture.png"]["message"] == ""
     assert lines["flat.png"]["tissue"] == "0"
     assert lines["picture.png"]["error"] == ""
     assert (out / "deep" / "flat.overlay.png").exists()
@@ -118,6 +120,32 @@ def test_stacks_have_a_line_for_every_place_and_one_for_all_channels(cli: Cli, r
     assert read_image(out / "stack.types.tif").axes == "ZYX"
     one = cli("assess", tmp_path / "stack.ome.tif", "--reader", reader, "--pages", "2,3", "--json")
     assert [found["scene"] for found in one.json["results"]] == ["z 1"]
+
+
+def test_what_is_wrong_with_every_image_is_an_error_of_usage(
+    cli: Cli, picture: Path, reader: Path, tmp_path: Path
+) -> None:
+    """With the option that is missing, and without leaving tables that refuse the next attempt."""
+    imsave(picture.with_name("other.bmp"), imread(picture), check_contrast=False)
+    images, out = (picture, picture.with_name("other.bmp")), tmp_path / "out"
+    arguments = ("assess", *images, "-o", out, "--reader", reader, "--numerical-aperture", 0.5)
+    refused = cli(*arguments)
+    assert refused.status == 2
+    assert all("pixel size" in line and "say --pixel-size UM" in line for line in refused.err.splitlines())
+    assert "others" not in refused.err
+    assert not list(out.glob("*"))
+    assert cli(*arguments, "--pixel-size", 0.25).status == 0
+
+
+def test_nothing_is_written_where_every_image_failed(cli: Cli, picture: Path, reader: Path, tmp_path: Path) -> None:
+    for name in ("a.tif", "b.tif"):
+        (tmp_path / name).touch()
+    out = tmp_path / "out"
+    failed = cli("assess", tmp_path / "a.tif", tmp_path / "b.tif", "-o", out, "--reader", reader)
+    assert (failed.status, "2 of 2 images failed; none was assessed" in failed.err) == (7, True)
+    assert not list(out.glob("*"))
+    described = cli("info", tmp_path / "a.tif", tmp_path / "b.tif")
+    assert (described.status, "none is described" in described.err) == (7, True)
 
 
 BAD = [

@@ -54,3 +54,19 @@ def test_tables_are_objects_of_json(cli: Cli, tmp_path: Path, monkeypatch: pytes
     (table,) = done.json["parts"]
     assert set(table) == {"title", "header", "lines", "notes"}
     assert [line[0] for line in table["lines"]] == ["blurred"]
+
+
+def test_a_finished_table_is_kept(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a stopped run left is no reason to refuse."""
+    (part,) = TABLES["table5"]
+    monkeypatch.setitem(TABLES, "table5", (replace(part, rows=part.rows[:1]),))
+    left, page = tmp_path / "table5" / "table.csv", tmp_path / "table5" / "table.md"
+    left.parent.mkdir()
+    left.write_text("left")
+    assert cli("bench", "table5", "-o", tmp_path).status == 0
+    assert left.read_text() != "left"
+    page.write_text("mine")
+    again = cli("bench", "table5", "-o", tmp_path)
+    assert (again.status, "E-OUT-EXISTS" in again.err, page.read_text()) == (4, True, "mine")
+    assert cli("bench", "table5", "-o", tmp_path, "--overwrite").status == 0
+    assert page.read_text() != "mine"

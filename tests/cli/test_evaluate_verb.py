@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -76,14 +77,47 @@ def test_evaluate_names_the_protocol(cli: Cli, sharp: Path, tmp_path: Path) -> N
     by_default = cli("evaluate", tmp_path / "pairs", "--json").json
     assert by_default["protocol"] == "dgno"
     arguments = ("evaluate", tmp_path / "pairs", "--protocol", "bbbc-pairminmax", "-o", tmp_path / "report")
-    named = cli(*arguments, "--json").json
+    named = cli(*arguments, "--json", "--overwrite").json
     assert named["protocol"] == "bbbc-pairminmax"
     assert named["summary"][0]["psnr"] != pytest.approx(by_default["summary"][0]["psnr"], abs=0.01)
-    assert "protocol bbbc-pairminmax method" in " ".join(cli(*arguments).out.split())
+    assert "protocol bbbc-pairminmax method" in " ".join(cli(*arguments, "--overwrite").out.split())
     lines = (tmp_path / "report" / "scores.csv").read_text().splitlines()
     assert lines[0].endswith(",protocol")
     assert [line.rsplit(",", 1)[1] for line in lines[1:]] == ["bbbc-pairminmax"] * 3
     assert sorted(p.name for p in (tmp_path / "report").iterdir()) == ["examples.png", "scores.csv", "scores.png"]
+
+
+def test_evaluate_keeps_an_earlier_result(cli: Cli, sharp: Path, tmp_path: Path) -> None:
+    """Refused before anything is computed. Replaced as a whole, if that is asked for, but never a file of the data."""
+    cli("simulate", sharp, "-o", tmp_path / "pairs")
+    arguments = ("evaluate", tmp_path / "pairs", "-o", tmp_path / "report")
+    two = (*arguments, "--method", "wiener", "--json")
+    assert cli(*two).status == 0
+    before = {path.name: path.read_bytes() for path in (tmp_path / "report").iterdir()}
+    assert len(before) == 4
+    refused = cli(*arguments)
+    assert (refused.status, "E-OUT-EXISTS" in refused.err, "--overwrite" in refused.err) == (4, True, True)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "report").iterdir()} == before
+    assert cli(*arguments, "--overwrite").status == 0
+    assert sorted(path.name for path in (tmp_path / "report").iterdir()) == sorted(before.keys() - {"errors.png"})
+    (tmp_path / "report" / "scores.png").unlink()
+    (tmp_path / "report" / "scores.png").hardlink_to(tmp_path / "pairs" / "sharp" / "0.tif")
+    data = cli(*arguments, "--overwrite")
+    assert (data.status, "E-OUT-INPUT" in data.err) == (4, True)
+
+
+def test_evaluate_says_what_can_be_done_for_gray_images_with_colour_weights(
+    cli: Cli, sharp: Path, tmp_path: Path, weights: dict[int, Path]
+) -> None:
+    """And it can be done."""
+    cli("simulate", sharp / "0.png", "-o", tmp_path / "pairs")
+    refused = cli("evaluate", tmp_path / "pairs", "--weights", weights[3])
+    assert (refused.status, "E-CK-CHANNELS" in refused.err) == (5, True)
+    assert "blurred/0.tif" in refused.err
+    (command,) = re.findall(r'take weights for gray images, .*, or --external "dgno (.*)"', refused.err)
+    done = cli("evaluate", tmp_path / "pairs", "--external", f"{sys.executable} -m dgno {command}", "--json")
+    assert done.status == 0, done.err
+    assert [line["method"] for line in done.json["summary"]] == ["blurred", "external"]
 
 
 def test_evaluate_refuses_unknown_protocols_with_the_nearest_one(cli: Cli, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from pathlib import Path
 
@@ -49,11 +50,22 @@ def test_weights_of_the_package_have_a_card(cli: Cli, name: str) -> None:
     """It names what they are for, their data, what fails, and what they must not be used for."""
     shown = cli("models", "show", name)
     assert shown.status == 0
-    for said in (f"# {name}", "Trained on", "Blur", "Pixel size", "Fails", "not for clinical diagnosis", "sha256"):
+    for said in (f"# {name}", "Trained on", "Blur", "Pixel size", "Fails", "not for clinical diagnosis", "file sha256"):
         assert said in shown.out
     told = cli("models", "show", name, "--json").json
     assert told["model card"].startswith(f"# {name}\n")
-    assert len(told["sha256"]) == 64
+    assert len(told["card and tensors sha256"]) == 64
+
+
+def test_the_hash_in_an_output_is_one_that_the_weights_show(cli: Cli, blurred: Path, tmp_path: Path) -> None:
+    """By the same name, in `info` as well; it is that of the file as everybody computes it."""
+    restored = tmp_path / "restored.tif"
+    assert cli("restore", blurred, "-o", restored, "--weights", "fluorescence-nano").status == 0
+    shown = cli("models", "show", "fluorescence-nano", "--json").json
+    assert shown["file sha256"] == hashlib.sha256(find_weights("fluorescence-nano").read_bytes()).hexdigest()
+    assert shown["file sha256"] != shown["card and tensors sha256"]
+    told = " ".join(cli("info", restored).out.split())
+    assert f'weights file sha256: {{"fluorescence-nano": "{shown["file sha256"]}"}}' in told
 
 
 def test_pictures_that_cards_name_are_there() -> None:

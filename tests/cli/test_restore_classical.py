@@ -63,7 +63,7 @@ def test_every_method_sharpens(cli: Cli, tmp_path: Path, method: str) -> None:
     assert facts is not None
     assert json.loads(facts["options"])["method"] == method
     assert facts.get("psf") == (TOLD[method][1] if TOLD[method] else None)
-    assert json.loads(facts["weights"]) == {}
+    assert json.loads(facts["weights file sha256"]) == {}
 
 
 def test_a_psf_file_does_what_its_name_does(cli: Cli, tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def test_what_was_done_is_said(cli: Cli, tmp_path: Path, monkeypatch: pytest.Mon
     assert "100 % restored as mixed" in result.err
     made = read_provenance(out)
     assert made is not None
-    assert set(json.loads(made["weights"])) == {"dl-defocus.safetensors", "dl-motion.safetensors"}
+    assert set(json.loads(made["weights file sha256"])) == {"dl-defocus.safetensors", "dl-motion.safetensors"}
     options = json.loads(made["options"])
     assert (options["method"], options["route"]) == ("dbmid", "image")
 

@@ -51,8 +51,8 @@ def test_only_what_is_blurred_is_restored(
         assert (before[region] != after[region]).mean() > 0.5
     made = read_provenance(out)
     assert json.loads(made["options"])["route"] == "auto"
-    assert len(made["reader"]) == 64
-    assert json.loads(made["weights"]).keys() == {weights[3].name}
+    assert len(made["reader file sha256"]) == 64
+    assert json.loads(made["weights file sha256"]).keys() == {weights[3].name}
     facts = cli(*arguments, "--tile", 128, "--overwrite", "--json").json["results"][0]["facts"]
     assert (facts["route"], facts["weights"], facts["tissue"]) == ("auto", [weights[3].stem], 1.0)
     assert facts["blurred"].keys() == facts["learnt"].keys() == {"defocus", "motion", "mixed"}

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from command_line import Cli
 from dgno.cli.main import VERBS
+
+EXAMPLE = re.compile(r"[A-Z][\w ]*: (dgno|torchrun) ")
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -15,6 +19,18 @@ def test_every_verb_has_help_with_an_example(cli: Cli, verb: str) -> None:
     assert f"Example: dgno {verb}" in result.out
     for option in ("--json", "--quiet", "--debug"):
         assert option in result.out
+
+
+def test_help_fits_a_usual_terminal(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No summary is cut off, and every example begins a line."""
+    monkeypatch.setenv("COLUMNS", "80")
+    listed = cli("--help").out
+    assert "..." not in listed.split("Commands:")[1]
+    assert max(map(len, listed.splitlines())) <= 80
+    for verb in VERBS:
+        said = cli(verb, "--help").out
+        starts = [found.start() for line in said.splitlines() for found in re.finditer(EXAMPLE, line)]
+        assert set(starts) == {2}, verb
 
 
 def test_help_and_version(cli: Cli) -> None:

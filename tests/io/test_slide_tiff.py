@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import runpy
 import threading
 from pathlib import Path
 
@@ -228,3 +230,14 @@ def test_a_slide_of_10_gigapixels_opens_at_once(tmp_path: Path) -> None:
         np.testing.assert_array_equal(slide.read(rows, columns)[..., 0], pixels)
         assert not slide.is_blank(rows, columns) and slide.is_blank((side - 9, side), (side - 9, side))
         assert (slide.read((side - 9, side), (side - 9, side)) == 0).all()
+
+
+def test_the_documented_crop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lines of docs/slides.md run as they stand."""
+    document = Path(__file__).parents[2] / "docs" / "slides.md"
+    [example] = re.findall(r"```python\n(.*?)```", document.read_text(), flags=re.DOTALL)
+    (tmp_path / "crop.py").write_text(example)
+    levels = write_pyramid(tmp_path / "slide.svs", tissue())
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path("crop.py")
+    np.testing.assert_array_equal(tifffile.imread("crop.tif"), levels[0][200:456, 300:684])

@@ -157,5 +157,5 @@ def test_the_output_says_how_it_was_made(blurred: Path) -> None:
     found = read_provenance(blurred.parent / "out.tif")
     assert found is not None
     assert json.loads(found["options"]) == RestoreOptions(overlap=32).decisive()
-    assert json.loads(found["weights"]).keys() == {"fluorescence-nano"}
+    assert json.loads(found["weights file sha256"]).keys() == {"fluorescence-nano"}
     assert found["input"] == "in.tif"

@@ -52,7 +52,7 @@ def test_every_image_is_shown_alike(tmp_path: Path) -> None:
     (folder / "._a.png").write_bytes(b"left by another system")
     (folder / "notes.txt").write_text("x")
     config = load_config(write_starting_config(folder, tmp_path / "x" / "y"))
-    listed, _ = find_data(config)
+    listed = find_data(config).listed
     assert sorted(name for part in listed for name, _ in part) == sorted(names)
     assert [source.weight for source in config.sources] == [len(part) for part in listed]
 

@@ -47,7 +47,7 @@ def test_a_run_on_pairs(config: TrainConfig) -> None:
 
 
 def test_training_and_validation_have_their_own_files(config: TrainConfig) -> None:
-    listed, open_data = find_data(config)
+    listed, open_data, _ = find_data(config)
     assert [{name.split("/")[0] for name, _ in part} for part in listed] == [{"train"}, {"val"}]
     assert [len(open_data(validation).records) for validation in (False, True)] == [12, 2]
 

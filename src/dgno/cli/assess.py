@@ -10,7 +10,7 @@ import typer
 
 from dgno.cli.console import RESEARCH_USE, print_json, print_table, progress_bar, say
 from dgno.cli.options import Debug, Device, Inputs, Json, MaxPixels, Overwrite, Quiet, Threads
-from dgno.errors import BatchFailed
+from dgno.errors import BatchFailed, ConfigError, DgnoError
 from dgno.io.limits import DEFAULT_LIMITS
 from dgno.restoration import READER, TILE_SIZE
 
@@ -63,7 +63,7 @@ def assess(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Tell where and how images and slides are blurred: in focus, defocus, motion or mixed, and how strongly.
+    """Tell where and how images and slides are blurred. In focus, defocus, motion or mixed, and how strongly.
 
     With -o also as assessment.csv, regions.csv and, for each image, a picture, maps as TIFF and GeoJSON for QuPath; of
     slides, rescan.csv lists those that should be scanned again, worst first.
@@ -71,6 +71,7 @@ def assess(
     Example: dgno assess slides/ -o report
     """
     from dgno.evaluation.assessing.files import assess_files
+    from dgno.evaluation.assessing.findings import told
     from dgno.evaluation.assessing.options import AssessOptions
 
     options = AssessOptions(
@@ -81,7 +82,8 @@ def assess(
     )  # fmt: skip
 
     def tell(outcome: Outcome) -> None:
-        say(outcome.as_line(), quiet=json or outcome.status != "failed")
+        if outcome.error and not json:
+            say(f"{outcome.input}: failed, {outcome.error['code']}: {told(outcome.error)}")
 
     with progress_bar("assessing", quiet=quiet or json) as progress:
         findings, outcomes = assess_files(inputs, out, options, progress=progress, report=tell)
@@ -92,16 +94,30 @@ def assess(
     say(RESEARCH_USE, quiet=quiet or json)
 
 
+def _failed(errors: list[dict[str, object]], images: int, results: list[dict[str, object]]) -> DgnoError:
+    """The error of a run in which some of several images failed. What is wrong with the options is wrong with every
+    image: that is an error of usage, as it would be of one image."""
+    first = errors[0]
+    if len(errors) == images and all(
+        error["code"] == ConfigError.code and error["message"] == first["message"] for error in errors
+    ):
+        what = f"none of {images} images can be assessed so" if images > 1 else "the image cannot be assessed so"
+        return ConfigError(what, why=str(first["message"]), hint=str(first["hint"]))
+    hint = "none was assessed" if len(errors) == images else "the others were assessed"
+    return BatchFailed(f"{len(errors)} of {images} images failed", hint=hint, results=results)
+
+
 def _print(findings: list[Finding], outcomes: list[Outcome], *, json: bool) -> None:
     """The table, or the JSON object; then the failures as an error."""
     from dgno.evaluation.assessing.findings import TABLE, table
 
     results = [asdict(finding) for finding in findings]
-    failures = [{"input": one.input, "error": one.error} for one in outcomes if one.status == "failed"]
+    failures: list[dict[str, object]] = [
+        {"input": one.input, "error": one.error} for one in outcomes if one.status == "failed"
+    ]
     if findings and not json:
         print_table(TABLE, table(findings))
     if failures:
-        what = f"{len(failures)} of {len(outcomes)} images failed"
-        raise BatchFailed(what, hint="the others were assessed", results=[*results, *failures])
+        raise _failed([one.error for one in failed if one.error], len(outcomes), [*results, *failures])
     if json:
         print_json({"results": results})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +10,7 @@ from typing import Annotated
 import typer
 
 from dgno.cli.console import print_json, print_table, progress_bar, say
-from dgno.cli.options import Debug, Device, Json, Quiet, Threads
+from dgno.cli.options import Debug, Device, Json, Overwrite, Quiet, Threads
 
 
 def bench(
@@ -24,16 +25,17 @@ def bench(
         list[str] | None, typer.Option(help="ROLE=NAME or ROLE=FILE, for DBMID's figures; may be repeated.")
     ] = None,
     detector: Annotated[str, typer.Option(help="For dbmid-recall: a name, or MODULE:FUNCTION of your own.")] = "",
+    overwrite: Overwrite = False,
     device: Device = "auto",
     threads: Threads = None,
     json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Run a table of the DGNO paper, or a table or figure of DBMID: measured here, printed beside published numbers.
+    """Run a table of the DGNO paper or of DBMID anew. Measured here, printed beside published numbers.
 
     The tiny profile proves the machinery; its numbers are never the paper's results. A stopped run goes on where it was
-    when the same command is given again.
+    when the same command is given again; a finished table is refused without --overwrite, which keeps trainings.
 
     Example: dgno bench table2 --profile tiny -o bench
     """
@@ -61,7 +63,8 @@ def bench(
         detector=detector,
     )
     with progress_bar(f"bench {table}", quiet=quiet or json) as progress:
-        tables, written = report.run_table(table, bench, progress, lambda text: say(text, quiet=quiet or json))
+        remark = functools.partial(say, quiet=quiet or json)
+        tables, written = report.run_table(table, bench, progress, remark, overwrite=overwrite)
     if json:
         print_json({"table": table, "parts": [asdict(part) for part in tables], "files": written})
         return

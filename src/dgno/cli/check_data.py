@@ -39,12 +39,14 @@ def check_data(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Look at a data set: pairs, sizes, types, groups, constant and unreadable images, shifts, leaks between splits.
+    """Look for what is wrong with a data set. Pairs, sizes, types, groups, constant and unreadable images, shifts,
+    leaks between splits.
 
     With --split-file, --split-by or --seed the set is divided as `dgno train` would do. Exit status 7 if an image
     is unreadable, a pair does not fit, or something stands in two splits.
 
     Example: dgno check-data pairs --layout folder-pair
+
     BBBC006: dgno check-data BBBC006 --channel w1 --split-by group
     """
     from dgno.data.inspection import inspect

@@ -46,7 +46,7 @@ def doctor(
     debug: Debug = False,
     max_pixels: Annotated[int, typer.Option(envvar=MAX_PIXELS, hidden=True, min=1)] = DEFAULT_LIMITS.pixels,
 ) -> None:
-    """Show what this machine has: libraries, devices, kernels in use and why, codecs, limits.
+    """Show what this machine has, and which kernels run. Libraries, devices, kernels and why, codecs, limits.
 
     Example: dgno doctor --json
     """

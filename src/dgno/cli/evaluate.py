@@ -14,6 +14,7 @@ from dgno.cli.options import (
     Device,
     Json,
     Layout,
+    Overwrite,
     Planes,
     Quiet,
     Seed,
@@ -64,20 +65,21 @@ def evaluate(
     split_by: SplitBy = None,
     seed: Seed = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for scores.csv and plots.")] = None,
+    overwrite: Overwrite = False,
     device: Device = "auto",
     threads: Threads = None,
     json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Compare restorers on blurred and sharp images: mean PSNR and SSIM by a named protocol.
+    """Compare restorers on pairs of blurred and sharp images. Mean PSNR and SSIM by a named protocol.
 
     Of a data set with splits, its test split. With --split-file, --split-by or --seed it is divided as `dgno train`
     would do. --downstream adds what the images are for: average precision of nuclei, or how H-DAB is read.
 
     Example: dgno evaluate pairs --weights fluorescence-nano --method wiener -o report
     """
-    from dgno.evaluation import compare, measures, methods, report, saving, summaries
+    from dgno.evaluation import compare, measures, methods, report, summaries
     from dgno.evaluation.protocols import protocol_named
 
     _use_threads(threads)
@@ -91,7 +93,7 @@ def evaluate(
     task, records = _task(downstream, records, labels=labels, pixel_size=pixel_size)
     chosen = methods.by_name(weights or [], method or [], device=device)
     if out:
-        saving.make_folder(out)  # before hours of work
+        report.check_report(out, records, overwrite=overwrite)
     chosen = methods.with_external(chosen, external or [], records, minutes=external_minutes)
     compared = methods.with_sharp(chosen, by) if task else chosen
     with progress_bar("evaluating", quiet=quiet) as progress:

@@ -31,7 +31,7 @@ def export(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Write weights as an ONNX file, after checking that onnxruntime computes with it what PyTorch computes.
+    """Write weights as an ONNX file, checked against PyTorch. What onnxruntime computes with it is compared first.
 
     Needs the extra `onnx`. The file takes and gives float32 images (batch, channels, height, width) in [0, 1].
 

@@ -34,7 +34,8 @@ def info(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Show levels, sizes, channels, pixel size, range, compression and provenance of images and slides.
+    """Show what images and slides say of themselves. Levels, sizes, channels, pixel size, range, compression,
+    provenance.
 
     Example: dgno info slide.svs --associated label -o label.png
     """
@@ -50,7 +51,8 @@ def info(
     results, failures = _described(inputs, limits, json=json)
     if failures:
         what = f"{failures} of {len(inputs)} inputs cannot be read"
-        raise BatchFailed(what, hint="the others are described", results=results)
+        hint = "the others are described" if failures < len(inputs) else "none is described"
+        raise BatchFailed(what, hint=hint, results=results)
     if json:
         print_json({"results": results})
 

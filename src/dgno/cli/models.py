@@ -18,7 +18,7 @@ def models(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """List weights and network sizes, show the card of weights, or verify their hashes.
+    """List weights and networks, show a card, verify hashes.
 
     Example: dgno models show fluorescence-nano
     """

@@ -144,7 +144,9 @@ def restore(
     of the output tells its format: .ome.tif, .tif or .ome.zarr. Run again with --resume after an interruption.
 
     Example: dgno restore blurred.tif -o restored.tif
+
     Example: dgno restore slide.svs -o restored.ome.tif
+
     Example: dgno restore slides -o restored --format ome-zarr --resume
     """
     from dgno.restoration.options import RestoreOptions

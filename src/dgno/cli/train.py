@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -30,6 +31,9 @@ def train(
     max_minutes: Annotated[
         float | None, typer.Option(help="Stop after so long, ready to be resumed; 0 takes no step.", min=0.0)
     ] = None,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave out files that cannot be used, up to 1 % of them.")
+    ] = False,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Log for TensorBoard too.")] = False,
     device: Device = "auto",
     threads: Threads = None,
@@ -41,12 +45,14 @@ def train(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Train as a configuration says; its log, checkpoints and weights go to the folder that it names.
+    """Train or fine-tune a network. Log, checkpoints and weights go to the folder that the configuration names.
 
     A folder of sharp images is enough: the configuration is written then, and goes on from the weights in the package.
 
     Example: dgno train sharp/ -o mine --max-minutes 60
+
     Go on: dgno train mine/train.toml --resume
+
     Several GPUs: torchrun --nproc-per-node 4 -m dgno train nano.toml
     """
     import torch
@@ -59,12 +65,14 @@ def train(
     from dgno.training.starting import starting_config
 
     if show:
-        print(starting_config(config, out or Path(f"{config.name}-run"), place=Path("train.toml")), end="")
+        run_folder = out or Path(f"{config.name}-run")
+        print(starting_config(config, run_folder, place=Path("train.toml"), skip_bad=skip_bad), end="")
         return
     if threads:
         torch.set_num_threads(threads)
-    config = _configuration(config, out, resume=resume)
+    config = _configuration(config, out, resume=resume, skip_bad=skip_bad)
     read, place = load_config(config), own_device(choose_device(device))
+    read = replace(read, skip_bad=read.skip_bad or skip_bad)
     ranks = join(place)
     quiet = quiet or json or not ranks.is_first
     minutes = math.inf if max_minutes is None else max_minutes
@@ -125,7 +133,7 @@ def _conclude(config: Path, read: TrainConfig, weights: Path, steps: int, *, jso
     say(f"{go_on}dgno {use} uses them", quiet=quiet)
 
 
-def _configuration(path: Path, out: Path | None, *, resume: bool) -> Path:
+def _configuration(path: Path, out: Path | None, *, resume: bool, skip_bad: bool) -> Path:
     """The file to train from; for a folder of images it is written, unless a run that was begun goes on."""
     from dgno.errors import ConfigError
     from dgno.training.starting import NAME, write_starting_config
@@ -139,4 +147,6 @@ def _configuration(path: Path, out: Path | None, *, resume: bool) -> Path:
         raise ConfigError(
             "a folder of sharp images without a place for the network", path=path, hint="give --out FOLDER"
         )
-    return out / NAME if resume and (out / NAME).is_file() else write_starting_config(path, out)
+    if resume and (out / NAME).is_file():
+        return out / NAME
+    return write_starting_config(path, out, skip_bad=skip_bad)

@@ -21,6 +21,7 @@ from dgno.arrays import Image
 from dgno.checks import refuse_choice, refuse_interval, refuse_number
 from dgno.data.batching import stacked
 from dgno.data.loading import refuse_unusable
+from dgno.data.unusable import Unusable
 from dgno.errors import ConfigError, UnsupportedInput
 from dgno.io.image import read_image
 from dgno.optics.exposure import ExposureRange
@@ -99,16 +100,26 @@ class SimulatedPairs:
         blur: ExposureRange,
         augmentation: Augmentation,
         validation: bool = False,
+        unusable: Unusable | None = None,
     ) -> None:
+        """unusable : takes what is wrong with files, which are left out; without it, that is raised"""
+        found_wrong = Unusable() if unusable is None else unusable
         self.blur, self.augmentation, self.channels = blur, augmentation, channels
         found = data_files(root, sources)
         apart = {file for files in found for file in held_out(files)}  # whichever source shows them
         self.scenes = [
-            [scene for file in files if (file in apart) == validation for scene in _to_unit(file, source, channels)]
+            [
+                scene
+                for file in files
+                if (file in apart) == validation
+                for scene in _to_unit(file, source, channels, found_wrong)
+            ]
             for source, files in zip(sources, found, strict=True)
         ]
+        if unusable is None:
+            found_wrong.refuse(root, sum(map(len, found)))
         self.weights = [source.weight if scenes else 0.0 for source, scenes in zip(sources, self.scenes, strict=True)]
-        if self.is_empty and not validation:
+        if self.is_empty and not validation and not found_wrong.errors:
             raise ConfigError("no source has a share of the samples", hint="give one a `weight` above 0")
 
     @property
@@ -170,8 +181,17 @@ def held_out(files: Sequence[Item]) -> Sequence[Item]:
     return files[HELD_OUT - 1 :: HELD_OUT] or files[1:][-1:]
 
 
-def _to_unit(path: Path, source: Source, channels: int) -> list[Scene]:
-    """Every plane of a file, channels and pages alike. Raises InputError: NaN, or planes of one scene in depth."""
+def _to_unit(path: Path, source: Source, channels: int, unusable: Unusable) -> list[Scene]:
+    """Every plane of a file, channels and pages alike; none if it cannot be used."""
+    scenes: list[Scene] = []
+    with unusable.looking_at(path):
+        image = read_sharp(path)
+        scenes += [_plane_to_unit(plane, image, source, channels) for plane in image.planes()]
+    return scenes
+
+
+def read_sharp(path: Path) -> Image:
+    """An image to make scenes of. Raises InputError: NaN, or planes of one scene in depth."""
     image = read_image(path)
     refuse_unusable(image, path)
     if dict(zip(image.axes, image.shape_without_samples, strict=False)).get("Z", 1) > 1:
@@ -179,7 +199,7 @@ def _to_unit(path: Path, source: Source, channels: int) -> list[Scene]:
         raise UnsupportedInput(
             "a stack through focus among sharp images", path=path, why=f"its axes are {image.axes}", hint=hint
         )
-    return [_plane_to_unit(plane, image, source, channels) for plane in image.planes()]
+    return image
 
 
 def _plane_to_unit(plane: Shaped[np.ndarray, "h w s"], image: Image, source: Source, channels: int) -> Scene:

@@ -21,6 +21,7 @@ from dgno.data.records import Record
 from dgno.errors import ConfigError, DgnoError, printable
 from dgno.evaluation.pairs import is_whole_file, read_pair
 from dgno.io.image import read_image, write_image
+from dgno.restoration.batch_report import REPORT
 
 MINUTES = 60.0
 TOLD = 300  # characters of what a failed command said
@@ -124,9 +125,10 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 
 
 def _outputs(target: Path, wanted: Mapping[str, str], program: str) -> dict[str, Path]:
-    """Key -> the file that was written for it; `wanted` has the key of every stem. Hidden files are passed over."""
+    """Key -> the file that was written for it; `wanted` has the key of every stem. Hidden files are passed over, and so
+    is the report of a `dgno restore`."""
     found: dict[str, Path] = {}
-    for path in sorted(p for p in target.iterdir() if not p.name.startswith(".")):
+    for path in sorted(p for p in target.iterdir() if not p.name.startswith(".") and p.name != REPORT):
         if path.stem not in wanted or wanted[path.stem] in found or not path.is_file():
             raise _failed(program, f"it wrote {printable(path.name)}, which is for none of the images")
         found[wanted[path.stem]] = path

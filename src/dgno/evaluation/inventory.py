@@ -15,7 +15,7 @@ from dgno.networks.presets import NETWORKS, PRESETS, build
 from dgno.networks.restormer_block import TransposedAttention
 from dgno.operators.dg import DGOperator
 from dgno.operators.pointwise import RowLinear
-from dgno.weights.store import embedded_names, find_weights, load_network, parameters, stored_sha256
+from dgno.weights.store import embedded_names, find_weights, hashes, load_network, parameters
 
 COUNTED = (
     nn.Conv2d,
@@ -152,7 +152,7 @@ def card_facts(name: str) -> dict[str, object]:
         "file": path.name,
         "for": card.image or "unknown",
         "parameters": parameters(network),
-        "sha256": stored_sha256(path),
+        **hashes(path),
     }
     facts |= {"normalisation": card.normalization, "halo px": card.halo, "local": getattr(network, "is_local", None)}
     facts |= {f"network {key}": value for key, value in dataclasses.asdict(card.network).items()}

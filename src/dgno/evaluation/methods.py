@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from dgno.classical.richardson_lucy import richardson_lucy
 from dgno.classical.stopping import discrepancy
 from dgno.classical.wiener import unsupervised_wiener, wiener
 from dgno.data.records import Record
-from dgno.errors import ConfigError
+from dgno.errors import ChannelMismatch, ConfigError, about
 from dgno.evaluation.compare import Method, unchanged
 from dgno.evaluation.external import MINUTES, run_external
 from dgno.evaluation.pairs import read_pair
@@ -58,7 +59,7 @@ def by_name(weights: Sequence[str], methods: Sequence[str], *, device: str = "au
     if taken := sorted({"blurred", *METHODS} & set(names)):
         hint = "rename the file, so that lines of the table can be told apart"
         raise ConfigError(f"weights named {taken[0]!r}, which is the name of a method", hint=hint)
-    return chosen | {name: by_restorer(*make_restorer(given, device=device)) for name, given in names.items()}
+    return chosen | {name: _by_weights(given, device=device) for name, given in names.items()}
 
 
 def with_external(
@@ -98,6 +99,23 @@ def titles(weights: Sequence[str]) -> dict[str, str]:
 def _refuse_twice(names: Sequence[str]) -> None:
     if twice := [name for name, count in Counter(names).items() if count > 1]:
         raise ConfigError(f"{twice[0]!r} is given twice", hint="give each once")
+
+
+def _by_weights(given: str, *, device: str) -> Method:
+    """Weights as a method; what does not fit them is told in the words of `dgno evaluate`."""
+    restored = by_restorer(*make_restorer(given, device=device))
+
+    def method(image: Image, record: Record) -> Image:
+        try:
+            with about(record.input or record.target):
+                return restored(image, record)
+        except ChannelMismatch as error:
+            if image.samples == 1:
+                as_colour = f"dgno restore {{in}} -o {{out}} --weights {shlex.quote(given)} --channels replicate"
+                error.hint = f'take weights for gray images, such as fluorescence-nano, or --external "{as_colour}"'
+            raise
+
+    return method
 
 
 def by_restorer(restorer: Restorer, normalize: Normalizer) -> Method:

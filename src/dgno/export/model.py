@@ -69,14 +69,17 @@ def make_model(network: DGNO | DBMIDNet, form: Form, facts: Mapping[str, str]) -
     return model
 
 
-def describe(card: Card, name: str, sha256: str, form: Form) -> dict[str, str]:
-    """What the file tells about itself: where it is from and how it is to be used; text by key."""
+def describe(card: Card, name: str, hashes: Mapping[str, str], form: Form) -> dict[str, str]:
+    """What the file tells about itself: where it is from and how it is to be used; text by key.
+
+    hashes : of the weights, by their names, as of `weights.store.hashes`
+    """
     size = f"{form.size[0]} x {form.size[1]} px" if form.size else "of any size from 1 x 1 px"
     layout = f"float32 (batch, {card.network.channels}, height, width)"
     return {
         "dgno.version": software(),
         "dgno.weights": name,
-        "dgno.weights.sha256": sha256,
+        **{f"dgno.weights.{which.replace(' ', '_')}": sha256 for which, sha256 in hashes.items()},
         "dgno.card": card.to_json(),
         "dgno.input": f"{INPUT}: {layout}, {size}, values in [0, 1]; it is extended and cropped inside",
         "dgno.output": f"{OUTPUT}: {layout}, of the size of the input; values may pass [0, 1] a little",

@@ -12,7 +12,7 @@ from dgno.io.output import check_place
 from dgno.kernels import backends
 from dgno.networks.dbmid import DBMIDNet
 from dgno.networks.dgno import DGNO
-from dgno.weights.store import embedded_names, find_weights, load_network, restores, stored_sha256
+from dgno.weights.store import embedded_names, find_weights, hashes, load_network, restores
 
 if TYPE_CHECKING:
     from dgno.export.agreement import Agreement
@@ -70,7 +70,7 @@ def export_onnx(
     if not isinstance(network, DGNO | DBMIDNet):
         hint = f"give weights that restore: {', '.join(name for name in embedded_names() if restores(name))}"
         raise NotExportable("weights that tell the blur are not exported", path=source, hint=hint)
-    facts = model.describe(card, source.stem, stored_sha256(source), form)
+    facts = model.describe(card, source.stem, hashes(source), form)
     data = model.make_model(network, form, facts).SerializeToString(deterministic=True)
     agreed: list[Agreement] = []
 

@@ -40,7 +40,7 @@ from dgno.restoration.selection import pages_of, restored_only
 from dgno.restoration.slide_files import is_restored_as_slide, restore_slide
 from dgno.restoration.slide_look import SLIDE_TILE
 from dgno.restoration.tiling import largest_tile
-from dgno.weights.store import find_weights
+from dgno.weights.store import FILE_SHA256, find_weights
 
 RESEARCH_USE = "research use only, not for clinical diagnosis"
 
@@ -225,9 +225,9 @@ class Workbench:
             "software": software(),
             "operation": "restore",
             "input": source.name.encode("utf-8", "backslashreplace").decode(),
-            "weights": json.dumps({Path(name).name: digest for name, digest in sorted(weights.items())}),
+            f"weights {FILE_SHA256}": json.dumps({Path(name).name: digest for name, digest in sorted(weights.items())}),
             **told,
-            **({"reader": file_sha256(find_weights(self.options.reader))} if is_routed else {}),
+            **({f"reader {FILE_SHA256}": file_sha256(find_weights(self.options.reader))} if is_routed else {}),
             **({"psf": psf_fingerprint(self.options.psf)} if self.options.psf else {}),
             "use": RESEARCH_USE,
         }

@@ -65,6 +65,8 @@ class TrainConfig:
     ema : decay of the averaged weights that are saved to use; 0 saves the last ones
     fft_norm : of the loss's Fourier term; "ortho", or "backward" for the paper's recipe
     precision : of the products, "fp32" or "bf16"; scans, operators, loss and parameters stay in float32
+    skip_bad : leave out files that cannot be used, up to 1 % of them; which, is kept in `out`, not in the digest of the
+        configuration
     """
 
     data: Path
@@ -92,6 +94,7 @@ class TrainConfig:
     seed: int = 0
     checkpoint_every: int = 500
     validate_every: int = 500
+    skip_bad: bool = field(default=False, repr=False)
 
     def __post_init__(self) -> None:
         problems = refuse_choice("normalization", self.normalization, NORMALIZATIONS)
@@ -216,7 +219,13 @@ def _table(path: Path) -> dict[str, Any]:
         return tomllib.loads(data.decode())
     except RecursionError as error:
         raise ConfigError("cannot read the configuration", path=path, why="it is nested too deeply") from error
-    except (OSError, ValueError) as error:  # ValueError: no UTF-8, no TOML, a number of thousands of digits
+    except FileNotFoundError as error:
+        hint = "check the name; a folder of sharp images may be given in its place"
+        raise ConfigError("there is no such configuration", path=path, hint=hint) from error
+    except OSError as error:
+        why, hint = error.strerror or str(error), "check the name, and who may read it"
+        raise ConfigError("cannot read the configuration", path=path, why=why, hint=hint) from error
+    except ValueError as error:  # no UTF-8, no TOML, a number of thousands of digits
         raise ConfigError("cannot read the configuration", path=path, why=str(error)[:200]) from error
 
 

@@ -20,11 +20,12 @@ from dgno.io.lock import sole_writer
 from dgno.kernels.allocator import keep_freed_memory
 from dgno.networks.presets import build
 from dgno.training.ahead import batches_from
-from dgno.training.batches import Batches, Listed, find_data
+from dgno.training.batches import Batches, Data, Listed, find_data
 from dgno.training.config import TrainConfig
 from dgno.training.log import append, truncate, validated, writing
 from dgno.training.objectives import objective_of
 from dgno.training.parallel import Ranks
+from dgno.training.skipped import record_skipped
 from dgno.training.state import CPU, TrainState, checkpoint_tensors, checkpoints_in, newest_whole
 from dgno.weights.store import Card, check_fit, load_network, save_weights
 
@@ -54,8 +55,8 @@ def train(
     report : called with every entry of the log
     remark : called with what the user should know, once each
 
-    Raises ConfigError, CheckpointError (`config.init`), OutputError,
-    ResumeError, TrainingDiverged.
+    Raises ConfigError, InputError (files of the data), CheckpointError (`config.init`), OutputError, ResumeError,
+    TrainingDiverged.
     """
     if not max_minutes >= 0:
         raise ConfigError(f"max_minutes is {max_minutes}", hint="give a number of minutes of at least 0")
@@ -63,8 +64,8 @@ def train(
         raise ConfigError("batches cannot be drawn ahead so", why=problems[0], hint="0 draws them in this process")
     for stage in config.stages:
         ranks.slots(stage.batch)
-    listed, open_data = find_data(config)
-    digests = _digests(config, listed)
+    data = find_data(config)
+    digests = _digests(config, data.listed)
     keep_freed_memory()
     state = _begin(config, digests, resume=resume, device=device)
     ranks.wait()  # so that none looks for checkpoints while another writes one
@@ -72,7 +73,7 @@ def train(
         config.out.mkdir(parents=True, exist_ok=True)
     with sole_writer(config.out) if ranks.is_first else contextlib.nullcontext():
         _take_steps(
-            state, config, open_data, digests, max_minutes=max_minutes, device=device, ranks=ranks, workers=workers,
+            state, config, data, digests, max_minutes=max_minutes, device=device, ranks=ranks, workers=workers,
             report=report, remark=remark,
         )  # fmt: skip
     return config.out / WEIGHTS, state.step
@@ -81,7 +82,7 @@ def train(
 def _take_steps(
     state: TrainState,
     config: TrainConfig,
-    open_data: Callable[[bool], Batches],
+    data: Data,
     digests: dict[str, str],
     *,
     max_minutes: float,
@@ -95,7 +96,9 @@ def _take_steps(
     checkpoints, log = config.out / "checkpoints", config.out / "log.jsonl"
     if ranks.is_first:
         truncate(log, state.step)
-    pairs, held_out = (open_data(validation) for validation in (False, True))
+    pairs, held_out = (data.open(validation) for validation in (False, True))
+    if ranks.is_first:
+        record_skipped(config.out, data.unusable, config.data, is_resumed=state.step > 0, remark=remark)
     if held_out.is_empty:
         remark("no validation: every source is a single file or group, so none can be held out")
     started = time.monotonic()
@@ -118,6 +121,8 @@ def _take_steps(
         state.save(checkpoints, digests, validated(log))
         facts = {"name": config.out.name, "steps": state.step, "of steps": config.steps}
         facts["blur types"] = ", ".join(config.blur_types)
+        if data.unusable.errors:
+            facts["files left out"] = len(data.unusable.errors)
         facts["configuration"] = digests[CONFIGURATION][:16]
         facts |= config.learnt.facts if config.learnt else {}
         card = Card(config.network, config.image, config.normalization, training=facts)

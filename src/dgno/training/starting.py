@@ -11,9 +11,10 @@ from collections import Counter
 from pathlib import Path
 
 from dgno.data.layouts.self_blur import read_self_blur
+from dgno.data.scenes import read_sharp
+from dgno.data.unusable import Unusable
 from dgno.errors import ConfigError, OutputExists
 from dgno.io.atomic import write_bytes
-from dgno.io.image import read_image
 from dgno.training.log import writing
 from dgno.training.state import checkpoints_in
 
@@ -22,7 +23,7 @@ NAME = "train.toml"
 TEXT = """# dgno train {name}; docs/training.md tells more
 data = {data} # sharp images, relative to this file; blur and noise are added on the fly
 out = {out} # checkpoints, log, curves and weights go here
-image = {image} # what the weights are for; a note for those who use them
+{skipping}image = {image} # what the weights are for; a note for those who use them
 normalization = {normalization} # how images come to [0, 1]: "range" (black to white) or "percentile" (0.1 to 99.9)
 init = {init} # start from these weights; leave the line out to start afresh
 learning_rate = 2e-4
@@ -48,6 +49,7 @@ read_noise = [0.001, 0.01]
 gamma = [0.85, 1.2]
 gain = [0.85, 1.05]
 {sources}"""
+SKIPPING = "skip_bad = true # images that cannot be used are left out, up to 1 % of them\n"
 SOURCE = """
 [[sources]]
 files = {files}
@@ -56,15 +58,21 @@ range = {range}
 """
 
 
-def starting_config(folder: Path, out: Path, *, place: Path) -> str:
+def starting_config(folder: Path, out: Path, *, place: Path, skip_bad: bool = False) -> str:
     """The text of a configuration that trains on every image below `folder`; every image is opened once.
 
     out : the folder that the run writes to
     place : the file that the text is meant for: paths in it are relative to its folder
-    Raises ConfigError (no images), InputError.
+    skip_bad : images that cannot be used may be left out, up to 1 % of them, here and when it is trained
+    Raises ConfigError (no images), InputError (images that cannot be used, all at once).
     """
     files = [record.target for record in read_self_blur(folder)]
-    is_colour = any(read_image(file).is_colour for file in files)
+    unusable, colours = Unusable(may_skip=skip_bad), []
+    for file in files:
+        with unusable.looking_at(file):
+            colours.append(read_sharp(file).is_colour)
+    unusable.refuse(folder, len(files))
+    is_colour = any(colours)
     scale = "range" if is_colour else "percentile"
     endings = Counter(file.suffix for file in files)
     sources = [
@@ -81,11 +89,12 @@ def starting_config(folder: Path, out: Path, *, place: Path) -> str:
         normalization=_quoted(scale),
         init=_quoted("brightfield-nano" if is_colour else "fluorescence-nano"),
         channels=3 if is_colour else 1,
+        skipping=SKIPPING if skip_bad else "",
         sources="".join(sources),
     )
 
 
-def write_starting_config(folder: Path, out: Path) -> Path:
+def write_starting_config(folder: Path, out: Path, *, skip_bad: bool = False) -> Path:
     """Write `out`/train.toml, or take the one that is there while nothing is trained yet: it may have been changed.
 
     Raises what `starting_config` does, ConfigError (`out` lies among the images), OutputExists, OutputError.
@@ -99,7 +108,7 @@ def write_starting_config(folder: Path, out: Path) -> Path:
     if path.exists():
         hint = "add --resume to go on with that run, or choose another folder with --out"
         raise OutputExists("a run was begun there", path=path, hint=hint)
-    text = starting_config(folder, out, place=path)
+    text = starting_config(folder, out, place=path, skip_bad=skip_bad)
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
     write_bytes(path, text.encode())

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from dgno.errors import CheckpointMismatch, ConfigError, CorruptCheckpoint, UnknownWeights
 from dgno.io.atomic import write_atomically
+from dgno.io.checksum import file_sha256
 from dgno.networks.blur_reader import BlurReader
 from dgno.networks.config import SINCE, DGNOConfig
 from dgno.networks.dbmid import DBMIDNet
@@ -36,6 +37,7 @@ from dgno.weights.suspicion import as_float32
 
 FORMAT, SCHEMA = "dgno-weights", 3
 NORMALIZATIONS = ("range", "percentile", "minmax")
+FILE_SHA256, STORED_SHA256 = "file sha256", "card and tensors sha256"  # what weights are known by; see `hashes`
 EMBEDDED = Path(__file__).parent / "embedded"
 LARGEST_FILE = 8 * 2**30  # bytes
 
@@ -196,6 +198,12 @@ def stored_sha256(path: Path) -> str:
     """The hash in the header of a file, by which its contents are known; see `digest`."""
     with safe_open(path, framework="pt") as file:
         return str((file.metadata() or {}).get("sha256", ""))
+
+
+def hashes(path: Path) -> dict[str, str]:
+    """Both hashes of a file of weights, by their names: of all its bytes, which outputs name and `sha256sum` gives; and
+    the one in its header, of card and tensors alone."""
+    return {FILE_SHA256: file_sha256(path), STORED_SHA256: stored_sha256(path)}
 
 
 def _read_card(header: Mapping[str, str], path: Path) -> Card:

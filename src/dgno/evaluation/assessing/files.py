@@ -29,8 +29,9 @@ from dgno.restoration.batch import Job, Outcome, is_single, mirrored, run_jobs
 from dgno.restoration.from_weights import make_reader
 from dgno.restoration.image import Progress
 from dgno.restoration.workbench import RESEARCH_USE, fingerprint, pixels_of
-from dgno.weights.store import find_weights
+from dgno.weights.store import FILE_SHA256, find_weights
 
+ASSESSED = "assessed"
 TABLES = ("assessment.csv", "regions.csv", "rescan.csv")
 
 
@@ -45,7 +46,8 @@ def assess_files(
     """Assess files and folders; with `out`, tables and pictures are written into that folder.
 
     One file that fails raises its error; of several, or in a folder, the failed ones are among the outcomes and in
-    `out`/assessment.csv.
+    `out`/assessment.csv. Where nothing could be assessed no table is written, so that nothing stands in the way of the
+    next attempt.
     """
     if options.threads:
         torch.set_num_threads(options.threads)
@@ -73,7 +75,7 @@ def assess_files(
         else:
             run_jobs(jobs, work, fail_fast=options.fail_fast, report=keep)
     finally:
-        if out is not None and outcomes:
+        if out is not None and any(outcome.status == ASSESSED for outcome in outcomes):
             _write_tables(out, desk, outcomes)
     return desk.findings, outcomes
 
@@ -85,8 +87,7 @@ def _stem(path: Path) -> Path:
 
 def _write_tables(out: Path, desk: Desk, outcomes: Sequence[Outcome]) -> None:
     failed = {one.input: one.error for one in outcomes if one.error}
-    codes = {name: str(error["code"]) for name, error in failed.items()}
-    save_csv(out / TABLES[0], csv_lines(desk.findings, codes))
+    save_csv(out / TABLES[0], csv_lines(desk.findings, failed))
     save_csv(out / TABLES[1], region_lines(desk.regions))
     if is_wanted(desk.checked, failed):
         options = desk.options
@@ -121,7 +122,7 @@ class Desk:
                 facts = self.provenance(job.source)
                 write_outputs(stem, scenes, facts, inputs=self.inputs, overwrite=self.options.overwrite)
             self._keep(name, f"image {i} " if len(found) > 1 else "", scenes)
-        return Outcome(name, printable(job.target), "assessed", time.monotonic() - started, pixels / 1e6)
+        return Outcome(name, printable(job.target), ASSESSED, time.monotonic() - started, pixels / 1e6)
 
     def _look_at_images(self, job: Job, progress: Progress) -> tuple[list[tuple[Path, Sequence[Scene]]], int]:
         """The scenes of every image of a file, each with what the names of its outputs begin with; and its pixels."""
@@ -173,7 +174,7 @@ class Desk:
             "operation": "assess",
             "input": source.name.encode("utf-8", "backslashreplace").decode(),
             "input sha256": input_sha256(source),
-            "reader sha256": file_sha256(find_weights(self.options.reader)),
+            f"reader {FILE_SHA256}": file_sha256(find_weights(self.options.reader)),
             "options": json.dumps(self.options.decisive(), sort_keys=True),
             "use": RESEARCH_USE,
         }

@@ -92,15 +92,20 @@ def table(findings: Sequence[Finding]) -> list[list[object]]:
     ]
 
 
-def csv_lines(findings: Iterable[Finding], failed: Mapping[str, str]) -> list[list[object]]:
+def csv_lines(findings: Iterable[Finding], failed: Mapping[str, Mapping[str, object]]) -> list[list[object]]:
     """The lines of assessment.csv, the header first.
 
-    failed : the codes of errors by input
+    failed : errors by input, with their code, message and hint
     """
     names = [field.name for field in fields(Finding)]
-    lines = [[*(plain(getattr(found, name)) for name in names), ""] for found in findings]
-    lines += [[name, *[""] * (len(names) - 1), code] for name, code in failed.items()]
-    return [[*names, "error"], *lines]
+    lines = [[*(plain(getattr(found, name)) for name in names), "", ""] for found in findings]
+    lines += [[name, *[""] * (len(names) - 1), error["code"], told(error)] for name, error in failed.items()]
+    return [[*names, "error", "message"], *lines]
+
+
+def told(error: Mapping[str, object]) -> str:
+    """What an error, as of `DgnoError.as_json`, says and advises."""
+    return "; ".join(str(error[part]) for part in ("message", "hint") if error[part])
 
 
 def region_lines(regions: Iterable[tuple[str, str, Region]]) -> list[list[object]]:

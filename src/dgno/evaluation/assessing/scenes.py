@@ -97,6 +97,8 @@ class Viewer:
         )
         if options.pixel_size is not None:
             image = replace(image, pixel_size=(options.pixel_size,) * 2)
+        if options.cone is not None and image.pixel_size is None:
+            raise unknown_pixel_size()
         filled, _ = fill(image, options.nonfinite)
         found = assess_image(
             filled,
@@ -114,10 +116,11 @@ class Viewer:
         return scenes
 
     def _defocus(self, image: Image, assessment: Assessment) -> np.ndarray | None:
-        cone = self.options.cone
-        if cone is None:
-            return None
-        if image.pixel_size is None:
-            hint = "say --pixel-size, or leave --numerical-aperture out"
-            raise ConfigError("defocus in um needs the pixel size, which the file does not tell", hint=hint)
-        return assessment.defocus(cone, float(np.mean(image.pixel_size)))
+        cone, size = self.options.cone, image.pixel_size
+        return None if cone is None or size is None else assessment.defocus(cone, float(np.mean(size)))
+
+
+def unknown_pixel_size() -> ConfigError:
+    """The error for defocus that is wanted in um of an image in px."""
+    what = "defocus in um needs the pixel size, which the file does not tell"
+    return ConfigError(what, hint="say --pixel-size UM, or leave --numerical-aperture out")

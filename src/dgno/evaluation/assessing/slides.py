@@ -9,12 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from dgno.arrays import Image
-from dgno.errors import ConfigError
 from dgno.evaluation.assessing.findings import Finding
 from dgno.evaluation.assessing.options import AssessOptions
 from dgno.evaluation.assessing.overlay import LARGEST
 from dgno.evaluation.assessing.rescan import Checked, Strength
-from dgno.evaluation.assessing.scenes import Scene, places_of
+from dgno.evaluation.assessing.scenes import Scene, places_of, unknown_pixel_size
 from dgno.io.limits import Limits
 from dgno.io.open_slide import open_slide
 from dgno.io.slide import Slide, SlideFacts
@@ -90,8 +89,7 @@ def assess_slide(
         planes = wanted_planes(slide, options)
         size = um_of(facts, options)
         if options.cone is not None and size is None:
-            hint = "say --pixel-size, or leave --numerical-aperture out"
-            raise ConfigError("defocus in um needs the pixel size, which the file does not tell", hint=hint)
+            raise unknown_pixel_size()
         options.strength.in_pixels(size)  # refuse now what could not be told later
         places = places_of(facts.axes, facts.sizes, planes)
         check(len(places))

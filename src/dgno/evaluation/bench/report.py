@@ -21,12 +21,22 @@ from dgno.evaluation.bench.table import Table, make_table, write_csv, write_mark
 from dgno.evaluation.pairs import read_pair
 from dgno.evaluation.plots import Example, error_maps
 from dgno.evaluation.saving import make_folder
+from dgno.io.output import check_place
+
+PAGE = "table.md"  # written last
 
 
 def run_table(
-    name: str, bench: Bench, progress: Progress = lambda share: None, remark: Remark = lambda text: None
+    name: str,
+    bench: Bench,
+    progress: Progress = lambda share: None,
+    remark: Remark = lambda text: None,
+    *,
+    overwrite: bool = False,
 ) -> tuple[list[Table], list[str]]:
     """The tables of a name, and the files written to OUT/NAME.
+
+    overwrite : replace a finished table, which is else refused; parts of one that is not finished are replaced anyway
 
     Raises ConfigError for an unknown name and for options that it does not take, MissingInput for a published data set
     that is not there, OutputError, and what reading, training and restoring do.
@@ -36,6 +46,7 @@ def run_table(
     refuse_options(name, bench, STUDIES[name].takes if name in STUDIES else ())
     folder = bench.out / name
     make_folder(folder)
+    check_place(folder / PAGE, overwrite=overwrite)
     tables, written = [], list[str]()
     if name == SPEED:
         tables = [speed_table(bench.profile, bench.device, progress)]
@@ -43,8 +54,8 @@ def run_table(
         tables, written = STUDIES[name].run(bench, folder, progress, remark)
     else:
         tables, written = _experiments(TABLES[name], bench, folder, progress, remark)
-    write_markdown(folder / "table.md", tables)
-    return tables, ["table.md", *written]
+    write_markdown(folder / PAGE, tables)
+    return tables, [PAGE, *written]
 
 
 def _experiments(
