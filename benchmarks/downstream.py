@@ -30,7 +30,7 @@ from dgno.evaluation.downstream.tasks import chosen_task
 from dgno.evaluation.protocols import DGNO
 from dgno.io.image import read_image, write_image
 from dgno.optics.simulate import BlurRange
-from dgno.restoration.batch import list_files
+from dgno.restoration.inputs import list_files
 
 SEED = 2026
 

@@ -17,9 +17,9 @@ from quality import SETS, DataSet
 from dgno.cli.console import progress_bar
 from dgno.evaluation.compare import fidelity
 from dgno.io.image import read_image
-from dgno.restoration.batch import list_files
 from dgno.restoration.from_weights import make_restorer
 from dgno.restoration.image import restore_image
+from dgno.restoration.inputs import list_files
 
 
 def measure(data_set: DataSet, images: Path) -> list[tuple[float, float]]:

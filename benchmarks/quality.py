@@ -23,7 +23,7 @@ from dgno.optics.blur_types import DEFOCUS, MIXED, MOTION, TypedRange
 from dgno.optics.exposure import ExposureRange
 from dgno.optics.moving import MotionRange
 from dgno.optics.simulate import BlurRange
-from dgno.restoration.batch import list_files
+from dgno.restoration.inputs import list_files
 
 SEED = 2026
 

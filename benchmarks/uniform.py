@@ -28,9 +28,9 @@ from dgno.metrics import psnr
 from dgno.optics.exposure import Camera, Exposure
 from dgno.optics.psf import gaussian
 from dgno.optics.simulate import SigmaOptics
-from dgno.restoration.batch import list_files
 from dgno.restoration.from_weights import make_restorer
 from dgno.restoration.image import restore_image
+from dgno.restoration.inputs import list_files
 
 SIGMAS = (1.0, 2.0, 3.0, 4.0)
 CAMERA = Camera(2000.0, 0.005)

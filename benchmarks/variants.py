@@ -33,8 +33,8 @@ from dgno.evaluation.measures import MEASURES
 from dgno.networks import NETWORKS
 from dgno.networks.config import DGNOConfig
 from dgno.optics.simulate import BlurRange
-from dgno.restoration.batch import list_files
 from dgno.restoration.from_weights import make_restorer
+from dgno.restoration.inputs import list_files
 from dgno.training.config import Stage, TrainConfig, load_config
 from dgno.training.loop import WEIGHTS, train
 

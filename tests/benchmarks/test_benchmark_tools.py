@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import sys
@@ -22,8 +23,14 @@ import side_by_side
 from dgno.kernels import backends, fusing
 from dgno.networks import NETWORKS, build
 
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 MEBIBYTES = 64
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+
+@pytest.mark.parametrize("script", sorted(path.stem for path in BENCHMARKS.glob("*.py")))
+def test_every_benchmark_finds_what_it_imports(script: str) -> None:
+    importlib.import_module(script)
 
 
 def hold_memory() -> object:

@@ -118,6 +118,6 @@ def _print(findings: list[Finding], outcomes: list[Outcome], *, json: bool) -> N
     if findings and not json:
         print_table(TABLE, table(findings))
     if failures:
-        raise _failed([one.error for one in failed if one.error], len(outcomes), [*results, *failures])
+        raise _failed([one.error for one in outcomes if one.error], len(outcomes), [*results, *failures])
     if json:
         print_json({"results": results})
