@@ -129,5 +129,5 @@ def test_what_does_not_belong_to_it_is_refused(cli: Cli, tmp_path: Path, argumen
     assert result.status == 2 and "with method dbmid" in result.err and "--weights dl-defocus" in result.err
     with pytest.raises(ConfigError, match="with method dbmid"):
         dgno.restore(np.zeros((8, 8)), method="dbmid", weights="brightfield-nano")
-    with pytest.raises(ConfigError, match="known: dgno, dbmid"):
+    with pytest.raises(ConfigError, match="known here: dgno, dbmid"):
         dgno.restore(np.zeros((8, 8)), method="wiener")
