@@ -1,16 +1,17 @@
 """How much the embedded weights gain, data set by data set, on images that they have never seen; a Markdown table.
 
-    python benchmarks/quality.py IMAGES OUT [defocus|motion|mixed]
+    python benchmarks/quality.py IMAGES OUT [defocus|motion|mixed] [--size nano|small]
 
 IMAGES holds one folder of sharp images per data set, as named in SETS. Each image is blurred once as by `dgno simulate`
 with its defaults (spatially varying Gaussian-like disk, sigma 0.6-4 px, 2000 photons, read noise 0.005) and SEED; or by
 a motion of 5 to 40 px, the same for all of an image; or by defocus, sigma 2 to 4 px, and a motion of at least six
-times sigma, up to 40 px. OUT gets the pairs, all scores and the figures.
+times sigma, up to 40 px. OUT gets the pairs, all scores and the figures. Data sets that have no weights of the size
+are left out.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from dgno.optics.exposure import ExposureRange
 from dgno.optics.moving import MotionRange
 from dgno.optics.simulate import BlurRange
 from dgno.restoration.inputs import list_files
+from dgno.weights.store import embedded_names
 
 SEED = 2026
 
@@ -37,10 +39,9 @@ class DataSet:
     image: str  # what begins the names of weights for it
     takes_colour: bool
 
-    @property
-    def weights(self) -> str:
-        """The default for these images."""
-        return f"{self.image}-nano"
+    def weights(self, size: str) -> str:
+        """Those against defocus."""
+        return f"{self.image}-{size}"
 
 
 SETS = (
@@ -53,44 +54,53 @@ SETS = (
 
 @dataclass(frozen=True)
 class Blurred:
-    """How images are blurred, what ends the names of weights for it, and DBMID's network, of colour images."""
+    """How images are blurred, what names of weights for it have before their size, and DBMID's, of colour images."""
 
     ranges: ExposureRange
-    ending: str
+    middle: str
     methods: tuple[str, ...]
     other: str | None = None
 
-    def weights_for(self, data_set: DataSet) -> list[str]:
-        own = [f"{data_set.image}-{self.ending}"]
+    def weights_for(self, data_set: DataSet, size: str) -> list[str]:
+        own = [f"{data_set.image}{self.middle}-{size}"]
         return [*own, self.other] if self.other and data_set.takes_colour else own
 
 
 TOLD_THE_PSF = ("wiener-unsupervised", "wiener", "richardson-lucy-30", "richardson-lucy")  # the true mean one
 MOVED = MotionRange((5.0, 40.0))
 KINDS = {
-    DEFOCUS: Blurred(BlurRange(), "nano", (*TOLD_THE_PSF, "blind"), "dl-defocus"),
-    MOTION: Blurred(TypedRange(motion=MOVED, types=(MOTION,)), "motion-nano", ("wiener",), "dl-motion"),
-    MIXED: Blurred(TypedRange(BlurRange(sigma=(2.0, 4.0)), MOVED, (MIXED,)), "mixed-nano", ("wiener",)),
+    DEFOCUS: Blurred(BlurRange(), "", (*TOLD_THE_PSF, "blind"), "dl-defocus"),
+    MOTION: Blurred(TypedRange(motion=MOVED, types=(MOTION,)), "-motion", ("wiener",), "dl-motion"),
+    MIXED: Blurred(TypedRange(BlurRange(sigma=(2.0, 4.0)), MOVED, (MIXED,)), "-mixed", ("wiener",)),
 }
 
 
-def measure(data_set: DataSet, kind: Blurred, images: Path, out: Path) -> list[summaries.Summary]:
+def measure(data_set: DataSet, kind: Blurred, images: Path, out: Path, size: str) -> list[summaries.Summary]:
     """Blur, restore and score one data set."""
     files = [path for path, _ in list_files([images / data_set.folder], out)]
     write_pairs(files, out, kind.ranges, seed=SEED, scale="auto", overwrite=True)
     records = read_folder_pair(out)
-    chosen = methods.by_name(kind.weights_for(data_set), kind.methods)
+    chosen = methods.by_name(kind.weights_for(data_set, size), kind.methods)
     with progress_bar(data_set.name) as progress:
         scores = compare.compare(records, chosen, progress=progress)
     write_report(out, records, scores, chosen)
     return summaries.summarise(scores)
 
 
-def main(images: Path, out: Path, kind: Blurred) -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("images", "out"):
+        parser.add_argument(name, type=Path)
+    parser.add_argument("blur", nargs="?", choices=list(KINDS), default=DEFOCUS)
+    parser.add_argument("--size", default="nano")
+    asked = parser.parse_args()
+    kind = KINDS[asked.blur]
     print("| data set | n | method | PSNR, dB | SSIM | gain, dB |")
     print("|---|---:|---|---:|---:|---:|")
     for data_set in SETS:
-        summary = measure(data_set, kind, images, out / Path(data_set.folder).parts[0])
+        if kind.weights_for(data_set, asked.size)[0] not in embedded_names():
+            continue
+        summary = measure(data_set, kind, asked.images, asked.out / Path(data_set.folder).parts[0], asked.size)
         blurred = summary[0].psnr
         for line in summary:
             psnr, ssim = f"{line.psnr:.2f} ± {line.psnr_sd:.2f}", f"{line.ssim:.4f} ± {line.ssim_sd:.4f}"
@@ -99,6 +109,4 @@ def main(images: Path, out: Path, kind: Blurred) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) not in (3, 4) or (name := sys.argv[3] if len(sys.argv) == 4 else DEFOCUS) not in KINDS:
-        sys.exit(__doc__)
-    main(Path(sys.argv[1]), Path(sys.argv[2]), KINDS[name])
+    main()

@@ -74,6 +74,6 @@ def test_weights_of_the_data_sets_are_in_the_package():
     """Those that in_focus.py and downstream.py take, and all that quality.py does."""
     known = set(embedded_names())
     for data_set in quality.SETS:
-        assert data_set.weights in known
+        assert data_set.weights("nano") in known
         for kind in quality.KINDS.values():
-            assert set(kind.weights_for(data_set)) <= known
+            assert set(kind.weights_for(data_set, "nano")) <= known
