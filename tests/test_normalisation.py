@@ -8,11 +8,11 @@ import pytest
 from array_images import AFFINES, DTYPES, image_of, restored
 from dgno.arrays import (
     Affine,
-    guess_value_range,
     percentile_affine,
     to_tensor,
 )
 from dgno.restorable import check_restorable
+from dgno.value_ranges import guess_value_range
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -95,10 +95,10 @@ def test_channels_are_normalised_apart():
 )
 def test_ranges_are_guessed_as_documented(dtype, low, high, wanted):
     values = np.array([[low, high]], dtype)
-    found, note = guess_value_range(values)
+    found, _, notes = guess_value_range(values)
     assert found == wanted
     assert found[0] <= values.min() and values.max() <= found[1]
-    assert bool(note) == (np.dtype(dtype).itemsize > 1 and wanted != (0, 1))
+    assert bool(notes) == (np.dtype(dtype).itemsize > 1 and wanted != (0, 1))
 
 
 def test_ranges_of_floats_heed_finite_values_only():
