@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import torch
+from fused_part import Part
 from kernel_comparison import compiled_versions
 from torch import Tensor
 
@@ -29,6 +30,13 @@ def version(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     for module in filter(compiled_versions, PARTS):
         monkeypatch.setattr(module.load(), "version", request.param)
     return request.param
+
+
+@pytest.fixture
+def part() -> Part:
+    """All parts that run fused, at inference."""
+    torch.manual_seed(0)
+    return Part().eval()
 
 
 @pytest.fixture

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import tomllib
-import types
-import typing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,17 +13,17 @@ from dgno.data.recorded import PairSource
 from dgno.data.scenes import Augmentation, Source
 from dgno.errors import ConfigError
 from dgno.networks.config import DGNOConfig
-from dgno.networks.presets import FAMILIES, PRESETS, NetworkConfig
+from dgno.networks.presets import NetworkConfig
 from dgno.optics.blur_types import BLUR_TYPES, DEFOCUS, MIXED, MOTION, TypedRange
 from dgno.optics.exposure import ExposureRange
 from dgno.optics.moving import MotionRange
 from dgno.optics.simulate import BlurRange
 from dgno.optics.varied import VariedRange, Variety
+from dgno.training.records import read, with_preset
 from dgno.weights.learnt import Learnt
 from dgno.weights.store import NORMALIZATIONS, embedded_names
 
 LARGEST = 2**20  # bytes of a configuration
-SHOWN = 80  # characters of a wrong value
 FFT_NORMS = ("ortho", "backward")
 PRECISIONS = ("fp32", "bf16")
 TELLING = ("auto", "dbmid", "manifest")  # layouts by which a record may say what blurred its image
@@ -194,8 +191,8 @@ def load_config(path: Path) -> TrainConfig:
     table = _table(path)
     problems: list[str] = []
     if isinstance(network := table.get("network"), dict):
-        table["network"] = _with_preset(network, problems)
-    config = _read(TrainConfig, table, "", problems)
+        table["network"] = with_preset(network, problems)
+    config = read(TrainConfig, table, "", problems)
     if problems:
         raise ConfigError("the configuration does not fit", path=path, why="; ".join(problems))
     assert isinstance(config, TrainConfig)
@@ -227,78 +224,3 @@ def _table(path: Path) -> dict[str, Any]:
         raise ConfigError("cannot read the configuration", path=path, why=why, hint=hint) from error
     except ValueError as error:  # no UTF-8, no TOML, a number of thousands of digits
         raise ConfigError("cannot read the configuration", path=path, why=str(error)[:200]) from error
-
-
-def _with_preset(network: dict[str, Any], problems: list[str]) -> dict[str, Any]:
-    """The fields of a [network] table, those of its preset filled in."""
-    changed = {key: value for key, value in network.items() if key != "preset"}
-    if "preset" not in network:
-        return changed
-    if wrong := refuse_choice("network.preset", network["preset"], PRESETS):
-        problems.extend(wrong)
-        return changed
-    preset = PRESETS[network["preset"]]
-    fields = {key: value for key, value in dataclasses.asdict(preset).items() if value is not None}
-    lists = {key: list(value) for key, value in fields.items() if isinstance(value, tuple)}
-    return fields | lists | {"family": preset.family} | changed
-
-
-def _read(kind: Any, value: Any, where: str, problems: list[str]) -> Any:
-    """Convert a TOML value to the type that a field asks for; note what does not fit."""
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if dataclasses.is_dataclass(kind):
-        return _read_record(kind, value, where, problems)
-    if origin in (types.UnionType, typing.Union):
-        members = [a for a in arguments if a is not type(None)]
-        return _read(members[0] if len(members) == 1 else _family(value, problems), value, where, problems)
-    if origin is tuple and isinstance(value, list):
-        if arguments[-1] is ... or len(value) == len(arguments):
-            kinds = [arguments[0]] * len(value) if arguments[-1] is ... else arguments
-            return tuple(
-                _read(k, v, f"{where}[{i}]", problems) for i, (k, v) in enumerate(zip(kinds, value, strict=True))
-            )
-    elif kind is Path and isinstance(value, str):
-        return Path(value)
-    elif kind is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    elif (
-        isinstance(kind, type)
-        and origin is None
-        and isinstance(value, kind)
-        and (kind is bool or not isinstance(value, bool))
-    ):
-        return value
-    problems.append(f"{where} is {repr(value)[:SHOWN]}, wanted {getattr(kind, '__name__', kind)}")
-    return None
-
-
-def _family(network: Any, problems: list[str]) -> type:
-    """The record that a [network] table is read as: `family` names it, by default a DGNO."""
-    name = network.pop("family", DGNOConfig.family) if isinstance(network, dict) else DGNOConfig.family
-    problems += refuse_choice("network.family", name, FAMILIES)
-    return FAMILIES.get(name, DGNOConfig)
-
-
-def _read_record(kind: Any, value: Any, where: str, problems: list[str]) -> Any:
-    if not isinstance(value, dict):
-        problems.append(f"{where} is {repr(value)[:SHOWN]}, wanted a table")
-        return None
-    known, types_ = {f.name: f for f in dataclasses.fields(kind)}, typing.get_type_hints(kind)
-    prefix = f"{where}." if where else ""
-    for key in value.keys() - known.keys():
-        nearest = difflib.get_close_matches(key, known, n=1)
-        hint = f"did you mean {nearest[0]!r}?" if nearest else f"known: {', '.join(known)}"
-        problems.append(f"unknown key {prefix + key!r}, {hint}")
-    required = [
-        n for n, f in known.items() if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-    ]
-    problems += [f"{prefix}{name} is missing" for name in required if name not in value]
-    before = len(problems)
-    read = {key: _read(types_[key], value[key], prefix + key, problems) for key in value.keys() & known.keys()}
-    if len(problems) > before or any(name not in value for name in required):
-        return None
-    try:
-        return kind(**read)
-    except ConfigError as error:
-        problems.append(f"{where or 'configuration'}: {error}")
-        return None
