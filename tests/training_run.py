@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
 from skimage.io import imsave
 
 CONFIG = """
@@ -63,3 +66,24 @@ def filled(folder: Path) -> Path:
         imsave(folder / "sharp" / f"{i:02d}.png", image, check_contrast=False)
     (folder / "config.toml").write_text(CONFIG)
     return folder
+
+
+def log_of(folder: Path) -> list[dict[str, float]]:
+    """What a run logged, but for the time it took."""
+    entries = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in entry.items() if k != "minutes"} for entry in entries]
+
+
+def all_tensors(folder: Path) -> dict[str, torch.Tensor]:
+    """Of the last checkpoint and of the weights."""
+    last = sorted((folder / "checkpoints").glob("step-*"))[-1]
+    files = [*last.glob("*.safetensors"), folder / "weights.safetensors"]
+    return {f"{file.name}/{name}": tensor for file in files for name, tensor in load_file(file).items()}
+
+
+def assert_same_run(a: Path, b: Path) -> None:
+    """Weights, averages, optimiser and log, bit for bit."""
+    left, right = all_tensors(a), all_tensors(b)
+    assert left.keys() == right.keys()
+    assert all(torch.equal(left[name], right[name]) for name in left)
+    assert log_of(a) == log_of(b)

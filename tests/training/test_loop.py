@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import re
 import shutil
@@ -34,7 +33,7 @@ from dgno.training.config import TrainConfig, load_config
 from dgno.training.loop import train
 from dgno.weights.learnt import learnt_by
 from dgno.weights.store import load_weights
-from training_run import filled
+from training_run import assert_same_run, filled, log_of
 
 
 @pytest.fixture
@@ -48,25 +47,6 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory, judged_by_few_crops: None
     config = load_config(filled(tmp_path_factory.mktemp("unbroken")) / "config.toml")
     train(config)
     return config.out
-
-
-def log_of(folder: Path) -> list[dict[str, float]]:
-    entries = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-    return [{k: v for k, v in entry.items() if k != "minutes"} for entry in entries]
-
-
-def all_tensors(folder: Path) -> dict[str, torch.Tensor]:
-    last = sorted((folder / "checkpoints").glob("step-*"))[-1]
-    files = [*last.glob("*.safetensors"), folder / "weights.safetensors"]
-    return {f"{file.name}/{name}": tensor for file in files for name, tensor in load_file(file).items()}
-
-
-def assert_same_run(a: Path, b: Path) -> None:
-    """Weights, averages, optimiser and log, bit for bit."""
-    left, right = all_tensors(a), all_tensors(b)
-    assert left.keys() == right.keys()
-    assert all(torch.equal(left[name], right[name]) for name in left)
-    assert log_of(a) == log_of(b)
 
 
 def test_a_run_leaves_weights_log_and_checkpoints(config: TrainConfig) -> None:
