@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from dgno.training.loop import take_step, train
 from dgno.training.parallel import Ranks
 from dgno.training.state import CPU, TrainState
 from dgno.weights.store import load_classifier, load_network, load_weights, restores
+from training_run import log_of
 
 FAMILIES: dict[str, NetworkConfig] = {
     "dbmid": DBMIDConfig(channels=1, widths=(4, 6, 8), kernel=3),
@@ -42,15 +42,11 @@ def configured(run_folder: Path, family: str, out: str = "run") -> TrainConfig:
     )  # fmt: skip
 
 
-def log_of(config: TrainConfig) -> list[dict[str, float]]:
-    return [json.loads(line) for line in (config.out / "log.jsonl").read_text().splitlines()]
-
-
 @each
 def test_a_family_trains_validates_and_is_kept(run_folder: Path, family: str) -> None:
     config = configured(run_folder, family)
     weights, steps = train(config)
-    log = log_of(config)
+    log = log_of(config.out)
     assert steps == 6 and all(entry["loss"] > 0 for entry in log)
     score = "accuracy" if config.network.tells_types else "psnr_restored"
     assert [score in entry for entry in log] == [False] * 5 + [True]
@@ -80,7 +76,7 @@ def test_a_run_in_two_parts_is_the_run_in_one(run_folder: Path, family: str) -> 
     left, right = (load_file(config.out / "weights.safetensors") for config in (whole, parts))
     assert left.keys() == right.keys()
     assert all(torch.equal(left[name], right[name]) for name in left)
-    losses = [[entry["loss"] for entry in log_of(config)] for config in (whole, parts)]
+    losses = [[entry["loss"] for entry in log_of(config.out)] for config in (whole, parts)]
     assert losses[0] == losses[1]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from dgno.errors import ConfigError
 from dgno.training.config import load_config
 from dgno.training.loop import train
 from dgno.training.parallel import Ranks
+from training_run import log_of
 
 STAGES = "stages = [{until = 4, crop = 32, batch = 4}]"
 
@@ -27,10 +27,6 @@ def write_config(folder: Path, name: str) -> Path:
     path = folder / f"{name}.toml"
     path.write_text("\n".join(STAGES if line.startswith("stages") else line for line in lines))
     return path
-
-
-def log_of(folder: Path) -> list[dict[str, float]]:
-    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
 
 
 def test_two_processes_train_like_one(run_folder: Path) -> None:
@@ -62,8 +58,10 @@ def test_every_sample_of_a_batch_is_made_once(size: int) -> None:
 
 
 def test_bf16_comes_close_to_fp32(run_folder: Path) -> None:
-    """Products in bf16, parameters and loss in fp32: the first losses agree to a percent."""
+    """Products in bf16, parameters and loss in fp32: the first losses agree to a percent. The steps are small:
+    with those of the small run what is rounded differently grows from step to step."""
     fp32 = write_config(run_folder, "fp32")
+    fp32.write_text(fp32.read_text().replace("learning_rate = 2e-3", "learning_rate = 2e-4"))
     bf16 = run_folder / "bf16.toml"
     bf16.write_text('precision = "bf16"\n' + fp32.read_text().replace('out = "fp32"', 'out = "bf16"'))
     for path in (fp32, bf16):

@@ -101,8 +101,7 @@ def evaluate(
     summary = summaries.summarise(scores)
     written = report.write_report(out, records, scores, chosen, by) if out else ()
     place = f"{data}, split {part}" if part else str(data)
-    facts = {"protocol": by.name, "split": part, "downstream": downstream}
-    _print(summary, place, facts, json=json, quiet=quiet)
+    _print(summary, place, {"protocol": by.name, "split": part, "downstream": downstream}, json=json, quiet=quiet)
     if out and not json:
         say(f"{out}: {', '.join(written)}", quiet=quiet)
 

@@ -156,9 +156,8 @@ def restore(
         tile_size=TILE_SIZE if tile is None else tile, keep_tile=tile is not None, overlap=overlap, device=device,
         precision=precision, threads=threads, max_memory=max_memory, max_pixels=max_pixels, resume=resume,
         overwrite=overwrite, output_format=output_format, channels=channels, pages=pages, pixel_size=pixel_size,
-        nonfinite=nonfinite, allow_labels=allow_labels, fail_fast=fail_fast, seed=seed, reader=reader,
-        min_confidence=min_confidence, compression=compression, quality=quality,  # type: ignore[arg-type]
-        on_bad_tile=on_bad_tile,  # type: ignore[arg-type]
+        nonfinite=nonfinite, allow_labels=allow_labels, fail_fast=fail_fast, min_confidence=min_confidence, seed=seed,
+        reader=reader, compression=compression, quality=quality, on_bad_tile=on_bad_tile,  # type: ignore[arg-type]
     )  # fmt: skip
     _restore(inputs, out, options, where=(scheduler, workers), json=json, quiet=quiet)
 

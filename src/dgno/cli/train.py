@@ -19,28 +19,33 @@ if TYPE_CHECKING:
     from dgno.training.config import TrainConfig
 
 
+Config = Annotated[
+    Path, typer.Argument(help="What to train, in TOML; or a folder of sharp images.", show_default=False)
+]
+RunFolder = Annotated[
+    Path | None, typer.Option("--out", "-o", help="With a folder: where the network goes, and train.toml.")
+]
+MaxMinutes = Annotated[
+    float | None, typer.Option(help="Stop after so long, ready to be resumed; 0 takes no step.", min=0.0)
+]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out files that cannot be used, up to 1 % of them.")]
+Workers = Annotated[
+    int | None,
+    typer.Option(help="Processes that draw crops ahead. By default as cores are left.", min=0, show_default=False),
+]
+
+
 def train(
-    config: Annotated[
-        Path, typer.Argument(help="What to train, in TOML; or a folder of sharp images.", show_default=False)
-    ],
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="With a folder: where the network goes, and train.toml.")
-    ] = None,
+    config: Config,
+    out: RunFolder = None,
     show: Annotated[bool, typer.Option("--show", help="With a folder: print the TOML and do nothing.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint.")] = False,
-    max_minutes: Annotated[
-        float | None, typer.Option(help="Stop after so long, ready to be resumed; 0 takes no step.", min=0.0)
-    ] = None,
-    skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Leave out files that cannot be used, up to 1 % of them.")
-    ] = False,
+    max_minutes: MaxMinutes = None,
+    skip_bad: SkipBad = False,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Log for TensorBoard too.")] = False,
     device: Device = "auto",
     threads: Threads = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(help="Processes that draw crops ahead. By default as cores are left.", min=0, show_default=False),
-    ] = None,
+    workers: Workers = None,
     json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,

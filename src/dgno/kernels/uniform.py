@@ -37,8 +37,14 @@ def load() -> CompiledKernel:
 def draw_uniform(
     shape: tuple[int, int, int], generators: Sequence[torch.Generator] | None
 ) -> Float[Tensor, "b l classes"]:
-    """Numbers in [0, 1), float32 on the CPU; image after image from the global generator where there are no others."""
-    out = torch.empty(shape, dtype=torch.float32, device="cpu")
+    """Numbers in [0, 1), float32 on the CPU; see `fill_uniform`."""
+    return fill_uniform(torch.empty(shape, dtype=torch.float32, device="cpu"), generators)
+
+
+def fill_uniform(
+    out: Float[Tensor, "b l classes"], generators: Sequence[torch.Generator] | None
+) -> Float[Tensor, "b l classes"]:
+    """Numbers in [0, 1) over all of `out`; image after image from the global generator where there are no others."""
     for i, image in enumerate(out):
         image.uniform_(generator=generators[i] if generators else None)
     return out

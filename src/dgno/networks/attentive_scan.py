@@ -27,7 +27,7 @@ from dgno.kernels.attentive_lift_c import attentive_lift_c
 from dgno.kernels.attentive_scan import AttentiveWeights
 from dgno.kernels.attentive_scan_c import attentive_scan_c
 from dgno.kernels.reorder import inverse_permutation, reorder
-from dgno.kernels.uniform import draw_uniform_c
+from dgno.kernels.uniform import draw_uniform_c, fill_uniform
 from dgno.networks.blocks import DEPTHWISE, ChannelNorm, Map
 from dgno.operators.pointwise import Pointwise, RowLinear
 
@@ -57,9 +57,7 @@ class Routing(nn.Module):
 
     def noise(self, like: Float[Tensor, "b l classes"]) -> Float[Tensor, "b l classes"]:
         """Gumbel noise, -log(-log U) with U uniform."""
-        uniform = torch.empty_like(like, memory_format=torch.contiguous_format)
-        for i, image in enumerate(uniform):
-            image.uniform_(generator=self.generators[i] if self.generators else None)
+        uniform = fill_uniform(torch.empty_like(like, memory_format=torch.contiguous_format), self.generators)
         return -uniform.log_().neg_().log_()
 
 

@@ -19,9 +19,7 @@ from dgno.errors import (
     printable,
 )
 from dgno.io.output import FORMATS
-from dgno.restoration.inputs import FOLDER_SLIDE as FOLDER_SLIDE  # for others as well
-from dgno.restoration.inputs import SLIDES as SLIDES
-from dgno.restoration.inputs import Found, find_inputs, is_tree, refuse_among_inputs, refuse_pipe
+from dgno.restoration.inputs import FOLDER_SLIDE, SLIDES, Found, find_inputs, is_tree, refuse_among_inputs, refuse_pipe
 
 ENDINGS = {  # of the names that `--format` gives
     "same": "",

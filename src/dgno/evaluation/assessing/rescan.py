@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from dgno.errors import ConfigError
 from dgno.evaluation.assessing.findings import Finding, plain
 from dgno.optics.blur_types import BLUR_TYPES
-from dgno.restoration.batch import FOLDER_SLIDE, SLIDES
+from dgno.restoration.inputs import FOLDER_SLIDE, SLIDES
 
 RESCAN = ("input", "reason", "blurred", "scene", "tissue", "strength", "strength_um", *BLUR_TYPES[1:], "error")
 
