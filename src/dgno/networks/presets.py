@@ -28,7 +28,8 @@ from dgno.operators.galerkin import cell_traces, face_traces
 # Ours: the fluxes as in the paper, a lifting without whole-image statistics (local), the prompt in scan order. With
 # scan blocks of 32 px, trained weights need about 110 px of context for exact tiles; with 64 px it was about 200.
 _ours = partial(DGNOConfig, convention="paper", scan_block=32, shallow_norm="none", prompt_sorted=True)
-_small = partial(_ours, width=20, blocks=(2, 3, 4, 1), heads=5)
+# Small has the published depth, nano half of it, both a third of the width: 16 channels fill one vector of a processor.
+_small = partial(_ours, width=16, blocks=(2, 4, 6, 2), heads=4)
 _nano = partial(_ours, width=16, blocks=(1, 2, 2, 1), heads=4)
 
 NETWORKS: dict[str, DGNOConfig] = {

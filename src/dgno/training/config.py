@@ -51,7 +51,8 @@ class TrainConfig:
     out : folder for checkpoints, log and weights
     network : the network to train
     init : start from these weights instead of fresh ones: a file, the name of weights that come with the package, or
-        the folder of a checkpoint of another run
+        the folder of a checkpoint of another run. The network may have more blocks in its lifting: those begin as the
+        identity
     sources, pairs : sharp images, blurred on the fly; or recorded pairs. One of the two
     image, normalization : what the weights are for, and how images come to [0, 1]; see `weights.store.Card`
     blur, motion, blur_types : defocus and camera; motion; and which of the types of `optics.blur_types` are drawn

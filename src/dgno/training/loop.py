@@ -18,6 +18,8 @@ from dgno.checks import refuse_count
 from dgno.errors import CheckpointMismatch, ConfigError, ResumeError, TrainingDiverged, printable
 from dgno.io.lock import sole_writer
 from dgno.kernels.allocator import keep_freed_memory
+from dgno.networks.deepening import deepened
+from dgno.networks.dgno import DGNO
 from dgno.networks.presets import build
 from dgno.training.ahead import batches_from
 from dgno.training.batches import Batches, Data, Listed, find_data
@@ -176,12 +178,14 @@ def _sha256(text: str) -> str:
 
 
 def _initial(config: TrainConfig) -> dict[str, Tensor] | None:
-    """The tensors that `init` names, if they fit the network."""
+    """The tensors that `init` names, if they fit the network but for blocks that were added to it."""
     if config.init is None:
         return None
     tensors = checkpoint_tensors(config.init) if config.init.is_dir() else load_network(config.init)[0].state_dict()
-    with torch.device("meta"):
-        network = build(config.network)
+    torch.manual_seed(config.seed)
+    network = build(config.network)
+    if isinstance(network, DGNO):
+        tensors = deepened(tensors, network)
     try:
         return check_fit(network, tensors, path=config.init)
     except CheckpointMismatch as error:
