@@ -112,11 +112,14 @@ def _kernels() -> dict[str, str]:
         "random numbers of the routing": backends.choose_uniform(),
     }
     lines = {name: f"{choice.name} ({choice.reason})" for name, choice in choices.items()}
-    return {**lines, "--precision bf16": _half(fusing.has_half()), "compiled libraries": _libraries(why_missing())}
+    half = _half(fusing.has_half(), fusing.has_tiles())
+    return {**lines, "--precision bf16": half, "compiled libraries": _libraries(why_missing())}
 
 
-def _half(is_compiled: bool) -> str:
-    return "compiled products of bfloat16" if is_compiled else "layer by layer in torch, slower than fp32 on a CPU"
+def _half(is_compiled: bool, in_tiles: bool) -> str:
+    if not is_compiled:
+        return "layer by layer in torch, slower than fp32 on a CPU"
+    return f"compiled products of bfloat16, {'in tiles (AMX)' if in_tiles else 'in vectors: not faster everywhere'}"
 
 
 def _libraries(missing: Mapping[str, str]) -> str:

@@ -109,6 +109,11 @@ def has_half() -> bool:
         return False
 
 
+def has_tiles() -> bool:
+    """Do they do so in tiles (AMX)?"""
+    return has_half() and feed_forward_c.load().has_tiles()
+
+
 def fuses_in_half(device: torch.device) -> bool:
     """Are products asked for in bfloat16, and can the fused kernels give them?"""
     if device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
