@@ -100,14 +100,14 @@ def operated(sizes: tuple[int, int, int, int, int, int]) -> Tensor:
     return apply_layer_c(z, volume, weights, half=True)
 
 
-CALLS: list[tuple[Callable[..., Tensor], tuple[int | None, ...]]] = [
-    *((scanned, sizes) for sizes in SCANS),
-    *((operated, sizes) for sizes in LAYERS),
-]
+CALLS: dict[str, tuple[Callable[..., Tensor], tuple[int | None, ...]]] = {
+    **{f"attentive scan {sizes}": (scanned, sizes) for sizes in SCANS},
+    **{f"operator layer {sizes}": (operated, sizes) for sizes in LAYERS},
+}
 
 
 @pytest.mark.skipif(not fusing.has_tiles(), reason="no tiles (AMX) here")
-@pytest.mark.parametrize("part, sizes", CALLS, ids=str)
+@pytest.mark.parametrize("part, sizes", CALLS.values(), ids=CALLS)
 def test_tiles_give_what_vectors_give(part: Callable[..., Tensor], sizes: tuple[int | None, ...]) -> None:
     """But for the order of sums; a factor beside a rounding edge may fall to its other side."""
     tiles = part(sizes)

@@ -105,6 +105,7 @@ def _kernels() -> dict[str, str]:
         "DG operator": backends.choose_operator(device, torch.float32, d=4, tokens=64),
         "DG operator layer": fusing.choose_operator_layer(device, torch.float32, heads=4, d=4, side=8),
         "feed-forward network": fusing.choose_feed_forward(device, torch.float32, channels=16),
+        "merge of two scales": fusing.choose_merge(device, torch.float32, channels=16),
         "attentive scan": fusing.choose_attentive_scan(device, torch.float32, channels=16),
         "attentive lift, with gradients": fusing.choose_attentive_lift(device, torch.float32, channels=16),
         "gated convolution": backends.choose_gate(device, torch.float32, channels=32),

@@ -2,8 +2,8 @@
  *
  * A tile is 16 rows of 64 bytes: 16 x 16 sums in float32, 16 rows of 16 pairs of inputs, or 16 such pairs of the packed
  * matrix, whose layout is the one that the instruction wants. 32 rows and two vectors of sums stay in tiles while the
- * inputs are walked once. As without tiles a row does not depend on those beside it. The compiler does not know that the
- * instructions read memory: TILE_BARRIER says so. */
+ * inputs are walked once. As without tiles a row does not depend on those beside it. The compiler does not know that
+ * the instructions read memory: TILE_BARRIER says so. */
 
 #define TILED_ROWS 64 /* rounded at a time */
 #define TILE_SIDE 16  /* rows of a tile; pairs of inputs in one of its rows */
