@@ -26,6 +26,7 @@ REFERENCES = {
     "DGNO_FEED_FORWARD": "layers",
     "DGNO_ATTENTIVE_SCAN": "layers",
     "DGNO_OPERATOR_LAYER": "layers",
+    "DGNO_MERGE": "layers",
     "DGNO_POINTWISE": "linear",
     "DGNO_SCAN": "chunked",
     "DGNO_OPERATOR": "reference",

@@ -32,7 +32,7 @@ def test_doctor(cli: Cli) -> None:
     facts = cli("doctor", "--json").json
     assert facts["libraries"]["torch"] == torch.__version__
     parts = {"feed-forward network", "attentive scan", "attentive lift, with gradients", "DG operator layer"}
-    parts |= {"random numbers of the routing", "--precision bf16", "compiled libraries"}
+    parts |= {"merge of two scales", "random numbers of the routing", "--precision bf16", "compiled libraries"}
     assert set(facts["kernels"]) == {"selective scan", "DG operator", "gated convolution", "1x1 convolution", *parts}
     table = cli("doctor").out
     assert "limits" in table

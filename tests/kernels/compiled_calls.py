@@ -15,6 +15,7 @@ from dgno.kernels.attentive_scan_c import attentive_scan_c
 from dgno.kernels.depthwise_c import gelu_gate_c, sigmoid_gate_c
 from dgno.kernels.dg_operator_c import apply_c, integrate_c
 from dgno.kernels.feed_forward_c import feed_forward_c
+from dgno.kernels.merge_c import merge_c
 from dgno.kernels.pointwise_c import pointwise_c
 from dgno.kernels.selective_scan_c import selective_scan_c as scan_c
 
@@ -37,6 +38,7 @@ CALLS: dict[str, tuple[Callable[..., Any], tuple[tuple[int, ...], ...], tuple[An
     "gelu gate": (gelu_gate_c, ((2, 80, 9, 7), (80, 1, 3, 3)), ()),
     "sigmoid gate": (sigmoid_gate_c, ((2, 40, 9, 7), (40, 1, 3, 3), (40,)), ()),
     "pointwise": (pointwise_c, ((2, 150, 7), (33, 7), (33,)), ()),
+    "merge": (merge_c, ((2, 64, 5, 7), (2, 16, 10, 14), (16, 32)), ()),
     "feed-forward": (feed_forward_c, ((2, 16, 9, 7), (16,), (16,), (84, 16), (84, 1, 3, 3), (16, 42)), ()),
     "attentive scan": (scan_of, ((2, 16, 9, 7), *LIFT_SHAPES, *CORE_SHAPES), ()),
 }

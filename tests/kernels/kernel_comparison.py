@@ -11,6 +11,9 @@ import torch
 from torch import Tensor
 
 from dgno.kernels.attentive_core import CoreWeights
+from dgno.kernels.attentive_lift import LiftWeights
+from dgno.kernels.attentive_scan import AttentiveWeights
+from dgno.kernels.dg_layer import LayerWeights
 
 TOLERANCE = 1e-5  # of the largest value
 
@@ -61,6 +64,28 @@ def core_weights(c: int, random: torch.Generator) -> CoreWeights:
         *(normal(hidden), 1 + normal(hidden, scale=0.1), normal(hidden, scale=0.1)),
         *(matrix(random, c, hidden), normal(c)),
     )
+
+
+def attentive_weights(c: int, random: torch.Generator) -> AttentiveWeights:
+    """Parameters of the usual sizes; several classes are taken."""
+    normal = partial(normal_numbers, random)
+    lift = LiftWeights(
+        *(1 + normal(c, scale=0.1), normal(c, scale=0.1), matrix(random, c // 3, c), normal(c // 3)),
+        *(matrix(random, 64, c // 3), normal(64, scale=0.1), normal(64, 8), matrix(random, 2 * c, c)),
+        *(normal(2 * c), normal(2 * c, 1, 3, 3, scale=0.3), normal(2 * c)),
+    )
+    return AttentiveWeights(lift, core_weights(c, random))
+
+
+def layer_inputs(b: int, c: int, heads: int, h: int, w: int) -> tuple[Tensor, LayerWeights]:
+    """Map and weights of an operator layer."""
+    normal = partial(normal_numbers, torch.Generator().manual_seed(c * h * w))
+    d = c // heads
+    weights = LayerWeights(
+        *(normal(3 * c, c, scale=c**-0.5), normal(3 * c), normal(2, heads, d), normal(2, heads, d)),
+        *(normal(c, c, scale=c**-0.5), normal(c), normal(c, c, scale=c**-0.5), normal(c)),
+    )
+    return normal(b, c, h, w), weights
 
 
 def assert_agree(result: Tensor, reference: Tensor, tolerance: float = TOLERANCE) -> None:

@@ -51,7 +51,7 @@ def uniform(draw: Callable[..., Tensor]) -> Tensor:
 
 EVERY: dict[str, tuple[Callable[..., Any], tuple[tuple[int, ...], ...]]] = {
     **{name: (lambda *t, f=f, rest=rest: f(*t, *rest), shapes) for name, (f, shapes, rest) in CALLS.items()},
-    "attentive scan": (torch.no_grad()(CALLS["attentive scan"][0]), CALLS["attentive scan"][1]),
+    **{name: (torch.no_grad()(CALLS[name][0]), CALLS[name][1]) for name in ("attentive scan", "merge")},
     "attentive lift": (lift, (MAP, *LIFT_SHAPES)),
     "attentive core": (core, (MAP, (2, 32, 9, 7), (2, PIXELS, 8), *CORE_SHAPES)),
     "operator layer": (layer, ((1, 16, 16, 16), *LAYER_SHAPES)),

@@ -19,7 +19,7 @@ from dgno.kernels import depthwise_c, dg_operator_c, selective_scan_c
 
 pytestmark = pytest.mark.skipif(not compiled_versions(selective_scan_c), reason="the kernels were not compiled")
 
-DIFFERENTIABLE = [name for name in CALLS if name not in ("feed-forward", "attentive scan")]
+DIFFERENTIABLE = [name for name in CALLS if name not in ("feed-forward", "attentive scan", "merge")]
 
 
 def run(name: str, shapes: tuple[tuple[int, ...], ...] | None = None, dtype: torch.dtype = torch.float32) -> Any:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
 import pytest
 import torch
-from kernel_comparison import assert_agree, compiled_versions, normal_numbers
-from torch import Tensor
+from kernel_comparison import assert_agree, compiled_versions, layer_inputs
 
 from dgno.kernels import dg_operator_c, fusing
 from dgno.kernels.dg_layer import LayerWeights, apply_layer, integrate_layer
@@ -33,16 +31,6 @@ LAYERS = [
 ]
 
 
-def inputs(b: int, c: int, heads: int, h: int, w: int) -> tuple[Tensor, LayerWeights]:
-    normal = partial(normal_numbers, torch.Generator().manual_seed(c * h * w))
-    d = c // heads
-    weights = LayerWeights(
-        *(normal(3 * c, c, scale=c**-0.5), normal(3 * c), normal(2, heads, d), normal(2, heads, d)),
-        *(normal(c, c, scale=c**-0.5), normal(c), normal(c, c, scale=c**-0.5), normal(c)),
-    )
-    return normal(b, c, h, w), weights
-
-
 def double(weights: LayerWeights) -> LayerWeights:
     return LayerWeights(*(t.double() for t in weights))
 
@@ -56,7 +44,7 @@ def test_the_compiled_layer_is_the_plain_one(
     *shape, side = sizes
     if sizes[1] < compiled_operator.lanes():
         pytest.skip("fewer channels than a vector")
-    z, weights = inputs(*shape)
+    z, weights = layer_inputs(*shape)
     volume, traces = integrate_layer_c(z, weights, side, sides)
     exact_volume, exact_traces = integrate_layer(z.double(), double(weights), side, sides)
     assert_agree(volume, exact_volume)
@@ -71,7 +59,7 @@ def test_the_compiled_layer_is_the_plain_one(
 
 def test_threads_and_tiles_change_nothing(set_threads: Callable[[int], None]) -> None:
     """Bit for bit with any number of threads, and elements of a crop are those of the whole."""
-    z, weights = inputs(1, 16, 4, 32, 208)
+    z, weights = layer_inputs(1, 16, 4, 32, 208)
     set_threads(1)
     volume, traces = integrate_layer_c(z, weights, 8, True)
     out = apply_layer_c(z, volume, weights)
@@ -112,7 +100,7 @@ def test_layers_that_do_not_fit_run_in_steps() -> None:
 
 def test_what_does_not_fit_is_refused() -> None:
     """The C code believes what it is told, so tensors that do not fit together never reach it."""
-    z, weights = inputs(1, 16, 4, 16, 16)
+    z, weights = layer_inputs(1, 16, 4, 16, 16)
     volume, _ = integrate_layer_c(z, weights, 8, False)
     for name, tensor in weights._asdict().items():
         for axis in range(tensor.ndim):

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
 import pytest
 import torch
-import torch.nn.functional as F
 from kernel_comparison import (
     assert_agree,
+    attentive_weights,
     compiled_versions,
-    core_weights,
     feed_forward_inputs,
-    matrix,
     normal_numbers,
 )
 from torch import Tensor
@@ -22,9 +19,7 @@ from dgno.kernels import attentive_scan_c, feed_forward_c
 from dgno.kernels.attentive_core import CoreWeights
 from dgno.kernels.attentive_lift import LiftWeights
 from dgno.kernels.attentive_scan import AttentiveWeights, attentive_scan
-from dgno.kernels.depthwise import gelu_gate
 from dgno.kernels.feed_forward import feed_forward
-from dgno.networks import NETWORKS, build
 from dgno.networks.mamba_block import MambaBlock
 
 pytestmark = pytest.mark.skipif(not compiled_versions(feed_forward_c), reason="the kernels were not compiled")
@@ -48,17 +43,6 @@ def test_the_compiled_feed_forward_network_is_the_plain_one(version: int, sizes:
     inputs = feed_forward_inputs(*sizes)
     exact = feed_forward(*(t.double() for t in inputs))
     assert_agree(feed_forward_c.feed_forward_c(*inputs), exact)
-
-
-def attentive_weights(c: int, random: torch.Generator) -> AttentiveWeights:
-    """Parameters of the usual sizes; several classes are taken."""
-    normal = partial(normal_numbers, random)
-    lift = LiftWeights(
-        *(1 + normal(c, scale=0.1), normal(c, scale=0.1), matrix(random, c // 3, c), normal(c // 3)),
-        *(matrix(random, 64, c // 3), normal(64, scale=0.1), normal(64, 8), matrix(random, 2 * c, c)),
-        *(normal(2 * c), normal(2 * c, 1, 3, 3, scale=0.3), normal(2 * c)),
-    )
-    return AttentiveWeights(lift, core_weights(c, random))
 
 
 # (b, c, h, w, block): one sequence longer than a chunk, several shorter ones, one pixel
@@ -141,40 +125,3 @@ def test_blocks_in_one_call_are_blocks_layer_by_layer(
         for variable in ("DGNO_FEED_FORWARD", "DGNO_ATTENTIVE_SCAN"):
             monkeypatch.setenv(variable, "layers")
         assert_agree(fused, module(x))
-
-
-@pytest.mark.skipif(
-    not compiled_versions(feed_forward_c) or not feed_forward_c.load().has_half(), reason="no products of bfloat16 here"
-)
-@pytest.mark.parametrize("sizes", MAPS, ids=str)
-def test_bfloat16_rounds_the_factors_and_nothing_else(sizes: tuple[int, ...]) -> None:
-    """Against float64 with the same factors rounded: the sums, the norm, the gate and the residual are float32."""
-    x, norm_weight, norm_bias, project_in, taps, project_out = feed_forward_inputs(*sizes)
-    ours = feed_forward_c.feed_forward_c(x, norm_weight, norm_bias, project_in, taps, project_out, half=True)
-
-    def rounded(t: Tensor) -> Tensor:
-        return t.float().bfloat16().double()
-
-    normalised = F.layer_norm(x.permute(0, 2, 3, 1), norm_weight.shape, norm_weight, norm_bias)
-    hidden = F.linear(rounded(normalised), rounded(project_in)).permute(0, 3, 1, 2)
-    gated = gelu_gate(hidden, taps.double()).permute(0, 2, 3, 1)
-    exact = x + F.linear(rounded(gated), rounded(project_out)).permute(0, 3, 1, 2)
-    assert_agree(ours, exact, 2e-3)  # a factor beside a rounding edge may fall to its other side
-    assert (ours - exact).abs().mean() <= 1e-4 * exact.abs().max()
-
-
-@pytest.mark.skipif(
-    not compiled_versions(feed_forward_c) or not feed_forward_c.load().has_half(), reason="no products of bfloat16 here"
-)
-def test_a_network_in_bfloat16_is_close_to_the_network() -> None:
-    """Mixed precision takes the fused kernels; what comes out is float32, and near, but not the same."""
-    torch.manual_seed(0)
-    network, x = build(NETWORKS["nano-face"]).eval(), torch.rand(1, 1, 64, 64)
-    with torch.no_grad():
-        exact = network(x)
-        with torch.autocast("cpu", torch.bfloat16):
-            half = network(x)
-        change = (exact - x).abs().max()
-    difference = (half - exact).abs().max()
-    assert half.dtype == torch.float32
-    assert 0 < difference <= 0.05 * change

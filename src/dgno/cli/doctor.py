@@ -105,6 +105,7 @@ def _kernels() -> dict[str, str]:
         "DG operator": backends.choose_operator(device, torch.float32, d=4, tokens=64),
         "DG operator layer": fusing.choose_operator_layer(device, torch.float32, heads=4, d=4, side=8),
         "feed-forward network": fusing.choose_feed_forward(device, torch.float32, channels=16),
+        "merge of two scales": fusing.choose_merge(device, torch.float32, channels=16),
         "attentive scan": fusing.choose_attentive_scan(device, torch.float32, channels=16),
         "attentive lift, with gradients": fusing.choose_attentive_lift(device, torch.float32, channels=16),
         "gated convolution": backends.choose_gate(device, torch.float32, channels=32),
@@ -112,11 +113,14 @@ def _kernels() -> dict[str, str]:
         "random numbers of the routing": backends.choose_uniform(),
     }
     lines = {name: f"{choice.name} ({choice.reason})" for name, choice in choices.items()}
-    return {**lines, "--precision bf16": _half(fusing.has_half()), "compiled libraries": _libraries(why_missing())}
+    half = _half(fusing.has_half(), fusing.has_tiles())
+    return {**lines, "--precision bf16": half, "compiled libraries": _libraries(why_missing())}
 
 
-def _half(is_compiled: bool) -> str:
-    return "compiled products of bfloat16" if is_compiled else "layer by layer in torch, slower than fp32 on a CPU"
+def _half(is_compiled: bool, in_tiles: bool) -> str:
+    if not is_compiled:
+        return "layer by layer in torch, slower than fp32 on a CPU"
+    return f"compiled products of bfloat16, {'in tiles (AMX)' if in_tiles else 'in vectors: not faster everywhere'}"
 
 
 def _libraries(missing: Mapping[str, str]) -> str:

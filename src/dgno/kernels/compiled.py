@@ -77,6 +77,10 @@ class CompiledKernel:
         """Can this version multiply bfloat16 on this processor?"""
         return bool(self.library.dgno_version_has_half(self.version))
 
+    def has_tiles(self) -> bool:
+        """Does it do so in tiles (AMX), which is several times as fast?"""
+        return bool(self.library.dgno_version_has_tiles(self.version))
+
     def run(self, step: str, arguments: Arguments) -> None:
         """Call `dgno_<step>` of the library, with as many threads as torch has."""
         function = getattr(self.library, f"dgno_{step}")

@@ -1,9 +1,9 @@
 """Whether whole parts of a network are computed in one call each, or layer by layer.
 
-They are where the compiled kernels fit, operator layers only where no gradient is wanted. The environment variables
-DGNO_FEED_FORWARD, DGNO_ATTENTIVE_SCAN and DGNO_OPERATOR_LAYER (layers or c) overrule the choice; a part is computed
-layer by layer wherever the version of one of its layers is asked for (see `backends.py`). Whatever was chosen, layers
-compute what one call cannot give: see `wants_layers`.
+They are where the compiled kernels fit, operator layers and merges only where no gradient is wanted. The environment
+variables DGNO_FEED_FORWARD, DGNO_ATTENTIVE_SCAN, DGNO_OPERATOR_LAYER and DGNO_MERGE (layers or c) overrule the choice;
+a part is computed layer by layer wherever the version of one of its layers is asked for (see `backends.py`). Whatever
+was chosen, layers compute what one call cannot give: see `wants_layers`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as every_module
 
-from dgno.kernels import attentive_lift_c, attentive_scan_c, dg_layer_c, dg_operator_c, feed_forward_c
+from dgno.kernels import attentive_lift_c, attentive_scan_c, dg_layer_c, dg_operator_c, feed_forward_c, pointwise_c
 from dgno.kernels.backends import Choice, asked_for, unfit_for_c
 from dgno.kernels.compiled import CompiledKernel
 from dgno.kernels.transforms import is_transformed
@@ -71,6 +71,12 @@ def choose_operator_layer(device: torch.device, dtype: torch.dtype, heads: int, 
     return _without_gradient(choice)
 
 
+def choose_merge(device: torch.device, dtype: torch.dtype, channels: int) -> Choice:
+    """How coarser features at twice the resolution are merged with finer ones where no gradient is wanted."""
+    choice = _choose_fused("DGNO_MERGE", ("DGNO_POINTWISE",), pointwise_c.load, device, dtype, channels)
+    return replace(choice, has_gradient=False) if os.environ.get("DGNO_MERGE") else _without_gradient(choice)
+
+
 def _without_gradient(choice: Choice) -> Choice:
     """Said of a part whose compiled version has none, or a slower one."""
     if choice.name == "layers":
@@ -109,6 +115,11 @@ def has_half() -> bool:
         return False
 
 
+def has_tiles() -> bool:
+    """Do they do so in tiles (AMX)?"""
+    return has_half() and feed_forward_c.load().has_tiles()
+
+
 def fuses_in_half(device: torch.device) -> bool:
     """Are products asked for in bfloat16, and can the fused kernels give them?"""
     if device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
@@ -140,6 +151,8 @@ def is_plain(module: nn.Module, kinds: Iterable[type[nn.Module]]) -> bool:
     if isinstance(module, nn.Conv2d):
         is_unit = module.stride == module.padding == module.dilation == (1, 1)
         return is_unit and module.padding_mode == "zeros" and module.groups == module.in_channels
+    if isinstance(module, nn.PixelShuffle):
+        return module.upscale_factor == 2
     return not isinstance(module, nn.GELU) or module.approximate == "none"
 
 

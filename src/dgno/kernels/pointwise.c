@@ -1,6 +1,6 @@
 /* The same linear map at every row, and a product over rows for the gradient at its weights: the fast twin of
- * pointwise.py. Rows are spread over threads (OpenMP); sums over chunks of rows are left to the caller, so results do
- * not depend on the number of threads. */
+ * pointwise.py; and the merge of two scales, that of merge.py. Rows are spread over threads (OpenMP); sums over chunks
+ * of rows are left to the caller, so results do not depend on the number of threads. */
 
 #include "tasks.h"
 #include "versions.h"
@@ -23,6 +23,15 @@ struct outer {
     float *out;                    /* (chunks, left, right): a^T b over each chunk */
 };
 
+struct merge {
+    long batch, height, width, channels; /* of the coarse map, which has 4 times the channels */
+    long is_half, half;                  /* is the coarse map bfloat16? are the factors rounded to it? */
+    const float *coarse;                 /* (batch, height, width, channels, 2, 2) */
+    const float *fine;                   /* (batch, 2 height, 2 width, channels) */
+    const float *packed;                 /* (vectors, 2 channels, lanes), or as bfloat16 */
+    float *out;                          /* (batch, 2 height, 2 width, channels) */
+};
+
 #define BODY "pointwise_body.h"
 #include "each_version.h"
 
@@ -30,11 +39,13 @@ static const struct {
     long (*workspace)(const struct pointwise *);
     void (*forward)(const struct pointwise *, long, long, float *);
     void (*outer)(const struct outer *, long);
+    long (*merge_workspace)(const struct merge *);
+    void (*merge)(const struct merge *, long, long, long, long, float *);
 } VERSIONS[] = {
-    [PLAIN] = {workspace_plain, forward_plain, outer_plain},
+    [PLAIN] = {workspace_plain, forward_plain, outer_plain, merge_workspace_plain, merge_plain},
 #ifdef HAVE_X86_VERSIONS
-    [AVX2] = {workspace_avx2, forward_avx2, outer_avx2},
-    [AVX512] = {workspace_avx512, forward_avx512, outer_avx512},
+    [AVX2] = {workspace_avx2, forward_avx2, outer_avx2, merge_workspace_avx2, merge_avx2},
+    [AVX512] = {workspace_avx512, forward_avx512, outer_avx512, merge_workspace_avx512, merge_avx512},
 #endif
 };
 
@@ -49,6 +60,13 @@ static void outer_chunk(const void *arguments, int version, long i, float *memor
     VERSIONS[version].outer(arguments, i);
 }
 
+static void merge_row(const void *arguments, int version, long i, float *memory) {
+    const struct merge *s = arguments;
+    const struct tile t = tile_at(i, s->height, s->width, 1, ROWS / 2);
+    const long left = s->width - t.left;
+    VERSIONS[version].merge(s, t.image, t.top, t.left, left < ROWS / 2 ? left : ROWS / 2, memory);
+}
+
 /* Each returns 0, or 1 when there was no memory for a thread's workspace. */
 
 int dgno_pointwise_forward(const struct pointwise *s, int version, int threads) {
@@ -57,4 +75,9 @@ int dgno_pointwise_forward(const struct pointwise *s, int version, int threads) 
 
 int dgno_pointwise_outer(const struct outer *s, int version, int threads) {
     return run_tasks(outer_chunk, s, version, (s->rows + s->chunk - 1) / s->chunk, 1, threads);
+}
+
+int dgno_merge(const struct merge *s, int version, int threads) {
+    return run_tasks(merge_row, s, version, tiles_of(s->batch, s->height, s->width, 1, ROWS / 2),
+        VERSIONS[version].merge_workspace(s), threads);
 }

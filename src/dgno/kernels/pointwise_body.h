@@ -38,5 +38,7 @@ static TARGET void NAME(outer)(const struct outer *s, long chunk) {
 
 static long NAME(workspace)(const struct pointwise *s) { return ROUNDED(ROWS) * (s->inputs + PADDED(s->outputs)); }
 
+#include "merge_body.h"
+
 #undef VF
 #undef VI

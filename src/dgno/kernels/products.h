@@ -104,6 +104,9 @@ static TARGET_HALF void NAME(half_product)(
             }
     }
 }
+#ifdef HAVE_TILES
+#include "products_tiles.h"
+#endif
 #endif
 
 /* `count` rows of m->inputs entries, `stride` apart, to rows of whole vectors. Both buffers hold ROUNDED(count)
@@ -111,6 +114,12 @@ static TARGET_HALF void NAME(half_product)(
 static TARGET void NAME(product)(
     const struct matrix *m, long count, const float *rows, long stride, float *out, long out_stride) {
 #if defined(HAVE_HALF) && LANES == 16
+#ifdef HAVE_TILES
+    if (m->half && tiles_are_allowed && has_tiles()) {
+        NAME(tiles_product)(m, count, rows, stride, out, out_stride);
+        return;
+    }
+#endif
     if (m->half) {
         NAME(half_product)(m, count, rows, stride, out, out_stride);
         return;

@@ -9,6 +9,15 @@
 #define HAVE_HALF 1 /* products of bfloat16 summed in float32 */
 #define TARGET_HALF __attribute__((target("avx512f,avx512vl,avx512dq,avx512bw,avx512bf16,fma,prefer-vector-width=512")))
 #endif
+#if defined(HAVE_HALF) && defined(__linux__) && (defined(__clang__) ? __clang_major__ >= 12 : __GNUC__ >= 11)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#define HAVE_TILES 1 /* the same by AMX: whole tiles of both factors in one instruction */
+#define TARGET_TILES                                                                                                  \
+    __attribute__((target(                                                                                            \
+        "amx-tile,amx-bf16,avx512f,avx512vl,avx512dq,avx512bw,avx512bf16,fma,prefer-vector-width=512")))
+#endif
 #endif
 
 #ifdef HAVE_X86_VERSIONS
@@ -59,5 +68,39 @@ int dgno_version_has_half(int version) {
     return version == AVX512 && dgno_best_version() == AVX512 && __builtin_cpu_supports("avx512bf16");
 #else
     return 0 * version;
+#endif
+}
+
+#ifdef HAVE_TILES
+static int tiles_are_allowed = 1;
+
+/* Has this processor AMX for bfloat16, and may this process use its registers? Linux wants to be asked. */
+static int has_tiles(void) {
+    enum { REQUEST = 0x1023, TILE_DATA = 18 };   /* ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA */
+    const unsigned wanted = 1u << 22 | 1u << 24; /* AMX-BF16, AMX-TILE */
+    static int known = -1;                       /* threads that find out at once find out the same */
+    unsigned a, b, c, d;
+    if (known < 0)
+        known = __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & wanted) == wanted &&
+                syscall(SYS_arch_prctl, REQUEST, TILE_DATA) == 0;
+    return known;
+}
+#endif
+
+/* Are products of bfloat16 computed in tiles, if asked for? */
+int dgno_version_has_tiles(int version) {
+#ifdef HAVE_TILES
+    return dgno_version_has_half(version) && tiles_are_allowed && has_tiles();
+#else
+    return 0 * version;
+#endif
+}
+
+/* Compute without tiles where it says 0, for tests and benchmarks; not while a kernel runs. */
+void dgno_allow_tiles(int allowed) {
+#ifdef HAVE_TILES
+    tiles_are_allowed = allowed;
+#else
+    (void)allowed;
 #endif
 }

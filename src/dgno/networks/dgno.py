@@ -14,6 +14,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from dgno.kernels import fusing
+from dgno.kernels.merge_c import merge_c
+from dgno.kernels.transforms import is_transformed
 from dgno.networks.attentive_scan import Routing
 from dgno.networks.blocks import Map, Upsample, every_other_pixel, pad_to_multiple
 from dgno.operators.pointwise import Pointwise
@@ -21,6 +23,9 @@ from dgno.operators.pointwise import Pointwise
 ImageBatch = Float[Tensor, "b channels h w"]
 HalfBatch = Float[Tensor, "b channels (h+1)//2 (w+1)//2"]
 QuarterBatch = Float[Tensor, "b channels (h+3)//4 (w+3)//4"]
+
+
+MERGE = fusing.Written(frozenset({nn.PixelShuffle, Pointwise}), parameters=1)
 
 
 class OperatorStage(nn.Module):
@@ -36,8 +41,19 @@ class OperatorStage(nn.Module):
         self.layers = layers
 
     def forward(self, coarser: Float[Tensor, "b c2 h2 w2"], encoded: Map) -> Map:
-        z = self.merge(torch.cat([self.up(coarser), encoded], 1))
-        return self.layers(z)
+        return self.layers(self.merged(coarser, encoded))
+
+    def merged(self, coarser: Float[Tensor, "b c2 h2 w2"], encoded: Map) -> Map:
+        """Both sources as one map: in one pass, without the larger maps in between, where nothing asks for them."""
+        if not fusing.is_plain(self.up, (Upsample,)):
+            return self.merge(torch.cat([self.up(coarser), encoded], 1))
+        convolution, shuffle = self.up
+        coarse, fine = convolution(coarser), fusing.fusible(encoded)
+        choice = fusing.choose_merge(fine.device, fine.dtype, fine.shape[1])
+        needs_gradient = fusing.wants_gradient((), (coarse,)) or is_transformed(coarse)
+        if needs_gradient or fusing.wants_layers(choice, MERGE, (shuffle, self.merge), (fine,)):
+            return self.merge(torch.cat([shuffle(coarse), encoded], 1))
+        return merge_c(coarse, fine, self.merge.weight, half=fusing.fuses_in_half(fine.device))
 
 
 class DGNO(nn.Module):
