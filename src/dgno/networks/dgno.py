@@ -90,11 +90,11 @@ class DGNO(nn.Module):
     @property
     def bytes_per_pixel(self) -> int:
         """Of memory that restoring takes at most, above the network at rest: about a tenth above what
-        `benchmarks/peers.py` measures with 16, 20 and 48 channels, whole parts compiled or in plain PyTorch."""
+        `benchmarks/peers.py` measures with 16 and 48 channels, whole parts compiled or in plain PyTorch."""
         device = next(self.parameters()).device
         in_one_call = fusing.choose_attentive_scan(device, torch.float32, self.width).name == "c"
         routes = any(isinstance(module, Routing) for module in self.lifting.modules())
-        return 512 + 32 * self.width if in_one_call and routes else 2560 + 112 * self.width
+        return 64 + 43 * self.width if in_one_call and routes else 2560 + 112 * self.width
 
     def forward(self, x: ImageBatch) -> ImageBatch:
         """The restored image, of the size of `x`."""
