@@ -3,8 +3,8 @@
     python benchmarks/exposures.py IMAGES fluorescence|brightfield NAME ... [--most N]
 
 IMAGES holds the folders of sharp images of `quality.py`, of which the upper left 512 px are taken. Blur varies over the
-image, sigma 0.6 to 4 px or, where strong, 4 to 9 px; 500 to 10,000 photons at full scale, read noise as in training;
-what differs by row is drawn by `optics.varied`. PSNR on [0, 1], clamped; means over images.
+image, sigma 0.6 to 4 px or, where strong, 4 to 9 px; 2000 photons at full scale, read noise 0.005; what
+differs by row is drawn by `optics.varied`. PSNR on [0, 1], clamped; means over images.
 """
 
 from __future__ import annotations

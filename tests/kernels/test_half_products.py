@@ -18,6 +18,7 @@ from kernel_comparison import (
 from torch import Tensor
 
 from dgno.kernels import attentive_scan_c, dg_operator_c, feed_forward_c, fusing
+from dgno.kernels.compiled import allow_tiles
 from dgno.kernels.depthwise import gelu_gate
 from dgno.kernels.dg_layer_c import apply_layer_c, integrate_layer_c
 from dgno.networks import NETWORKS, build
@@ -38,11 +39,6 @@ LAYERS = [
     (1, 48, 16, 16, 88, 8),
     (2, 24, 8, 3, 4, 1),
 ]
-
-
-def allow_tiles(wanted: bool) -> None:
-    for part in PARTS:
-        part.load().library.dgno_allow_tiles(int(wanted))
 
 
 @pytest.fixture(params=["vectors", "tiles"])

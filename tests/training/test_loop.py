@@ -219,6 +219,16 @@ def test_fine_tuning_starts_from_weights(config: TrainConfig, unbroken: Path, ru
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
+def test_a_deeper_network_goes_on_from_a_shallower_one(config: TrainConfig, unbroken: Path, run_folder: Path) -> None:
+    """Before its first step it gives what the shallower one gives."""
+    shallow = unbroken / "weights.safetensors"
+    network = replace(config.network, blocks=(2, 1, 2, 1))
+    deep, _ = train(replace(config, network=network, out=run_folder / "deep", init=shallow), max_minutes=0)
+    x, networks = torch.rand(1, 1, 64, 32), [load_weights(path)[0] for path in (shallow, deep)]
+    with torch.no_grad():
+        torch.testing.assert_close(networks[1](x), networks[0](x), rtol=0, atol=1e-6)
+
+
 def test_what_a_run_starts_from_is_checked_before_the_first_step(config: TrainConfig, run_folder: Path) -> None:
     """A file that is missing or damaged, and weights of another network; nothing is written then."""
     with pytest.raises(UnknownWeights, match="no weights named"):

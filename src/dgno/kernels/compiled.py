@@ -88,6 +88,12 @@ class CompiledKernel:
             raise MemoryError(f"no memory for the workspace of {self.purpose}")
 
 
+def allow_tiles(allowed: bool) -> None:
+    """Whether products of bfloat16 may be computed in tiles: all libraries, for tests and benchmarks."""
+    for name in LIBRARIES:
+        load_library(name).dgno_allow_tiles(int(allowed))
+
+
 class Arguments(ctypes.Structure):
     """Base of the structures that mirror those of the C sources: lengths first, then pointers to float32 tensors."""
 

@@ -182,7 +182,7 @@ def _initial(config: TrainConfig) -> dict[str, Tensor] | None:
     if config.init is None:
         return None
     tensors = checkpoint_tensors(config.init) if config.init.is_dir() else load_network(config.init)[0].state_dict()
-    torch.manual_seed(config.seed)
+    torch.manual_seed(config.seed)  # for blocks that are added
     network = build(config.network)
     if isinstance(network, DGNO):
         tensors = deepened(tensors, network)
