@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from dgno.errors import NotExportable
 from dgno.export.graph import Graph, Map, Value
 from dgno.networks.blocks import ChannelNorm, Downsample, Upsample
-from dgno.networks.lifting import ImageConvolution
+from dgno.networks.lifting import ImageConvolution, InstanceNorm
 from dgno.operators.pointwise import Pointwise
 
 Layer = Callable[[Graph, Any, Map], Map]  # Any: a module of the kind that the layer is listed for
@@ -57,8 +57,7 @@ def channel_norm(g: Graph, m: ChannelNorm, x: Map) -> Map:
     return replace(x, value=g.transpose(pixels, 0, 3, 1, 2))
 
 
-def instance_norm(g: Graph, m: nn.InstanceNorm2d, x: Map) -> Map:
-    assert m.weight is not None and m.bias is not None
+def instance_norm(g: Graph, m: InstanceNorm, x: Map) -> Map:
     y = g.op("InstanceNormalization", x.value, g.weight(m.weight), g.weight(m.bias, "bias"), epsilon=m.eps)
     return replace(x, value=y)
 
@@ -109,7 +108,7 @@ LAYERS: dict[type[nn.Module], Layer] = {
     nn.ConvTranspose2d: transposed_convolution,
     Pointwise: pointwise,
     ChannelNorm: channel_norm,
-    nn.InstanceNorm2d: instance_norm,
+    InstanceNorm: instance_norm,
     nn.GELU: lambda g, m, x: replace(x, value=g.gelu(x.value)),
     nn.ReLU: lambda g, m, x: replace(x, value=g.op("Relu", x.value)),
     nn.Identity: lambda g, m, x: x,

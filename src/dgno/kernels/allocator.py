@@ -12,6 +12,7 @@ import functools
 
 TRIM_THRESHOLD, TOP_PAD, MMAP_THRESHOLD = -1, -2, -3  # M_ of malloc.h
 KEPT = 2**30  # bytes; larger blocks than this still come from the system one by one
+NEVER = -1
 
 
 @functools.cache
@@ -21,5 +22,5 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):
         return False
-    settings = ((MMAP_THRESHOLD, KEPT), (TRIM_THRESHOLD, 2**31 - 1), (TOP_PAD, 2**26))
+    settings = ((MMAP_THRESHOLD, KEPT), (TRIM_THRESHOLD, NEVER), (TOP_PAD, 2**26))
     return all([bool(mallopt(ctypes.c_int(name), ctypes.c_int(value))) for name, value in settings])

@@ -135,6 +135,7 @@ static TARGET void NAME(scan)(
                     LANES);
         NAME(fetch)(s->y, 2 * s->channels, order + TOKENS, left < SEGMENT ? left : SEGMENT, c);
         NAME(fetch)(s->x, s->channels, order, tokens, c);
+        NAME(fetch)(s->out, s->channels, order, tokens, c);
         NAME(scan_rows)(rows, tokens, 0, A, NAME(load)(s->D + c, LANES), h, LANES, STATES);
     }
     for (int n = 0; n < STATES; n++) NAME(store)(state + n * stride + c, h[n], LANES);

@@ -6,7 +6,7 @@
 #ifndef SCAN_ROWS
 #define SCAN_ROWS
 #define LOG2_E 1.44269504088896341f
-#define SCAN_STEP_LIMIT 1e30f /* a longer step forgets no more; times A it is still finite */
+#define SCAN_STEP_LIMIT 1e15f /* a longer step forgets no more; times A, exp2_finite still holds */
 
 struct scan_rows {
     const float *u, *delta, *B, *C;

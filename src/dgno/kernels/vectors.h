@@ -76,12 +76,13 @@ static inline __attribute__((always_inline)) TARGET VF NAME(sums)(VF *v) {
 }
 
 #if defined(HAVE_X86_VERSIONS) && LANES == 16
-/* 2^x within 2 units in the last place, for finite x: 0, a denormal number or infinity where the result demands it.
+/* 2^x within 2 units in the last place, for |x| < 1e26: 0, a denormal number or infinity where the result demands it.
+ * (Beyond, an x that is a product, which the compiler does not round for f, can leave an f whose square is infinite.)
  * x = k / 32 + f with k the nearest integer; 2^((k mod 32) / 32) is looked up in two registers, 2^f is a polynomial,
  * minimax in relative error on [-1/64, 1/64] with p(0) = 1 (5e-8 before rounding), so a decay of exactly 1 stays 1. */
 static inline __attribute__((always_inline)) TARGET VF NAME(exp2_finite)(VF x) {
-    const VF whole = (VF)_mm512_roundscale_ps((__m512)x, 5 << 4 | _MM_FROUND_TO_NEAREST_INT);
-    const VF f = x - whole, in_low_bits = x + 393216.0f; /* 1.5 * 2^18: k stands in the low bits */
+    const float magic = 393216.0f; /* 1.5 * 2^18: adding it rounds to 32ths, and k stands in the low bits */
+    const VF in_low_bits = x + magic, whole = in_low_bits - magic, f = x - whole;
     const VF root = (VF)_mm512_permutex2var_ps(
         _mm512_loadu_ps(ROOTS_OF_2), _mm512_castps_si512((__m512)in_low_bits), _mm512_loadu_ps(ROOTS_OF_2 + 16));
     const VF p = root * ((f * 0.240228459f + 0.693157315f) * f) + root;

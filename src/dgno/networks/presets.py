@@ -14,7 +14,7 @@ from dgno.networks.blur_reader import READER_NETWORKS, BlurReader, ReaderConfig
 from dgno.networks.config import DGNOConfig
 from dgno.networks.dbmid import DBMID_NETWORKS, DBMIDConfig, DBMIDNet
 from dgno.networks.dgno import DGNO
-from dgno.networks.lifting import ImageConvolution, Lifting, instance_norm
+from dgno.networks.lifting import ImageConvolution, InstanceNorm, Lifting
 from dgno.networks.mamba_block import MambaBlock
 from dgno.networks.naf_block import NAFBlock
 from dgno.networks.restormer_block import RestormerBlock
@@ -64,7 +64,7 @@ _ASSEMBLIES: dict[str, Callable[[nn.Module, Boundary], PaperAssembly | ReleasedA
     "paper": PaperAssembly,
     "released": ReleasedAssembly,
 }
-_NORMS = {"instance": instance_norm, "channel": ChannelNorm, "none": lambda dim: nn.Identity()}
+_NORMS = {"instance": InstanceNorm, "channel": ChannelNorm, "none": lambda dim: nn.Identity()}
 _ACTIVATIONS = {"gelu": nn.GELU, "relu": nn.ReLU}
 
 
