@@ -13,7 +13,7 @@
 #include "tasks.h"
 #include "versions.h"
 
-#define CHUNK 64      /* channels over which one task sums gB and gC */
+#define CHUNK 128     /* channels over which one task sums gB and gC */
 #define SEGMENT 16    /* tokens between two stored states */
 #define SPAN 128      /* channels that one task walks together, at most; a multiple of every vector's length */
 #define PIECE 64      /* tokens of one vector of channels before the next vector's turn, where no states are stored */
