@@ -33,25 +33,24 @@ from dgno.optics.simulate import BlurRange
 from dgno.restoration.inputs import list_files
 
 SEED = 2026
+SIZES = ("nano", "small")
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """Sharp images, their labels ("" for none), and the weights and detector that they are for."""
+    """Sharp images, their labels ("" for none), what begins the names of weights for them, and their detector."""
 
     name: str
     folder: str
     labels: str
-    weights: str
+    image: str
     detector: str
 
 
 SETS = (
-    DataSet(
-        "DSB 2018, fluorescence", "dsb_fluorescence/images", "dsb_fluorescence/labels", "fluorescence-nano", "nuclei"
-    ),
-    DataSet("DSB 2018, H&E", "dsb_he/images", "dsb_he/labels", "brightfield-nano", "stained-nuclei"),
-    DataSet("BBBC006, w1, nuclei of the sharp images", "bbbc006/sharp", "", "fluorescence-nano", "nuclei"),
+    DataSet("DSB 2018, fluorescence", "dsb_fluorescence/images", "dsb_fluorescence/labels", "fluorescence", "nuclei"),
+    DataSet("DSB 2018, H&E", "dsb_he/images", "dsb_he/labels", "brightfield", "stained-nuclei"),
+    DataSet("BBBC006, w1, nuclei of the sharp images", "bbbc006/sharp", "", "fluorescence", "nuclei"),
 )
 
 
@@ -62,7 +61,8 @@ def measure(data_set: DataSet, images: Path, out: Path) -> list[compare.Score]:
     records = read_folder_pair(out)
     labels = images / data_set.labels if data_set.labels else _labels_of_sharp(data_set, records, out / "found")
     task, records = chosen_task(data_set.detector, records, labels=labels)
-    chosen = methods.with_sharp(methods.by_name([data_set.weights], ["wiener", "richardson-lucy"]), DGNO)
+    weights = [f"{data_set.image}-{size}" for size in SIZES]
+    chosen = methods.with_sharp(methods.by_name(weights, ["wiener", "richardson-lucy"]), DGNO)
     with progress_bar(data_set.name) as progress:
         scores = compare.compare(records, chosen, task=task, progress=progress)
     summaries.write_csv(out / "scores.csv", scores)

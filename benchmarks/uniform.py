@@ -1,6 +1,7 @@
 """Uniform blur of known strength: what weights give, which are told nothing, beside Wiener told the true PSF; Markdown.
 
     python benchmarks/uniform.py IMAGES [--weights-fluorescence NAME] [--weights-brightfield NAME] [--most N]
+                                 [--tta]
 
 IMAGES holds the folders of sharp images of `quality.py`. Every image is blurred by a Gaussian PSF, integrated over the
 pixels, of sigma 1, 2, 3 and 4 px, and exposed with 2000 photons at full scale and read noise 0.005. Wiener is told that
@@ -51,9 +52,10 @@ def scenes(images: Path, folders: tuple[str, ...], most: int | None) -> Iterator
             yield next(file_scenes(file, file.stem, "auto")).scene
 
 
-def restorer_of(name: str) -> Restore:
-    """The weights' answer to a whole image, normalised as their card says."""
-    restorer, normalize = make_restorer(name, device="cpu")
+def restorer_of(name: str, *, tta: bool = False) -> Restore:
+    """The weights' answer to a whole image, normalised as their card says; with tta, the mean of those in all
+    orientations."""
+    restorer, normalize = make_restorer(name, device="cpu", tta=tta)
 
     def restore(blurred: Scene) -> Scene:
         pixels = from_tensor(blurred[None])
@@ -90,11 +92,12 @@ def main() -> None:
     for kind in SETS:
         parser.add_argument(f"--weights-{kind}", default=f"{kind}-nano")
     parser.add_argument("--most", type=int, help="images of a folder at most")
+    parser.add_argument("--tta", action="store_true", help="as of dgno restore")
     asked = parser.parse_args()
     print("| images | n | sigma, px | blurred, dB | Wiener, true PSF, best balance | weights | ahead of Wiener |")
     print("|---|---:|---:|---:|---:|---:|---:|")
     for kind, folders in SETS.items():
-        restore = restorer_of(getattr(asked, f"weights_{kind}"))
+        restore = restorer_of(getattr(asked, f"weights_{kind}"), tta=asked.tta)
         sharp = list(scenes(asked.images, folders, asked.most))
         for sigma in SIGMAS:
             rows = zip(*(measure(scene, sigma, i, restore) for i, scene in enumerate(sharp)), strict=True)

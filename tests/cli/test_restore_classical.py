@@ -121,6 +121,7 @@ def test_what_must_see_the_whole_image_is_not_tiled(cli: Cli, tmp_path: Path, me
         (["--method", "blind", "--num-iter", "0"], "num_iter is 0, wanted a whole number of at least 1"),
         (["--method", "blind", "--weights", "fluorescence-nano"], "--weights with method blind; leave it out"),
         (["--method", "blind", "--precision", "bf16"], "classical methods run on the CPU, in fp32"),
+        (["--method", "blind", "--tta"], "--tta with method blind; leave it out"),
         (["--psf", "disk:2"], "--psf with method dgno; it takes none of these"),
     ],
 )

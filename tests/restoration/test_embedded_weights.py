@@ -52,7 +52,7 @@ def decibels(image: np.ndarray, reference: np.ndarray) -> float:
 def test_there_are_weights_for_both_kinds_of_images() -> None:
     kinds = {card_facts(name)["for"] for name in embedded_names()}
     assert {"fluorescence", "bright field"} <= kinds
-    assert {"fluorescence-nano", "brightfield-nano"} <= set(embedded_names())  # those that are chosen by default
+    assert {"fluorescence-small", "brightfield-nano"} <= set(embedded_names())  # those that are chosen by default
 
 
 @each

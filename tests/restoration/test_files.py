@@ -103,7 +103,7 @@ def test_threads_are_as_many_as_wanted(blurred: Path) -> None:
 OTHERS = {
     "normalize": "none", "tile_size": 512, "overlap": 8, "device": "cpu", "precision": "bf16", "max_memory": 1.0,
     "output_format": "png", "channels": "0", "pages": "0", "pixel_size": 0.5, "nonfinite": "mask",
-    "route": "auto",
+    "route": "auto", "tta": True,
 }  # fmt: skip
 HARMLESS = {
     "weights": "fluorescence-nano", "threads": 1, "max_pixels": 10**6, "resume": True, "overwrite": True,
@@ -157,5 +157,5 @@ def test_the_output_says_how_it_was_made(blurred: Path) -> None:
     found = read_provenance(blurred.parent / "out.tif")
     assert found is not None
     assert json.loads(found["options"]) == RestoreOptions(overlap=32).decisive()
-    assert json.loads(found["weights file sha256"]).keys() == {"fluorescence-nano"}
+    assert json.loads(found["weights file sha256"]).keys() == {"fluorescence-small"}
     assert found["input"] == "in.tif"

@@ -33,11 +33,12 @@ def colours(share: float, low: int = 0, high: int = 255) -> Image:
 @pytest.mark.parametrize("low, high", [(0, 255), (1000, 5000)])
 def test_bright_colours_are_bright_field_and_all_else_is_fluorescence(low: int, high: int) -> None:
     """The middle value decides, at 0.35 of the range: white is the empty slide, black the empty dish."""
-    for share, name in ((0.05, "fluorescence"), (0.3, "fluorescence"), (0.4, "brightfield"), (0.9, "brightfield")):
-        assert default_weights(colours(share, low, high)) == f"{name}-nano"
+    fluorescence, bright_field = "fluorescence-small", "brightfield-nano"
+    for share, name in ((0.05, fluorescence), (0.3, fluorescence), (0.4, bright_field), (0.9, bright_field)):
+        assert default_weights(colours(share, low, high)) == name
     gray = replace(colours(0.9), pixels=colours(0.9).pixels[..., 0], axes="YX")
-    assert default_weights(gray) == "fluorescence-nano"
-    assert default_weights(STACK) == "fluorescence-nano"
+    assert default_weights(gray) == fluorescence
+    assert default_weights(STACK) == fluorescence
 
 
 EXPECTED = {
@@ -92,3 +93,13 @@ def test_a_restorer_moves_to_the_cpu_with_its_weights_and_precision() -> None:
     assert isinstance(moved, InTurn)
     assert all(one.device == torch.device("cpu") and one.dtype == torch.bfloat16 for one in moved.restorers)
     assert on_cpu(torch.nn.functional.relu) is torch.nn.functional.relu
+
+
+def test_all_orientations_are_tiled_and_moved_as_the_network_is() -> None:
+    network, _ = load_weights("fluorescence-nano")
+    restorer, _ = make_restorer("fluorescence-nano", device="cpu", tta=True)
+    for name in ("multiple", "halo", "is_local", "channels"):
+        assert getattr(restorer, name) == getattr(network, name)
+    assert restorer.bytes_per_pixel > network.bytes_per_pixel
+    moved = on_cpu(Placed(restorer.restorer, torch.device("meta")))
+    assert isinstance(moved, Placed) and moved.restorer is restorer.restorer

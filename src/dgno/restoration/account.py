@@ -116,6 +116,7 @@ class Account:
             "scale": [list(one) for one in self.scales],
             "device": str(choose_device(options.device)) if by_network else "cpu",
             "precision": options.precision,
+            "tta": options.tta,
             "route": self.route,
             **(self.blur.as_json() | {"learnt": self.learnt} if self.route != OFF else {}),
         }

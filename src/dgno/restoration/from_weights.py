@@ -10,6 +10,7 @@ import torch
 from dgno.arrays import Image
 from dgno.errors import CheckpointMismatch, ConfigError
 from dgno.networks.blur_reader import BlurReader
+from dgno.networks.orientations import AllOrientations
 from dgno.optics.blur_types import DEFOCUS, MIXED, MOTION
 from dgno.restoration import READER
 from dgno.restoration.assessment import BLURRED
@@ -34,7 +35,7 @@ BRIGHT_FIELD: Mapping[str, Names] = {
     MIXED: ("brightfield-mixed-nano",),
 }
 FLUORESCENCE: Mapping[str, Names] = {
-    DEFOCUS: ("fluorescence-nano",),
+    DEFOCUS: ("fluorescence-small",),
     MOTION: ("fluorescence-motion-nano",),
     MIXED: ("fluorescence-mixed-nano",),
 }
@@ -46,18 +47,20 @@ DBMID_NETS: Mapping[str, Names] = {  # Jiang et al. 2020, arXiv:2011.11879
 
 
 def make_restorer(
-    weights: str | Path, *, normalize: str = "auto", device: str = "auto", precision: str = "fp32"
+    weights: str | Path, *, normalize: str = "auto", device: str = "auto", precision: str = "fp32", tta: bool = False
 ) -> tuple[Placed, Normalizer]:
     """A restorer from weights, on its device, and how images are brought to [0, 1] for it.
 
     normalize : "auto" as the weights' card says, or a name of NORMALIZERS
+    tta : the mean of the answers in all orientations, see `dgno.networks.orientations`
     """
     if normalize != "auto" and normalize not in NORMALIZERS:
         raise ConfigError(f"normalisation {normalize!r}", hint=f"known: auto, {', '.join(NORMALIZERS)}")
     place = choose_device(device)
     network, card = load_weights(weights)
     kind = card.normalization if normalize == "auto" else normalize
-    return Placed(network.to(place), place, precision), NORMALIZERS[kind]
+    asked = AllOrientations(network) if tta else network
+    return Placed(asked.to(place), place, precision), NORMALIZERS[kind]
 
 
 def default_weights(image: Image) -> str:
@@ -77,21 +80,28 @@ def weights_by_type(image: Image, weights: str | Path = "auto", method: str = DG
 class LoadedWeights:
     """Weights that are loaded once, and the remedies that they make.
 
-    normalize, device, precision : as of `make_restorer`
+    normalize, device, precision, tta : as of `make_restorer`
     method : "dbmid" brings images to [0, 1] by what they are, since its networks are for all of them
     """
 
     def __init__(
-        self, *, normalize: str = "auto", device: str = "auto", precision: str = "fp32", method: str = DGNO
+        self,
+        *,
+        normalize: str = "auto",
+        device: str = "auto",
+        precision: str = "fp32",
+        tta: bool = False,
+        method: str = DGNO,
     ) -> None:
         self.normalize, self.device, self.precision, self.method = normalize, device, precision, method
+        self.tta = tta
         self.loaded: dict[str, tuple[Placed, Normalizer]] = {}
 
     def load(self, name: str) -> tuple[Placed, Normalizer]:
         """The restorer of these weights, loaded once; see `make_restorer`."""
         if name not in self.loaded:
             how = {"normalize": self.normalize, "device": self.device, "precision": self.precision}
-            self.loaded[name] = make_restorer(name, **how)
+            self.loaded[name] = make_restorer(name, **how, tta=self.tta)
         return self.loaded[name]
 
     def of(self, names: Names, image: Image) -> Remedy:

@@ -45,6 +45,7 @@ class RestoreOptions:
     overlap: int | None = None
     device: str = "auto"
     precision: str = "fp32"
+    tta: bool = False
     threads: int | None = None
     max_memory: float | None = None
     max_pixels: int = DEFAULT_LIMITS.pixels
@@ -99,6 +100,8 @@ class RestoreOptions:
     def _refuse_what_is_for_networks(self) -> None:
         if self.weights != "auto":
             raise ConfigError(f"--weights with method {self.method}", hint="leave it out: nothing was learnt")
+        if self.tta:
+            raise ConfigError(f"--tta with method {self.method}", hint="leave it out: it turns the image for networks")
         if self.precision != "fp32" or self.device not in ("auto", "cpu"):
             asked = f"--device {self.device} --precision {self.precision}"
             raise ConfigError(f"{asked} with method {self.method}", hint="classical methods run on the CPU, in fp32")

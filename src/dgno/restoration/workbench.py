@@ -57,7 +57,7 @@ class Workbench:
         self.limits = options.limits
         self.max_bytes = math.inf if options.max_memory is None else options.max_memory * 2**30
         how = {"device": options.device, "precision": options.precision, "method": options.method}
-        self.remedies = LoadedWeights(normalize=options.normalize, **how)
+        self.remedies = LoadedWeights(normalize=options.normalize, tta=options.tta, **how)
         choose_device(options.device)
         by_network = options.method in NETWORK_METHODS
         self.classical = None if by_network else make_classical(options.method, options.told)
