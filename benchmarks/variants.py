@@ -1,6 +1,6 @@
 """Variants of the network on the same data, for the same number of steps, by the same protocol; a Markdown table.
 
-    python benchmarks/variants.py CONFIG IMAGES OUT [--steps 2000] [--seeds 3] [--minutes M] [--only NAME ...]
+    python benchmarks/variants.py CONFIG IMAGES OUT [--steps 1000] [--seeds 3] [--minutes M] [--only NAME ...]
                                   [--most N] [--weights NAME]
 
 CONFIG is a training configuration whose data, blur and augmentation all variants take, `docs/training/variants.toml`;
@@ -168,7 +168,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("config", "images", "out"):
         parser.add_argument(name, type=Path)
-    for name, usual in (("steps", 2000), ("seeds", 3)):
+    for name, usual in (("steps", 1000), ("seeds", 3)):
         parser.add_argument(f"--{name}", type=int, default=usual)
     parser.add_argument("--minutes", type=float, default=float("inf"))
     parser.add_argument("--only", nargs="+", choices=list(VARIANTS), default=list(VARIANTS))

@@ -75,7 +75,8 @@ def test_scales_are_those_of_each_channel() -> None:
     affine = by_percentiles(IMAGE, 0)
     assert account.facts == {
         "method": "dgno", "weights": ["my"], "normalization": ["percentile"],
-        "scale": [[affine.offset, affine.offset + affine.scale]], "device": "cpu", "precision": "fp32", "route": "off",
+        "scale": [[affine.offset, affine.offset + affine.scale]], "device": "cpu", "precision": "fp32", "tta": False,
+            "route": "off",
     }  # fmt: skip
     assert account.notes == ("my",)
     classical = Account(RestoreOptions(method="wiener", psf="disk:2"), "off")

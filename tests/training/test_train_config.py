@@ -11,7 +11,7 @@ from dgno.data.scenes import Augmentation, Source
 from dgno.errors import ConfigError
 from dgno.networks.presets import NETWORKS
 from dgno.optics.simulate import BlurRange
-from dgno.optics.varied import VariedRange, Variety
+from dgno.optics.varied import Variety
 from dgno.training.config import Stage, TrainConfig, load_config
 from dgno.training.loop import learning_rate
 from dgno.weights.store import embedded_names, find_weights, read_weights
@@ -201,7 +201,8 @@ def test_every_documented_configuration_is_one_of_these() -> None:
     assert {path.stem for path in DOCUMENTED.glob("*.toml")} == {*embedded_names(), *others}
 
 
-def test_variants_are_compared_on_exposures_of_some_variety() -> None:
+def test_variants_are_trained_afresh_on_what_so_few_steps_can_teach() -> None:
+    """Soft disks alone: with `[variety]`, a thousand steps leave most of them behind the blurred image."""
     config = load_config(DOCUMENTED / "variants.toml")
-    assert isinstance(config.exposures, VariedRange)
+    assert isinstance(config.exposures, BlurRange)
     assert config.init is None
