@@ -76,7 +76,7 @@ def test_scales_are_those_of_each_channel() -> None:
     assert account.facts == {
         "method": "dgno", "weights": ["my"], "normalization": ["percentile"],
         "scale": [[affine.offset, affine.offset + affine.scale]], "device": "cpu", "precision": "fp32", "tta": False,
-            "route": "off",
+        "route": "off",
     }  # fmt: skip
     assert account.notes == ("my",)
     classical = Account(RestoreOptions(method="wiener", psf="disk:2"), "off")
