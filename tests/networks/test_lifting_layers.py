@@ -45,7 +45,8 @@ def test_an_image_is_convolved_in_float32_under_mixed_precision() -> None:
     with torch.no_grad():
         wanted = convolution(x)
         with torch.autocast("cpu", torch.bfloat16):
-            found = convolution(x)
-    assert found.dtype == torch.float32
+            found, of_half = convolution(x), convolution(x.bfloat16())
+    assert found.dtype == of_half.dtype == torch.float32
     assert torch.equal(found, wanted)
+    torch.testing.assert_close(of_half, wanted, rtol=0, atol=0.01)
     assert is_channels_last(found)

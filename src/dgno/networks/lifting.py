@@ -37,9 +37,10 @@ class ImageConvolution(nn.Conv2d):
         super().__init__(channels, dim, 3, padding=1, bias=bias)
 
     def forward(self, x: Float[Tensor, "b channels h w"]) -> Map:
-        is_mixed = x.device.type != "cpu" and torch.is_autocast_enabled(x.device.type)
-        with torch.autocast(x.device.type, enabled=is_mixed):
-            return channels_last(super().forward(x.contiguous()))
+        if x.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
+            with torch.autocast("cpu", enabled=False):
+                return channels_last(super().forward(x.contiguous().float()))
+        return channels_last(super().forward(x.contiguous()))
 
 
 class ShallowFeatures(nn.Sequential):
