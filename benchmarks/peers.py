@@ -2,9 +2,9 @@
 
     python benchmarks/peers.py [--threads 1 2] [--rounds 2] [--only NAME ...]
 
-Everything runs in one process and in turn, with the same allocator setting: first all contestants on 256 x 256 px (our
-references only on the first number of threads), then some on 512 x 512 px; peak memory is measured in a fresh process
-for each. Two threads want a machine with nothing else to do.
+Everything runs in one process and in turn, with the same allocator setting, after one run that does not count: first
+all contestants on 256 x 256 px (our references only on the first number of threads), then some on 512 x 512 px; peak
+memory is measured in a fresh process for each. Two threads want a machine with nothing else to do.
 """
 
 from __future__ import annotations

@@ -156,22 +156,21 @@ def restore(
     """
     from dgno.restoration.options import RestoreOptions
 
-    options = RestoreOptions(
+    _restore(inputs, out, where=(scheduler, workers), json=json, quiet=quiet, options=RestoreOptions(
         weights=weights, method=method, psf=psf, num_iter=num_iter, balance=balance, route=route, normalize=normalize,
         tile_size=TILE_SIZE if tile is None else tile, keep_tile=tile is not None, overlap=overlap, device=device,
         precision=precision, tta=tta, threads=threads, max_memory=max_memory, max_pixels=max_pixels, resume=resume,
         overwrite=overwrite, output_format=output_format, channels=channels, pages=pages, pixel_size=pixel_size,
         nonfinite=nonfinite, allow_labels=allow_labels, fail_fast=fail_fast, min_confidence=min_confidence, seed=seed,
         reader=reader, compression=compression, quality=quality, on_bad_tile=on_bad_tile,  # type: ignore[arg-type]
-    )  # fmt: skip
-    _restore(inputs, out, options, where=(scheduler, workers), json=json, quiet=quiet)
+    ))  # fmt: skip
 
 
 def _restore(
     inputs: list[Path],
     named: str,
-    options: RestoreOptions,
     *,
+    options: RestoreOptions,
     where: tuple[str | None, int | None],
     json: bool,
     quiet: bool,
