@@ -31,8 +31,8 @@ class BuildKernels(build_ext):
 
 FOLDER = "src/dgno/kernels"
 KERNELS = (
-    *("attentive_lift_gradient", "attentive_scan", "depthwise", "dg_operator", "feed_forward", "pointwise"),
-    *("selective_scan", "uniform"),
+    *("attentive_lift_gradient", "attentive_scan", "convolution", "depthwise", "dg_operator", "feed_forward"),
+    *("pointwise", "selective_scan", "uniform"),
 )
 SOURCES = runpy.run_path(f"{FOLDER}/sources.py")  # dgno itself may not be imported yet
 # Every library carries the hash of all sources, and so depends on all of them.

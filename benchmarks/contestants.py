@@ -31,6 +31,7 @@ REFERENCES = {
     "DGNO_SCAN": "chunked",
     "DGNO_OPERATOR": "reference",
     "DGNO_GATE": "reference",
+    "DGNO_CONVOLUTION": "reference",
 }
 OURS = ("dgno-face", "dgno-cell", "small-cell", "nano-cell")
 COUNTED = 128  # px: side of the image that peers' products are counted on

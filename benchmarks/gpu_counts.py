@@ -13,7 +13,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from dgno.networks.attentive_scan import SelectiveScan
 
-PLAIN = {"DGNO_SCAN": "chunked", "DGNO_OPERATOR": "reference", "DGNO_GATE": "reference", "DGNO_POINTWISE": "linear"}
+PLAIN = {
+    "DGNO_SCAN": "chunked",
+    "DGNO_OPERATOR": "reference",
+    "DGNO_GATE": "reference",
+    "DGNO_CONVOLUTION": "reference",
+    "DGNO_POINTWISE": "linear",
+}
 SCAN_FLOPS = 5  # of a token, channel and state, beside the product with C, which the counter sees; exp counts as one
 
 

@@ -20,6 +20,8 @@ from torch import Tensor
 
 from dgno.kernels import depthwise, depthwise_c, dg_operator, dg_operator_c
 from dgno.kernels.allocator import keep_freed_memory
+from dgno.kernels.convolution import convolution as convolution_reference
+from dgno.kernels.convolution_c import convolution_c
 from dgno.kernels.selective_scan import selective_scan_chunked
 from dgno.kernels.selective_scan_c import selective_scan_c
 
@@ -122,6 +124,18 @@ def gate(channels: int, side: int = 256) -> None:
     compare_both(title, versions, [x, torch.randn(2 * channels, 1, 3, 3)])
 
 
+def convolution(inputs: int, outputs: int, side: int) -> None:
+    """Beside the products of the definition, of which the compiled version needs 4 of 9."""
+    x = torch.randn(1, inputs, side, side).contiguous(memory_format=torch.channels_last)
+    weight = torch.randn(outputs, inputs, 3, 3).contiguous(memory_format=torch.channels_last)
+    versions: dict[str, Function] = {"C": convolution_c, "reference": convolution_reference}
+    title, products = f"3x3 convolution, {side} x {side} px, {inputs} to {outputs} channels", 18 * x.numel() * outputs
+    for named, run, times in (("forward", forward, 1), ("forward and backward", with_gradient, 3)):
+        measured = seconds({name: run(f, [x, weight]) for name, f in versions.items()}, rounds=9, of=min)
+        print_ratios(f"{title}, {named}", measured, base="C")
+        print(f"    C takes {measured['C'] / (times * products / bounds.product_rate()):.2f} x its products")
+
+
 if __name__ == "__main__":
     if len(sys.argv) > 1:
         torch.set_num_threads(int(sys.argv[1]))
@@ -140,5 +154,7 @@ if __name__ == "__main__":
         (192, 16, 128),
     ]:
         operator(channels, heads, side)
+    for inputs, outputs, side in [(32, 64, 256), (128, 256, 64), (48, 24, 512), (192, 96, 256), (384, 768, 64)]:
+        convolution(inputs, outputs, side)
     gate(42)
     gate(127)

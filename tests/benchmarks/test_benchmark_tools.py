@@ -90,6 +90,7 @@ def test_references_are_asked_for_by_known_names_and_for_a_while(monkeypatch: py
             backends.choose_scan(cpu, single, 8),
             backends.choose_operator(cpu, single, 4, 64),
             backends.choose_gate(cpu, single, 16),
+            backends.choose_convolution(cpu, single),
             fusing.choose_feed_forward(cpu, single, 16),
             fusing.choose_attentive_scan(cpu, single, 16),
             fusing.choose_operator_layer(cpu, single, 4, 4, 8),

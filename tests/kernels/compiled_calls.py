@@ -12,6 +12,7 @@ from dgno.kernels.attentive_core import CoreWeights
 from dgno.kernels.attentive_lift import LiftWeights
 from dgno.kernels.attentive_scan import AttentiveWeights
 from dgno.kernels.attentive_scan_c import attentive_scan_c
+from dgno.kernels.convolution_c import convolution_c
 from dgno.kernels.depthwise_c import gelu_gate_c, sigmoid_gate_c
 from dgno.kernels.dg_operator_c import apply_c, integrate_c
 from dgno.kernels.feed_forward_c import feed_forward_c
@@ -37,6 +38,7 @@ CALLS: dict[str, tuple[Callable[..., Any], tuple[tuple[int, ...], ...], tuple[An
     "apply onto": (apply_c, ((2, 16, 9, 8), (2, 3, 4, 4, 4, 4), (2, 16, 9, 8)), ()),
     "gelu gate": (gelu_gate_c, ((2, 80, 9, 7), (80, 1, 3, 3)), ()),
     "sigmoid gate": (sigmoid_gate_c, ((2, 40, 9, 7), (40, 1, 3, 3), (40,)), ()),
+    "convolution": (convolution_c, ((2, 20, 9, 7), (33, 20, 3, 3), (33,)), ()),
     "pointwise": (pointwise_c, ((2, 150, 7), (33, 7), (33,)), ()),
     "merge": (merge_c, ((2, 64, 5, 7), (2, 16, 10, 14), (16, 32)), ()),
     "feed-forward": (feed_forward_c, ((2, 16, 9, 7), (16,), (16,), (84, 16), (84, 1, 3, 3), (16, 42)), ()),

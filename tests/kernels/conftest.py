@@ -13,6 +13,7 @@ from torch import Tensor
 from dgno.kernels import (
     attentive_lift_c,
     attentive_scan_c,
+    convolution_c,
     depthwise_c,
     dg_operator_c,
     feed_forward_c,
@@ -21,7 +22,13 @@ from dgno.kernels import (
 )
 from dgno.kernels.selective_scan import selective_scan_chunked
 
-PARTS = (attentive_lift_c, attentive_scan_c, feed_forward_c, pointwise_c)  # libraries that `version` sets
+PARTS = (
+    attentive_lift_c,
+    attentive_scan_c,
+    convolution_c,
+    feed_forward_c,
+    pointwise_c,
+)  # libraries that `version` sets
 
 
 @pytest.fixture(params=max(map(compiled_versions, PARTS), key=len))

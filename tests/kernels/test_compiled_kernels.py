@@ -42,6 +42,7 @@ LEGAL = {
     ("gelu gate", (3, 80, 9, 7)), ("gelu gate", (2, 80, 10, 7)), ("gelu gate", (2, 80, 9, 8)),
     ("sigmoid gate", (3, 40, 9, 7)), ("sigmoid gate", (2, 40, 10, 7)), ("sigmoid gate", (2, 40, 9, 8)),
     ("integrate", (3, 32, 12, 8)),
+    ("convolution", (3, 20, 9, 7)), ("convolution", (2, 20, 10, 7)), ("convolution", (2, 20, 9, 8)),
     ("pointwise", (3, 150, 7)), ("pointwise", (2, 151, 7)),
     ("feed-forward", (3, 16, 9, 7)), ("feed-forward", (2, 16, 10, 7)), ("feed-forward", (2, 16, 9, 8)),
     ("attentive scan", (3, 16, 9, 7)), ("attentive scan", (2, 16, 10, 7)), ("attentive scan", (2, 16, 9, 8)),

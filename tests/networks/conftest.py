@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import pytest
 
+OTHERS = {"DGNO_OPERATOR": "reference", "DGNO_GATE": "reference", "DGNO_CONVOLUTION": "reference"}
 BACKENDS = {
     "chosen": {},
-    "plain": {"DGNO_SCAN": "chunked", "DGNO_OPERATOR": "reference", "DGNO_GATE": "reference"},
-    "loop": {"DGNO_SCAN": "loop", "DGNO_OPERATOR": "reference", "DGNO_GATE": "reference"},
+    "plain": {"DGNO_SCAN": "chunked", **OTHERS},
+    "loop": {"DGNO_SCAN": "loop", **OTHERS},
 }
 
 
 def use(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    for variable in ("DGNO_SCAN", "DGNO_OPERATOR", "DGNO_GATE"):
+    for variable in ("DGNO_SCAN", *OTHERS):
         monkeypatch.delenv(variable, raising=False)
     for variable, value in BACKENDS[name].items():
         monkeypatch.setenv(variable, value)

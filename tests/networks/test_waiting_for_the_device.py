@@ -26,6 +26,7 @@ PLAIN = {  # what is compiled for the CPU reads memory
     "DGNO_SCAN": "chunked",
     "DGNO_OPERATOR": "reference",
     "DGNO_GATE": "reference",
+    "DGNO_CONVOLUTION": "reference",
     "DGNO_POINTWISE": "linear",
 }
 NEEDS_VALUES = (DataDependentOutputException, DynamicOutputShapeException, UnsupportedOperatorException)

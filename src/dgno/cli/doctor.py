@@ -109,6 +109,7 @@ def _kernels() -> dict[str, str]:
         "attentive scan": fusing.choose_attentive_scan(device, torch.float32, channels=16),
         "attentive lift, with gradients": fusing.choose_attentive_lift(device, torch.float32, channels=16),
         "gated convolution": backends.choose_gate(device, torch.float32, channels=32),
+        "3x3 convolution": backends.choose_convolution(device, torch.float32),
         "1x1 convolution": backends.choose_pointwise(device, torch.float32),
         "random numbers of the routing": backends.choose_uniform(),
     }

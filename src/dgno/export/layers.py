@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from dgno.errors import NotExportable
 from dgno.export.graph import Graph, Map, Value
-from dgno.networks.blocks import ChannelNorm, Downsample, Upsample
+from dgno.networks.blocks import ChannelNorm, Convolution, Downsample, Upsample
 from dgno.networks.lifting import ImageConvolution, InstanceNorm
 from dgno.operators.pointwise import Pointwise
 
@@ -104,6 +104,7 @@ def joined(g: Graph, x: Map, y: Map) -> Map:
 
 LAYERS: dict[type[nn.Module], Layer] = {
     nn.Conv2d: convolution,
+    Convolution: convolution,
     ImageConvolution: convolution,
     nn.ConvTranspose2d: transposed_convolution,
     Pointwise: pointwise,

@@ -1,8 +1,8 @@
 """Which version of a kernel runs. The only place that asks what the machine has; `fusing.py` asks for whole parts.
 
 The environment variables DGNO_SCAN (loop, chunked, c, triton or mamba), DGNO_OPERATOR (reference, c or triton),
-DGNO_GATE (reference or c) and DGNO_POINTWISE (linear, onednn or c) overrule the choice, for tests and for finding
-faults.
+DGNO_GATE, DGNO_CONVOLUTION (reference or c) and DGNO_POINTWISE (linear, onednn or c) overrule the choice, for tests and
+for finding faults.
 """
 
 from __future__ import annotations
@@ -20,7 +20,19 @@ import torch
 from torch import Tensor
 
 from dgno.errors import ConfigError
-from dgno.kernels import depthwise, depthwise_c, dg_operator, dg_operator_c, pointwise_c, selective_scan_c, uniform
+from dgno.kernels import (
+    convolution_c,
+    depthwise,
+    depthwise_c,
+    dg_operator,
+    dg_operator_c,
+    pointwise_c,
+    selective_scan_c,
+    triton_later,
+    uniform,
+)
+from dgno.kernels.compiled import CompiledKernel
+from dgno.kernels.convolution import convolution as convolution_reference
 from dgno.kernels.dg_operator import Operators, Sides
 from dgno.kernels.pointwise import pointwise as pointwise_linear
 from dgno.kernels.pointwise import pointwise_onednn
@@ -33,46 +45,29 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def _selective_scan_triton(*arguments: Any) -> Tensor:
-    from dgno.kernels.selective_scan_triton import selective_scan_triton  # with Triton, only where it is asked for
-
-    return selective_scan_triton(*arguments)
-
-
-def _integrate_triton(*arguments: Any) -> tuple[Operators, Sides | None]:
-    from dgno.kernels.dg_operator_triton import integrate_triton
-
-    return integrate_triton(*arguments)
-
-
-def _apply_triton(*arguments: Any) -> Tensor:
-    from dgno.kernels.dg_operator_triton import apply_triton
-
-    return apply_triton(*arguments)
-
-
 SCANS: dict[str, Callable[..., Tensor]] = {
     "loop": selective_scan_loop,
     "chunked": selective_scan_chunked,
     "c": selective_scan_c.selective_scan_c,
-    "triton": _selective_scan_triton,
+    "triton": triton_later.selective_scan,
     "mamba": selective_scan_mamba,
 }
 INTEGRATES: dict[str, Callable[..., tuple[Operators, Sides | None]]] = {
     "reference": dg_operator.integrate,
     "c": dg_operator_c.integrate_c,
-    "triton": _integrate_triton,
+    "triton": triton_later.integrate,
 }
 APPLIES: dict[str, Callable[..., Tensor]] = {
     "reference": dg_operator.apply,
     "c": dg_operator_c.apply_c,
-    "triton": _apply_triton,
+    "triton": triton_later.apply,
 }
 POINTWISES: dict[str, Callable[..., Tensor]] = {
     "linear": pointwise_linear,
     "onednn": pointwise_onednn,
     "c": pointwise_c.pointwise_c,
 }
+CONVOLUTIONS: dict[str, Callable[..., Tensor]] = {"reference": convolution_reference, "c": convolution_c.convolution_c}
 GELU_GATES: dict[str, Callable[..., Tensor]] = {"reference": depthwise.gelu_gate, "c": depthwise_c.gelu_gate_c}
 SIGMOID_GATES: dict[str, Callable[..., Tensor]] = {"reference": depthwise.sigmoid_gate, "c": depthwise_c.sigmoid_gate_c}
 _WITHOUT_COMPILED: ContextVar[bool] = ContextVar("_WITHOUT_COMPILED", default=False)
@@ -99,15 +94,11 @@ def choose_scan(device: torch.device, dtype: torch.dtype, states: int) -> Choice
         if choice.name == "triton" or is_plain or why_not_mamba():
             return choice
         return Choice("mamba", f"mamba-ssm, as {choice.reason}")
-    if unfit := unfit_for_c(device, dtype):
+    if unfit := _why_not_c(selective_scan_c.load, device, dtype):
         return Choice("chunked", unfit)
-    try:
-        compiled = selective_scan_c.load()
-    except OSError as error:
-        return Choice("chunked", str(error))
-    if states > compiled.max_states:
-        return Choice("chunked", f"the compiled scan holds {compiled.max_states} states, wanted {states}")
-    return Choice("c", f"compiled, {compiled.version_name()} instructions")
+    if states > (most := selective_scan_c.load().max_states):
+        return Choice("chunked", f"the compiled scan holds {most} states, wanted {states}")
+    return _compiled(selective_scan_c.load())
 
 
 def choose_operator(device: torch.device, dtype: torch.dtype, d: int, tokens: int) -> Choice:
@@ -118,30 +109,33 @@ def choose_operator(device: torch.device, dtype: torch.dtype, d: int, tokens: in
         return Choice("reference", f"an element of {tokens} tokens is faster as one matrix product")
     if device.type == "cuda":
         return _triton_or("reference", device, dtype)
-    if unfit := unfit_for_c(device, dtype):
+    if unfit := _why_not_c(dg_operator_c.load, device, dtype):
         return Choice("reference", unfit)
-    try:
-        compiled = dg_operator_c.load()
-    except OSError as error:
-        return Choice("reference", str(error))
-    if not compiled.has_width(d):
+    if not dg_operator_c.load().has_width(d):
         return Choice("reference", f"the compiled operator has no version for heads of {d} channels")
-    return Choice("c", f"compiled, {compiled.version_name()} instructions")
+    return _compiled(dg_operator_c.load())
 
 
 def choose_gate(device: torch.device, dtype: torch.dtype, channels: int) -> Choice:
     """The version of the gated convolutions for tensors of this device and dtype and results of so many channels."""
     if wanted := asked_for("DGNO_GATE", GELU_GATES):
         return wanted
-    if unfit := unfit_for_c(device, dtype):
+    if unfit := _why_not_c(depthwise_c.load, device, dtype):
         return Choice("reference", unfit)
-    try:
-        compiled = depthwise_c.load()
-    except OSError as error:
-        return Choice("reference", str(error))
-    if channels < compiled.lanes():
-        return Choice("reference", f"the compiled gate needs {compiled.lanes()} channels, got {channels}")
-    return Choice("c", f"compiled, {compiled.version_name()} instructions")
+    if channels < (lanes := depthwise_c.load().lanes()):
+        return Choice("reference", f"the compiled gate needs {lanes} channels, got {channels}")
+    return _compiled(depthwise_c.load())
+
+
+def choose_convolution(device: torch.device, dtype: torch.dtype) -> Choice:
+    """The version of the dense 3x3 convolution for tensors of this device and dtype."""
+    if wanted := asked_for("DGNO_CONVOLUTION", CONVOLUTIONS):
+        return wanted
+    if unfit := _why_not_c(convolution_c.load, device, dtype):
+        return Choice("reference", unfit)
+    if torch.is_autocast_enabled(device.type):
+        return Choice("reference", "mixed precision is torch's")
+    return _compiled(convolution_c.load())
 
 
 @contextlib.contextmanager
@@ -201,6 +195,21 @@ def unfit_for_c(device: torch.device, dtype: torch.dtype) -> str:
     return "" if dtype == torch.float32 else f"the compiled kernel is for float32, the tensors are {dtype}"
 
 
+def _why_not_c(load: Callable[[], CompiledKernel], device: torch.device, dtype: torch.dtype) -> str:
+    """Why a compiled kernel cannot take such tensors: none of them can, or it was not compiled; "" if it can."""
+    if unfit := unfit_for_c(device, dtype):
+        return unfit
+    try:
+        load()
+    except OSError as error:
+        return str(error)
+    return ""
+
+
+def _compiled(kernel: CompiledKernel) -> Choice:
+    return Choice("c", f"compiled, {kernel.version_name()} instructions")
+
+
 @_plain_if_transformed
 def selective_scan(
     u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, order: Tensor | None = None
@@ -224,16 +233,12 @@ def choose_pointwise(device: torch.device, dtype: torch.dtype) -> Choice:
         return wanted
     if device.type != "cpu":
         return Choice("linear", unfit_for_c(device, dtype))
-    try:
-        compiled = pointwise_c.load()
-        unfit = unfit_for_c(device, dtype)
-    except OSError as error:
-        unfit = str(error)
+    unfit = _why_not_c(pointwise_c.load, device, dtype)
     if torch.is_autocast_enabled(device.type):
         unfit = "mixed precision is torch's"
     if unfit:
         return Choice("onednn" if torch.backends.mkldnn.is_available() else "linear", unfit)
-    return Choice("c", f"compiled, {compiled.version_name()} instructions")
+    return _compiled(pointwise_c.load())
 
 
 def choose_uniform() -> Choice:
@@ -279,3 +284,9 @@ def sigmoid_gate(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """`pointwise.pointwise`, by the version that suits the tensors."""
     return POINTWISES[choose_pointwise(x.device, x.dtype).name](x, weight, bias)
+
+
+@_plain_if_transformed
+def convolution(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """`convolution.convolution`, by the version that suits the tensors."""
+    return CONVOLUTIONS[choose_convolution(x.device, x.dtype).name](x, weight, bias)

@@ -14,7 +14,15 @@ from torch import Tensor
 from dgno.kernels.sources import fingerprint
 
 FOLDER = Path(__file__).parent  # of the libraries and, where they are installed as well, of their sources
-AT_INFERENCE = "attentive_scan", "depthwise", "dg_operator", "feed_forward", "pointwise", "selective_scan"
+AT_INFERENCE = (
+    "attentive_scan",
+    "convolution",
+    "depthwise",
+    "dg_operator",
+    "feed_forward",
+    "pointwise",
+    "selective_scan",
+)
 LIBRARIES = (*AT_INFERENCE, "attentive_lift_gradient", "uniform")  # the extensions of setup.py
 
 

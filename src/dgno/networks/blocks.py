@@ -64,18 +64,28 @@ class GatedFeedForward(nn.Module):
 FEED_FORWARD = fusing.Written(frozenset({GatedFeedForward, ChannelNorm, Pointwise, nn.Conv2d}), parameters=5)
 
 
+class Convolution(nn.Conv2d):
+    """A dense 3x3 convolution of a feature map, with a border of zeros."""
+
+    def __init__(self, inputs: int, outputs: int, *, bias: bool = True) -> None:
+        super().__init__(inputs, outputs, 3, padding=1, bias=bias)
+
+    def forward(self, x: Float[Tensor, "b inputs h w"]) -> Float[Tensor, "b outputs h w"]:
+        return backends.convolution(x, self.weight, self.bias)
+
+
 class Downsample(nn.Sequential):
     """(b, c, h, w) -> (b, 2c, h/2, w/2): 3x3 convolution to c/2, then 2x2 pixels become channels."""
 
     def __init__(self, dim: int) -> None:
-        super().__init__(nn.Conv2d(dim, dim // 2, 3, padding=1, bias=False), nn.PixelUnshuffle(2))
+        super().__init__(Convolution(dim, dim // 2, bias=False), nn.PixelUnshuffle(2))
 
 
 class Upsample(nn.Sequential):
     """(b, c, h, w) -> (b, c/2, 2h, 2w): 3x3 convolution to 2c, then channels become 2x2 pixels."""
 
     def __init__(self, dim: int) -> None:
-        super().__init__(nn.Conv2d(dim, 2 * dim, 3, padding=1, bias=False), nn.PixelShuffle(2))
+        super().__init__(Convolution(dim, 2 * dim, bias=False), nn.PixelShuffle(2))
 
 
 def pad_to_multiple(x: Map, multiple: int) -> Float[Tensor, "b c padded_h padded_w"]:

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from dgno.networks.blocks import Downsample, Map, channels_last, every_other_pixel
+from dgno.networks.blocks import Convolution, Downsample, Map, channels_last, every_other_pixel
 from dgno.operators.pointwise import Pointwise
 
 Scales = tuple[
@@ -52,7 +52,7 @@ class ShallowFeatures(nn.Sequential):
             activation(),
             Pointwise(dim // 4, dim // 2),
             activation(),
-            nn.Conv2d(dim // 2, dim // 2, 3, padding=1),
+            Convolution(dim // 2, dim // 2),
             activation(),
             Pointwise(dim // 2, dim),
             norm(dim),
@@ -64,7 +64,7 @@ class FeatureMerge(nn.Module):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.merge = nn.Conv2d(2 * dim, dim, 3, padding=1)
+        self.merge = Convolution(2 * dim, dim)
 
     def forward(self, deep: Map, shallow: Map) -> Map:
         return self.merge(torch.cat([deep, shallow], 1))

@@ -1,0 +1,93 @@
+/* Dense 3x3 convolutions with a border of zeros, and their gradients: the fast twin of convolution.py.
+ *
+ * By Winograd's F(2x2, 3x3) (Lavin and Gray 2016, arXiv:1509.09308): 2x2 results of a 4x4 window d are
+ *
+ *     A^T [(G g G^T) * (B^T d B)] A
+ *
+ * with * point by point: 16 multiplications where the definition has 36. Over channels each point is a product of
+ * matrices, the same for all windows. A pixel enters those results that it enters by the definition, and no others.
+ * Blocks of windows are spread over threads (OpenMP); sums over chunks of windows are left to the caller, so results do
+ * not depend on the number of threads. */
+
+#include "tasks.h"
+#include "versions.h"
+
+#define LOG2_E 1.44269504088896341f
+#define POINTS 16 /* of a window */
+#define BLOCK_ROWS 3
+#define BLOCK_COLUMNS 16
+#define BLOCK (BLOCK_ROWS * BLOCK_COLUMNS) /* windows that are in the cache together */
+
+struct convolution {
+    long batch, height, width, inputs, outputs;
+    const float *x;      /* (batch, height, width, inputs) */
+    const float *packed; /* (points, vectors, inputs, lanes) */
+    const float *bias;   /* (vectors x lanes), or null */
+    float *out;          /* (batch, height, width, outputs) */
+};
+
+struct kernels {
+    long inputs, outputs, input_stride, output_stride, row_stride, column_stride; /* floats between neighbours */
+    long flipped;        /* rows and columns backwards? */
+    const float *weight; /* (outputs, inputs, 3, 3) */
+    float *packed;       /* (points, vectors, inputs, lanes): G g G^T */
+};
+
+struct convolution_gradient {
+    long batch, height, width, inputs, outputs, chunk; /* blocks of a chunk */
+    const float *x;                                    /* (batch, height, width, inputs) */
+    const float *gout;                                 /* (batch, height, width, outputs) */
+    float *out;                                        /* (chunks, points, inputs, vectors x lanes) */
+};
+
+/* Blocks of windows that cover maps of height x width pixels. */
+static inline long blocks_of(long batch, long height, long width) {
+    return tiles_of(batch, (height + 1) / 2, (width + 1) / 2, BLOCK_ROWS, BLOCK_COLUMNS);
+}
+
+#define BODY "convolution_body.h"
+#include "each_version.h"
+
+static const struct {
+    long (*workspace)(long, long);
+    void (*forward)(const struct convolution *, long, float *);
+    void (*pack)(const struct kernels *, long);
+    void (*gradient)(const struct convolution_gradient *, long, float *);
+} VERSIONS[] = {
+    [PLAIN] = {workspace_plain, forward_plain, pack_plain, gradient_plain},
+#ifdef HAVE_X86_VERSIONS
+    [AVX2] = {workspace_avx2, forward_avx2, pack_avx2, gradient_avx2},
+    [AVX512] = {workspace_avx512, forward_avx512, pack_avx512, gradient_avx512},
+#endif
+};
+
+static void forward_block(const void *arguments, int version, long i, float *memory) {
+    VERSIONS[version].forward(arguments, i, memory);
+}
+
+static void pack_vector(const void *arguments, int version, long i, float *memory) {
+    (void)memory;
+    VERSIONS[version].pack(arguments, i);
+}
+
+static void gradient_chunk(const void *arguments, int version, long i, float *memory) {
+    VERSIONS[version].gradient(arguments, i, memory);
+}
+
+/* Each returns 0, or 1 when there was no memory for a thread's workspace. */
+
+int dgno_convolution_forward(const struct convolution *s, int version, int threads) {
+    return run_tasks(forward_block, s, version, blocks_of(s->batch, s->height, s->width),
+        VERSIONS[version].workspace(s->inputs, s->outputs), threads);
+}
+
+int dgno_convolution_pack(const struct kernels *s, int version, int threads) {
+    const long lanes = VERSION_LANES[version];
+    return run_tasks(pack_vector, s, version, (s->outputs + lanes - 1) / lanes, 1, threads);
+}
+
+int dgno_convolution_gradient(const struct convolution_gradient *s, int version, int threads) {
+    const long blocks = blocks_of(s->batch, s->height, s->width);
+    return run_tasks(gradient_chunk, s, version, (blocks + s->chunk - 1) / s->chunk,
+        VERSIONS[version].workspace(s->inputs, s->outputs), threads);
+}

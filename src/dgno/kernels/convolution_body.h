@@ -1,0 +1,212 @@
+/* One instruction set's version of the dense 3x3 convolution and of its gradients: included by convolution.c once per
+ * set, which defines NAME, TARGET and LANES. */
+
+#define VF NAME(vector)
+#define VI NAME(integers)
+#include "vectors.h"
+#include "products.h"
+#include "outer_products.h"
+
+#ifndef CONVOLUTION_BODY_H
+#define CONVOLUTION_BODY_H
+/* Windows of a block, counted in windows of 2x2 results. */
+struct block {
+    long image, top, left, rows, columns;
+};
+
+static inline struct block block_at(long i, long height, long width) {
+    const long down = (height + 1) / 2, across = (width + 1) / 2;
+    const struct tile t = tile_at(i, down, across, BLOCK_ROWS, BLOCK_COLUMNS);
+    const long right = t.left + BLOCK_COLUMNS;
+    return (struct block){t.image, t.top, t.left, t.bottom - t.top, (right < across ? right : across) - t.left};
+}
+#endif
+
+/* Floats from one point of a block to the next: a vector more than the rows, so that points fall on different sets of
+ * the cache. */
+static long NAME(stride)(long channels) { return BLOCK * PADDED(channels) + LANES; }
+
+static long NAME(workspace)(long inputs, long outputs) {
+    return POINTS * (NAME(stride)(inputs) + NAME(stride)(outputs) + PADDED(inputs) + PADDED(outputs));
+}
+
+/* A square of pixels of a map, with zeros where it reaches beyond. */
+static TARGET void NAME(cut_out)(
+    const float *map, long height, long width, long channels, long top, long left, long side, float *out) {
+    memset(out, 0, (size_t)(side * side * channels) * sizeof(float));
+    const long first = left < 0 ? 0 : left, last = left + side < width ? left + side : width;
+    for (long y = top < 0 ? 0 : top; y < top + side && y < height; y++)
+        memcpy(out + ((y - top) * side + first - left) * channels, map + (y * width + first) * channels,
+            (size_t)((last - first) * channels) * sizeof(float));
+}
+
+/* B^T d B of up to a vector of channels; rows of the window are so far apart, its pixels `channels`. */
+static inline __attribute__((always_inline)) TARGET void NAME(to_points)(
+    const float *window, long row, long channels, float *out, long stride, const int lanes) {
+    VF d[4][4], t[4][4];
+    for (int i = 0; i < 4; i++)
+        for (int j = 0; j < 4; j++) d[i][j] = NAME(load)(window + i * row + j * channels, lanes);
+    for (int j = 0; j < 4; j++) {
+        t[0][j] = d[0][j] - d[2][j];
+        t[1][j] = d[1][j] + d[2][j];
+        t[2][j] = d[2][j] - d[1][j];
+        t[3][j] = d[1][j] - d[3][j];
+    }
+    for (int i = 0; i < 4; i++) {
+        NAME(store)(out + (4 * i + 0) * stride, t[i][0] - t[i][2], LANES);
+        NAME(store)(out + (4 * i + 1) * stride, t[i][1] + t[i][2], LANES);
+        NAME(store)(out + (4 * i + 2) * stride, t[i][2] - t[i][1], LANES);
+        NAME(store)(out + (4 * i + 3) * stride, t[i][1] - t[i][3], LANES);
+    }
+}
+
+/* The points of the windows of a block: (points, windows, channels). */
+static TARGET void NAME(windows_to_points)(const float *x, long height, long width, long channels,
+    const struct block *block, float *edge, float *out) {
+    const float *map = x + block->image * height * width * channels;
+    const long stride = NAME(stride)(channels);
+    for (long i = 0; i < block->rows; i++)
+        for (long j = 0; j < block->columns; j++, out += PADDED(channels)) {
+            const long top = 2 * (block->top + i) - 1, left = 2 * (block->left + j) - 1;
+            const int is_inside = top >= 0 && left >= 0 && top + 4 <= height && left + 4 <= width;
+            const float *from = is_inside ? map + (top * width + left) * channels : edge;
+            const long row = (is_inside ? width : 4) * channels;
+            long c = 0;
+            if (!is_inside) NAME(cut_out)(map, height, width, channels, top, left, 4, edge);
+            for (; c + LANES <= channels; c += LANES) NAME(to_points)(from + c, row, channels, out + c, stride, LANES);
+            if (c < channels) NAME(to_points)(from + c, row, channels, out + c, stride, (int)(channels - c));
+        }
+}
+
+/* A^T m A + bias of up to a vector of channels, to those of the 2x2 pixels that lie inside. */
+static inline __attribute__((always_inline)) TARGET void NAME(from_points)(const float *points, long stride, VF bias,
+    float *out, long row, long channels, long rows, long columns, const int lanes) {
+    VF t[2][4];
+    for (int j = 0; j < 4; j++) {
+        VF m[4];
+        for (int i = 0; i < 4; i++) m[i] = NAME(load)(points + (4 * i + j) * stride, LANES);
+        t[0][j] = m[0] + m[1] + m[2];
+        t[1][j] = m[1] - m[2] - m[3];
+    }
+    for (int i = 0; i < rows; i++) {
+        NAME(store)(out + i * row, t[i][0] + t[i][1] + t[i][2] + bias, lanes);
+        if (columns > 1) NAME(store)(out + i * row + channels, t[i][1] - t[i][2] - t[i][3] + bias, lanes);
+    }
+}
+
+/* A block of the result. */
+static TARGET void NAME(forward)(const struct convolution *s, long i, float *memory) {
+    const struct block block = block_at(i, s->height, s->width);
+    const long c = s->outputs, vectors = PADDED(c) / LANES, row = s->width * c,
+               stride = NAME(stride)(s->inputs), out_stride = NAME(stride)(c);
+    float *points = memory, *results = points + POINTS * stride, *edge = results + POINTS * out_stride;
+    NAME(windows_to_points)(s->x, s->height, s->width, s->inputs, &block, edge, points);
+    for (long p = 0; p < POINTS; p++) {
+        const struct matrix m = {s->inputs, vectors, s->packed + p * vectors * s->inputs * LANES, NULL, 0};
+        NAME(product)(&m, block.rows * block.columns, points + p * stride, PADDED(s->inputs), results + p * out_stride,
+            PADDED(c));
+    }
+    for (long y = 0; y < block.rows; y++)
+        for (long x = 0; x < block.columns; x++, results += PADDED(c)) {
+            const long top = 2 * (block.top + y), left = 2 * (block.left + x);
+            const long rows = s->height - top, columns = s->width - left;
+            float *out = s->out + ((block.image * s->height + top) * s->width + left) * c;
+            for (long v = 0; v < vectors; v++) {
+                const float *from = results + v * LANES;
+                const VF bias = s->bias ? NAME(load)(s->bias + v * LANES, LANES) : (VF){0};
+                const long rest = c - v * LANES, some = rows < 2 ? rows : 2;
+                if (rest >= LANES)
+                    NAME(from_points)(from, out_stride, bias, out + v * LANES, row, c, some, columns, LANES);
+                else
+                    NAME(from_points)(from, out_stride, bias, out + v * LANES, row, c, some, columns, (int)rest);
+            }
+        }
+}
+
+/* G g G^T of the kernels of a vector of outputs. */
+static TARGET void NAME(pack)(const struct kernels *s, long vector) {
+    const long vectors = PADDED(s->outputs) / LANES, left = s->outputs - vector * LANES,
+               outputs = left < LANES ? left : LANES;
+    const float *weight = s->weight + vector * LANES * s->output_stride;
+    for (long k = 0; k < s->inputs; k++) {
+        VF g[3][3], t[4][3];
+        for (int i = 0; i < 3; i++)
+            for (int j = 0; j < 3; j++) {
+                const long tap = s->flipped ? (2 - i) * s->row_stride + (2 - j) * s->column_stride
+                                            : i * s->row_stride + j * s->column_stride;
+                float of_outputs[LANES] = {0};
+                for (long o = 0; o < outputs; o++)
+                    of_outputs[o] = weight[o * s->output_stride + k * s->input_stride + tap];
+                g[i][j] = NAME(load)(of_outputs, LANES);
+            }
+        for (int j = 0; j < 3; j++) {
+            t[0][j] = g[0][j];
+            t[1][j] = (g[0][j] + g[2][j] + g[1][j]) * 0.5f;
+            t[2][j] = (g[0][j] + g[2][j] - g[1][j]) * 0.5f;
+            t[3][j] = g[2][j];
+        }
+        for (int i = 0; i < 4; i++) {
+            const VF u[4] = {t[i][0], (t[i][0] + t[i][2] + t[i][1]) * 0.5f, (t[i][0] + t[i][2] - t[i][1]) * 0.5f,
+                t[i][2]};
+            for (int j = 0; j < 4; j++)
+                NAME(store)(s->packed + (((4 * i + j) * vectors + vector) * s->inputs + k) * LANES, u[j], LANES);
+        }
+    }
+}
+
+/* A y A^T of up to a vector of channels of 2x2 pixels: the way back from results to points. */
+static inline __attribute__((always_inline)) TARGET void NAME(spread_to_points)(
+    const float *pixels, long row, long channels, float *out, long stride, const int lanes) {
+    VF t[4][2];
+    for (int j = 0; j < 2; j++) {
+        const VF upper = NAME(load)(pixels + j * channels, lanes), lower = NAME(load)(pixels + row + j * channels, lanes);
+        t[0][j] = upper;
+        t[1][j] = upper + lower;
+        t[2][j] = upper - lower;
+        t[3][j] = -lower;
+    }
+    for (int i = 0; i < 4; i++) {
+        NAME(store)(out + (4 * i + 0) * stride, t[i][0], LANES);
+        NAME(store)(out + (4 * i + 1) * stride, t[i][0] + t[i][1], LANES);
+        NAME(store)(out + (4 * i + 2) * stride, t[i][0] - t[i][1], LANES);
+        NAME(store)(out + (4 * i + 3) * stride, -t[i][1], LANES);
+    }
+}
+
+static TARGET void NAME(results_to_points)(const float *gout, long height, long width, long channels,
+    const struct block *block, float *edge, float *out) {
+    const float *map = gout + block->image * height * width * channels;
+    const long stride = NAME(stride)(channels);
+    for (long i = 0; i < block->rows; i++)
+        for (long j = 0; j < block->columns; j++, out += PADDED(channels)) {
+            const long top = 2 * (block->top + i), left = 2 * (block->left + j);
+            const int is_inside = top + 2 <= height && left + 2 <= width;
+            const float *from = is_inside ? map + (top * width + left) * channels : edge;
+            const long row = (is_inside ? width : 2) * channels;
+            long c = 0;
+            if (!is_inside) NAME(cut_out)(map, height, width, channels, top, left, 2, edge);
+            for (; c + LANES <= channels; c += LANES)
+                NAME(spread_to_points)(from + c, row, channels, out + c, stride, LANES);
+            if (c < channels) NAME(spread_to_points)(from + c, row, channels, out + c, stride, (int)(channels - c));
+        }
+}
+
+/* The gradient at G g G^T, summed over the blocks of one chunk. */
+static TARGET void NAME(gradient)(const struct convolution_gradient *s, long chunk, float *memory) {
+    const long stride = NAME(stride)(s->inputs), out_stride = NAME(stride)(s->outputs), right = PADDED(s->outputs);
+    const struct factors factors = {s->inputs, right, PADDED(s->inputs), right};
+    const long blocks = blocks_of(s->batch, s->height, s->width), first = chunk * s->chunk,
+               end = first + s->chunk < blocks ? first + s->chunk : blocks;
+    float *points = memory, *results = points + POINTS * stride, *edge = results + POINTS * out_stride;
+    for (long i = first; i < end; i++) {
+        const struct block block = block_at(i, s->height, s->width);
+        NAME(windows_to_points)(s->x, s->height, s->width, s->inputs, &block, edge, points);
+        NAME(results_to_points)(s->gout, s->height, s->width, s->outputs, &block, edge, results);
+        for (long p = 0; p < POINTS; p++)
+            NAME(outer_products)(&factors, block.rows * block.columns, points + p * stride, results + p * out_stride,
+                s->out + (chunk * POINTS + p) * s->inputs * right, i == first);
+    }
+}
+
+#undef VF
+#undef VI

@@ -1,0 +1,76 @@
+"""The dense 3x3 convolution: compiled, it gives what the plain one gives."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from kernel_comparison import assert_all_agree, compiled_versions, values_and_gradients
+from torch import Tensor
+
+from dgno.kernels import convolution_c as compiled_convolution
+from dgno.kernels.convolution import convolution
+from dgno.kernels.convolution_c import BLOCK, CHUNK, convolution_c
+
+needs_compiler = pytest.mark.skipif(not compiled_versions(compiled_convolution), reason="the kernels were not compiled")
+
+# (batch, inputs, outputs, height, width): one pixel, one row, odd sides, fewer channels than a vector (4, 8, 16), whole
+# vectors and channels left over behind them, several blocks of windows and blocks that are not full
+SIZES = [
+    *((1, 1, 1, 1, 1), (2, 3, 5, 1, 7), (1, 3, 2, 6, 1), (2, 16, 8, 9, 7), (1, 33, 40, 17, 35), (1, 48, 24, 12, 64)),
+    (3, 7, 96, 5, 33),
+]
+
+
+def inputs(b: int, i: int, o: int, h: int, w: int) -> list[Tensor]:
+    random = torch.Generator().manual_seed(b * i * o * h * w)
+    return [torch.randn(shape, generator=random) for shape in ((b, i, h, w), (o, i, 3, 3), (o,))]
+
+
+@needs_compiler
+@pytest.mark.parametrize("sizes", SIZES, ids=str)
+@pytest.mark.parametrize("with_bias", [True, False], ids=["bias", "no bias"])
+def test_the_compiled_convolution_is_the_convolution(version: int, sizes: tuple[int, ...], with_bias: bool) -> None:
+    """O16: values and gradients at the map, the kernels and the bias, for every instruction set."""
+    tensors = inputs(*sizes)[: 2 + with_bias]
+    wanted = values_and_gradients(convolution, tensors, torch.float64)
+    assert_all_agree(values_and_gradients(convolution_c, tensors), wanted)
+
+
+@needs_compiler
+def test_the_gradient_of_the_kernels_is_summed_over_chunks(version: int) -> None:
+    """A map of more blocks of windows than one task sums."""
+    rows, columns = BLOCK
+    tensors = inputs(2, 2, 3, 2 * rows * CHUNK // 2 + 3, 2 * columns + 1)
+    wanted = values_and_gradients(convolution, tensors, torch.float64)
+    assert_all_agree(values_and_gradients(convolution_c, tensors), wanted)
+
+
+@needs_compiler
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=["plain", "channels-last"])
+def test_memory_layout_does_not_matter(version: int, layout: torch.memory_format) -> None:
+    """Of the map or of the kernels: bit for bit. The result is channels-last."""
+    x, weight, bias = inputs(2, 18, 20, 10, 12)
+    result = convolution_c(x.contiguous(memory_format=layout), weight.contiguous(memory_format=layout), bias)
+    assert torch.equal(result, convolution_c(x, weight, bias))
+    assert result.is_contiguous(memory_format=torch.channels_last)
+
+
+@needs_compiler
+@pytest.mark.parametrize("y, x", [(0, 0), (6, 9), (7, 10), (13, 33), (16, 34)])
+def test_a_pixel_reaches_its_neighbours_and_no_others(version: int, y: int, x: int) -> None:
+    """Windows of 4x4 pixels are transformed as one, yet what is not a number stays within one pixel."""
+    image, weight, bias = inputs(1, 5, 4, 17, 35)
+    image[:, :, y, x] = torch.nan
+    reached = convolution_c(image, weight, bias).isnan().all(1)[0]
+    wanted = torch.zeros(17, 35, dtype=torch.bool)
+    wanted[max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2] = True
+    assert torch.equal(reached, wanted)
+
+
+@needs_compiler
+def test_a_pixel_is_computed_alike_in_a_tile(version: int) -> None:
+    """Bit for bit, in tiles that begin at an even pixel; only pixels that see the tile's border differ."""
+    image, weight, bias = inputs(1, 19, 21, 40, 72)
+    whole = convolution_c(image, weight, bias)
+    tile = convolution_c(image[:, :, 4:30, 34:], weight, bias)
+    assert torch.equal(tile[:, :, 1:-1, 1:], whole[:, :, 5:29, 35:])
