@@ -9,15 +9,15 @@ from torch import Tensor
 
 from dgno.kernels import convolution_c as compiled_convolution
 from dgno.kernels.convolution import convolution
-from dgno.kernels.convolution_c import BLOCK, CHUNK, convolution_c
+from dgno.kernels.convolution_c import CHUNK, convolution_c
 
 needs_compiler = pytest.mark.skipif(not compiled_versions(compiled_convolution), reason="the kernels were not compiled")
 
 # (batch, inputs, outputs, height, width): one pixel, one row, odd sides, fewer channels than a vector (4, 8, 16), whole
-# vectors and channels left over behind them, several blocks of windows and blocks that are not full
+# vectors and channels left over behind them, several blocks of windows, blocks that are not full or reach from one image to the next
 SIZES = [
     *((1, 1, 1, 1, 1), (2, 3, 5, 1, 7), (1, 3, 2, 6, 1), (2, 16, 8, 9, 7), (1, 33, 40, 17, 35), (1, 48, 24, 12, 64)),
-    (3, 7, 96, 5, 33),
+    *((3, 7, 96, 5, 33), (9, 4, 20, 7, 5)),
 ]
 
 
@@ -39,8 +39,8 @@ def test_the_compiled_convolution_is_the_convolution(version: int, sizes: tuple[
 @needs_compiler
 def test_the_gradient_of_the_kernels_is_summed_over_chunks(version: int) -> None:
     """A map of more blocks of windows than one task sums."""
-    rows, columns = BLOCK
-    tensors = inputs(2, 2, 3, 2 * rows * CHUNK // 2 + 3, 2 * columns + 1)
+    tensors = inputs(2, 2, 3, 8 * CHUNK + 3, 80)
+    assert compiled_convolution.load().gradient_blocks(2, 8 * CHUNK + 3, 80) > CHUNK
     wanted = values_and_gradients(convolution, tensors, torch.float64)
     assert_all_agree(values_and_gradients(convolution_c, tensors), wanted)
 

@@ -14,9 +14,9 @@
 
 #define LOG2_E 1.44269504088896341f
 #define POINTS 16 /* of a window */
-#define BLOCK_ROWS 3
-#define BLOCK_COLUMNS 16
-#define BLOCK (BLOCK_ROWS * BLOCK_COLUMNS) /* windows that are in the cache together */
+#define COLUMNS 16         /* of windows in a block, at most */
+#define BLOCK 48           /* windows of a block: they are in the cache together */
+#define GRADIENT_BLOCK 192 /* more, as the sums at the weights are read and written for every block */
 
 struct convolution {
     long batch, height, width, inputs, outputs;
@@ -40,16 +40,30 @@ struct convolution_gradient {
     float *out;                                        /* (chunks, points, inputs, vectors x lanes) */
 };
 
-/* Blocks of windows that cover maps of height x width pixels. */
-static inline long blocks_of(long batch, long height, long width) {
-    return tiles_of(batch, (height + 1) / 2, (width + 1) / 2, BLOCK_ROWS, BLOCK_COLUMNS);
+/* Windows, as many rows and columns of them; rows are counted on from one image to the next. */
+struct block {
+    long top, left, rows, columns;
+};
+
+static inline long columns_of(long width) { return width + 1 < 2 * COLUMNS ? (width + 1) / 2 : COLUMNS; }
+
+/* Blocks of up to so many windows that cover maps of height x width pixels. */
+static inline long blocks_of(long batch, long height, long width, long windows) {
+    const long columns = columns_of(width);
+    return tiles_of(1, batch * ((height + 1) / 2), (width + 1) / 2, windows / columns, columns);
+}
+
+static inline struct block block_at(long i, long batch, long height, long width, long windows) {
+    const long columns = columns_of(width), across = (width + 1) / 2;
+    const struct tile t = tile_at(i, batch * ((height + 1) / 2), across, windows / columns, columns);
+    return (struct block){t.top, t.left, t.bottom - t.top, across - t.left < columns ? across - t.left : columns};
 }
 
 #define BODY "convolution_body.h"
 #include "each_version.h"
 
 static const struct {
-    long (*workspace)(long, long);
+    long (*workspace)(long, long, long);
     void (*forward)(const struct convolution *, long, float *);
     void (*pack)(const struct kernels *, long);
     void (*gradient)(const struct convolution_gradient *, long, float *);
@@ -77,8 +91,8 @@ static void gradient_chunk(const void *arguments, int version, long i, float *me
 /* Each returns 0, or 1 when there was no memory for a thread's workspace. */
 
 int dgno_convolution_forward(const struct convolution *s, int version, int threads) {
-    return run_tasks(forward_block, s, version, blocks_of(s->batch, s->height, s->width),
-        VERSIONS[version].workspace(s->inputs, s->outputs), threads);
+    return run_tasks(forward_block, s, version, blocks_of(s->batch, s->height, s->width, BLOCK),
+        VERSIONS[version].workspace(s->inputs, s->outputs, BLOCK), threads);
 }
 
 int dgno_convolution_pack(const struct kernels *s, int version, int threads) {
@@ -87,7 +101,12 @@ int dgno_convolution_pack(const struct kernels *s, int version, int threads) {
 }
 
 int dgno_convolution_gradient(const struct convolution_gradient *s, int version, int threads) {
-    const long blocks = blocks_of(s->batch, s->height, s->width);
+    const long blocks = blocks_of(s->batch, s->height, s->width, GRADIENT_BLOCK);
     return run_tasks(gradient_chunk, s, version, (blocks + s->chunk - 1) / s->chunk,
-        VERSIONS[version].workspace(s->inputs, s->outputs), threads);
+        VERSIONS[version].workspace(s->inputs, s->outputs, GRADIENT_BLOCK), threads);
+}
+
+/* Blocks over which the gradient at the weights is summed, for maps of this size. */
+long dgno_convolution_blocks(long batch, long height, long width) {
+    return blocks_of(batch, height, width, GRADIENT_BLOCK);
 }

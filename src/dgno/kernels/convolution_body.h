@@ -7,27 +7,13 @@
 #include "products.h"
 #include "outer_products.h"
 
-#ifndef CONVOLUTION_BODY_H
-#define CONVOLUTION_BODY_H
-/* Windows of a block, counted in windows of 2x2 results. */
-struct block {
-    long image, top, left, rows, columns;
-};
+/* Floats from one point of a block to the next: a vector more than its windows have, so that points fall on different
+ * sets of the cache. */
+static inline long NAME(stride)(long windows, long channels) { return windows * PADDED(channels) + LANES; }
 
-static inline struct block block_at(long i, long height, long width) {
-    const long down = (height + 1) / 2, across = (width + 1) / 2;
-    const struct tile t = tile_at(i, down, across, BLOCK_ROWS, BLOCK_COLUMNS);
-    const long right = t.left + BLOCK_COLUMNS;
-    return (struct block){t.image, t.top, t.left, t.bottom - t.top, (right < across ? right : across) - t.left};
-}
-#endif
-
-/* Floats from one point of a block to the next: a vector more than the rows, so that points fall on different sets of
- * the cache. */
-static long NAME(stride)(long channels) { return BLOCK * PADDED(channels) + LANES; }
-
-static long NAME(workspace)(long inputs, long outputs) {
-    return POINTS * (NAME(stride)(inputs) + NAME(stride)(outputs) + PADDED(inputs) + PADDED(outputs));
+static long NAME(workspace)(long inputs, long outputs, long windows) {
+    return POINTS *
+           (NAME(stride)(windows, inputs) + NAME(stride)(windows, outputs) + PADDED(inputs) + PADDED(outputs));
 }
 
 /* A square of pixels of a map, with zeros where it reaches beyond. */
@@ -62,12 +48,12 @@ static inline __attribute__((always_inline)) TARGET void NAME(to_points)(
 
 /* The points of the windows of a block: (points, windows, channels). */
 static TARGET void NAME(windows_to_points)(const float *x, long height, long width, long channels,
-    const struct block *block, float *edge, float *out) {
-    const float *map = x + block->image * height * width * channels;
-    const long stride = NAME(stride)(channels);
-    for (long i = 0; i < block->rows; i++)
+    const struct block *block, float *edge, float *out, long stride) {
+    const long down = (height + 1) / 2;
+    for (long y = block->top; y < block->top + block->rows; y++) {
+        const float *map = x + y / down * height * width * channels;
         for (long j = 0; j < block->columns; j++, out += PADDED(channels)) {
-            const long top = 2 * (block->top + i) - 1, left = 2 * (block->left + j) - 1;
+            const long top = 2 * (y % down) - 1, left = 2 * (block->left + j) - 1;
             const int is_inside = top >= 0 && left >= 0 && top + 4 <= height && left + 4 <= width;
             const float *from = is_inside ? map + (top * width + left) * channels : edge;
             const long row = (is_inside ? width : 4) * channels;
@@ -76,6 +62,7 @@ static TARGET void NAME(windows_to_points)(const float *x, long height, long wid
             for (; c + LANES <= channels; c += LANES) NAME(to_points)(from + c, row, channels, out + c, stride, LANES);
             if (c < channels) NAME(to_points)(from + c, row, channels, out + c, stride, (int)(channels - c));
         }
+    }
 }
 
 /* A^T m A + bias of up to a vector of channels, to those of the 2x2 pixels that lie inside. */
@@ -96,29 +83,28 @@ static inline __attribute__((always_inline)) TARGET void NAME(from_points)(const
 
 /* A block of the result. */
 static TARGET void NAME(forward)(const struct convolution *s, long i, float *memory) {
-    const struct block block = block_at(i, s->height, s->width);
-    const long c = s->outputs, vectors = PADDED(c) / LANES, row = s->width * c,
-               stride = NAME(stride)(s->inputs), out_stride = NAME(stride)(c);
+    const struct block block = block_at(i, s->batch, s->height, s->width, BLOCK);
+    const long c = s->outputs, vectors = PADDED(c) / LANES, row = s->width * c, down = (s->height + 1) / 2,
+               stride = NAME(stride)(BLOCK, s->inputs), out_stride = NAME(stride)(BLOCK, c);
     float *points = memory, *results = points + POINTS * stride, *edge = results + POINTS * out_stride;
-    NAME(windows_to_points)(s->x, s->height, s->width, s->inputs, &block, edge, points);
+    NAME(windows_to_points)(s->x, s->height, s->width, s->inputs, &block, edge, points, stride);
     for (long p = 0; p < POINTS; p++) {
         const struct matrix m = {s->inputs, vectors, s->packed + p * vectors * s->inputs * LANES, NULL, 0};
         NAME(product)(&m, block.rows * block.columns, points + p * stride, PADDED(s->inputs), results + p * out_stride,
             PADDED(c));
     }
-    for (long y = 0; y < block.rows; y++)
-        for (long x = 0; x < block.columns; x++, results += PADDED(c)) {
-            const long top = 2 * (block.top + y), left = 2 * (block.left + x);
-            const long rows = s->height - top, columns = s->width - left;
-            float *out = s->out + ((block.image * s->height + top) * s->width + left) * c;
+    for (long y = block.top; y < block.top + block.rows; y++)
+        for (long x = block.left; x < block.left + block.columns; x++, results += PADDED(c)) {
+            const long top = 2 * (y % down), rows = s->height - top < 2 ? 1 : 2, columns = s->width - 2 * x;
+            float *out = s->out + ((y / down * s->height + top) * s->width + 2 * x) * c;
             for (long v = 0; v < vectors; v++) {
                 const float *from = results + v * LANES;
                 const VF bias = s->bias ? NAME(load)(s->bias + v * LANES, LANES) : (VF){0};
-                const long rest = c - v * LANES, some = rows < 2 ? rows : 2;
-                if (rest >= LANES)
-                    NAME(from_points)(from, out_stride, bias, out + v * LANES, row, c, some, columns, LANES);
+                const long left = c - v * LANES;
+                if (left >= LANES)
+                    NAME(from_points)(from, out_stride, bias, out + v * LANES, row, c, rows, columns, LANES);
                 else
-                    NAME(from_points)(from, out_stride, bias, out + v * LANES, row, c, some, columns, (int)rest);
+                    NAME(from_points)(from, out_stride, bias, out + v * LANES, row, c, rows, columns, (int)left);
             }
         }
 }
@@ -174,12 +160,12 @@ static inline __attribute__((always_inline)) TARGET void NAME(spread_to_points)(
 }
 
 static TARGET void NAME(results_to_points)(const float *gout, long height, long width, long channels,
-    const struct block *block, float *edge, float *out) {
-    const float *map = gout + block->image * height * width * channels;
-    const long stride = NAME(stride)(channels);
-    for (long i = 0; i < block->rows; i++)
+    const struct block *block, float *edge, float *out, long stride) {
+    const long down = (height + 1) / 2;
+    for (long y = block->top; y < block->top + block->rows; y++) {
+        const float *map = gout + y / down * height * width * channels;
         for (long j = 0; j < block->columns; j++, out += PADDED(channels)) {
-            const long top = 2 * (block->top + i), left = 2 * (block->left + j);
+            const long top = 2 * (y % down), left = 2 * (block->left + j);
             const int is_inside = top + 2 <= height && left + 2 <= width;
             const float *from = is_inside ? map + (top * width + left) * channels : edge;
             const long row = (is_inside ? width : 2) * channels;
@@ -189,19 +175,20 @@ static TARGET void NAME(results_to_points)(const float *gout, long height, long 
                 NAME(spread_to_points)(from + c, row, channels, out + c, stride, LANES);
             if (c < channels) NAME(spread_to_points)(from + c, row, channels, out + c, stride, (int)(channels - c));
         }
+    }
 }
 
 /* The gradient at G g G^T, summed over the blocks of one chunk. */
 static TARGET void NAME(gradient)(const struct convolution_gradient *s, long chunk, float *memory) {
-    const long stride = NAME(stride)(s->inputs), out_stride = NAME(stride)(s->outputs), right = PADDED(s->outputs);
+    const long stride = NAME(stride)(GRADIENT_BLOCK, s->inputs), out_stride = NAME(stride)(GRADIENT_BLOCK, s->outputs);
+    const long right = PADDED(s->outputs), blocks = blocks_of(s->batch, s->height, s->width, GRADIENT_BLOCK),
+               first = chunk * s->chunk, end = first + s->chunk < blocks ? first + s->chunk : blocks;
     const struct factors factors = {s->inputs, right, PADDED(s->inputs), right};
-    const long blocks = blocks_of(s->batch, s->height, s->width), first = chunk * s->chunk,
-               end = first + s->chunk < blocks ? first + s->chunk : blocks;
     float *points = memory, *results = points + POINTS * stride, *edge = results + POINTS * out_stride;
     for (long i = first; i < end; i++) {
-        const struct block block = block_at(i, s->height, s->width);
-        NAME(windows_to_points)(s->x, s->height, s->width, s->inputs, &block, edge, points);
-        NAME(results_to_points)(s->gout, s->height, s->width, s->outputs, &block, edge, results);
+        const struct block block = block_at(i, s->batch, s->height, s->width, GRADIENT_BLOCK);
+        NAME(windows_to_points)(s->x, s->height, s->width, s->inputs, &block, edge, points, stride);
+        NAME(results_to_points)(s->gout, s->height, s->width, s->outputs, &block, edge, results, out_stride);
         for (long p = 0; p < POINTS; p++)
             NAME(outer_products)(&factors, block.rows * block.columns, points + p * stride, results + p * out_stride,
                 s->out + (chunk * POINTS + p) * s->inputs * right, i == first);

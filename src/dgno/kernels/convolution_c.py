@@ -8,6 +8,7 @@ and gives no gradient of a gradient.
 
 from __future__ import annotations
 
+import ctypes
 import functools
 from typing import Any
 
@@ -21,8 +22,7 @@ from dgno.kernels.convolution import convolution
 from dgno.kernels.packing import pad_outputs
 
 POINTS = 16  # of a 4x4 window, which gives 2x2 results
-BLOCK = 3, 16  # rows and columns of windows, as in convolution.c
-CHUNK = 64  # blocks over which the gradient at the weights is summed by one task
+CHUNK = 16  # blocks of windows over which the gradient at the weights is summed by one task
 G = ((1.0, 0.0, 0.0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0.0, 0.0, 1.0))  # kernels to points: G g G^T
 
 
@@ -47,10 +47,22 @@ class _Gradient(Arguments):
     _fields_ = fields(("batch", "height", "width", "inputs", "outputs", "chunk"), ("x", "gout", "out"))
 
 
+class CompiledConvolution(CompiledKernel):
+    """The library of the dense convolutions."""
+
+    def __init__(self) -> None:
+        super().__init__("convolution", "a convolution")
+        self.library.dgno_convolution_blocks.restype = ctypes.c_long
+
+    def gradient_blocks(self, *sizes: int) -> int:
+        """Blocks over which the gradient at the weights is summed; batch, height and width of the map."""
+        return int(self.library.dgno_convolution_blocks(*map(ctypes.c_long, sizes)))
+
+
 @functools.cache
-def load() -> CompiledKernel:
+def load() -> CompiledConvolution:
     """The compiled convolution; an OSError says why there is none."""
-    return CompiledKernel("convolution", "a convolution")
+    return CompiledConvolution()
 
 
 def _packed(weight: Tensor, *, transposed: bool) -> Tensor:
@@ -79,8 +91,7 @@ def _convolved(x: Tensor, weight: Tensor, bias: Tensor | None, *, transposed: bo
 def _at_weight(x: Tensor, gout: Tensor) -> Tensor:
     """The gradient at the kernels: that at G g G^T, summed over windows, and through G."""
     (b, inputs, h, w), outputs, lanes = x.shape, gout.shape[1], load().lanes()
-    blocks = b * -(-h // (2 * BLOCK[0])) * -(-w // (2 * BLOCK[1]))
-    chunks = -(-blocks // CHUNK)
+    chunks = -(-load().gradient_blocks(b, h, w) // CHUNK)
     out = x.new_empty(chunks, POINTS, inputs, -(-outputs // lanes) * lanes)
     arguments = _Gradient(batch=b, height=h, width=w, inputs=inputs, outputs=outputs, chunk=CHUNK)
     arguments.point(x=x, gout=gout, out=out)
