@@ -14,7 +14,8 @@ from dgno.kernels.convolution_c import CHUNK, convolution_c
 needs_compiler = pytest.mark.skipif(not compiled_versions(compiled_convolution), reason="the kernels were not compiled")
 
 # (batch, inputs, outputs, height, width): one pixel, one row, odd sides, fewer channels than a vector (4, 8, 16), whole
-# vectors and channels left over behind them, several blocks of windows, blocks that are not full or reach from one image to the next
+# vectors and channels left over behind them, several blocks of windows, blocks that are not full or go on in the next
+# image
 SIZES = [
     *((1, 1, 1, 1, 1), (2, 3, 5, 1, 7), (1, 3, 2, 6, 1), (2, 16, 8, 9, 7), (1, 33, 40, 17, 35), (1, 48, 24, 12, 64)),
     *((3, 7, 96, 5, 33), (9, 4, 20, 7, 5)),

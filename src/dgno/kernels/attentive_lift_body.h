@@ -62,7 +62,7 @@ static TARGET void NAME(route)(const struct lift *s, const struct ring *r, float
 
 /* y * sigmoid(convolution of y + bias), for row y of the tile. */
 static TARGET void NAME(position_row)(const struct lift *s, const struct ring *r, long y, float *out) {
-    const long hidden = 2 * s->channels, pixel = r->project.vectors * LANES;
+    const long hidden = 2 * s->channels, pixel = NAME(ring_pixel)(r);
     const float *rows[3] = {NAME(ring_row)(r, y - 1), NAME(ring_row)(r, y), NAME(ring_row)(r, y + 1)};
     for (long start = 0; start < hidden; start += LANES) {
         const long c = start < hidden - LANES ? start : hidden - LANES; /* the last vector ends at the last channel */
@@ -120,6 +120,6 @@ static TARGET void NAME(lift)(const struct lift *s, long b, long top, long botto
 /* Floats of memory that a task needs. */
 static long NAME(lift_workspace)(const struct lift *s) {
     const long rounded = ROUNDED(s->tile + 2);
-    return rounded * (PADDED(s->routing) + CLASSES + 3 * PADDED(2 * s->channels)) + (rounded + 1) * s->channels +
-           PIXELS * PADDED(2 * s->channels); /* convolved beyond the last row of the ring, and not kept */
+    return rounded * (PADDED(s->routing) + CLASSES + 3 * RING_PIXEL(PADDED(2 * s->channels))) + (rounded + 1) * s->channels +
+           PIXELS * RING_PIXEL(PADDED(2 * s->channels)); /* convolved beyond the last row of the ring, and not kept */
 }

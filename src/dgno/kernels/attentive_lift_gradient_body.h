@@ -78,7 +78,7 @@ static inline __attribute__((always_inline)) TARGET VF NAME(through_gate)(VF z, 
 static TARGET void NAME(gate_row)(const struct NAME(walk) *w, long y) {
     const struct lift_gradient *s = w->s;
     const struct ring *r = &w->ring;
-    const long hidden = w->hidden, given = 2 * s->channels, pixel = w->wide;
+    const long hidden = w->hidden, given = 2 * s->channels, pixel = NAME(ring_pixel)(r);
     const int counts = y >= w->tile->top && y < w->tile->bottom;
     const float *rows[3] = {NAME(ring_row)(r, y - 1), NAME(ring_row)(r, y), NAME(ring_row)(r, y + 1)};
     float *gz = NAME(gradient_row)(w, w->gz, y), *direct = NAME(gradient_row)(w, w->direct, y);
@@ -172,14 +172,14 @@ static TARGET void NAME(logits_row)(const struct NAME(walk) *w, long first) {
 static TARGET void NAME(routing_row)(const struct NAME(walk) *w, long y) {
     const struct lift_gradient *s = w->s;
     const long first = (w->tile->image * s->height + y) * s->width + w->tile->left, inner = w->inner;
-    const float *before = NAME(ring_row)(&w->ring, y) + (w->shift + 1) * w->wide + w->hidden;
+    const float *before = NAME(ring_row)(&w->ring, y) + (w->shift + 1) * NAME(ring_pixel)(&w->ring) + w->hidden;
     const struct factors factors = {s->routing, CLASSES, inner, CLASSES};
     const struct matrix to_features = {CLASSES, inner / LANES, s->logits_back, NULL, 0};
     NAME(logits_row)(w, first);
     NAME(product)(&to_features, w->columns, w->logits, CLASSES, w->gfeatures, inner);
     for (long i = 0; i < w->columns; i++)
         for (long c = 0; c < inner; c += LANES) {
-            const VF z = NAME(load)(before + i * w->wide + c, LANES), cdf = NAME(normal_cdf)(z);
+            const VF z = NAME(load)(before + i * NAME(ring_pixel)(&w->ring) + c, LANES), cdf = NAME(normal_cdf)(z);
             const VF g = NAME(load)(w->gfeatures + i * inner + c, LANES);
             NAME(store)(w->features + i * inner + c, z * cdf, LANES);
             NAME(store)(w->g + (w->held + i) * w->wide + w->hidden + c, g * (cdf + z * NAME(normal_density)(z)), LANES);
@@ -227,7 +227,7 @@ static long NAME(lay_out)(struct NAME(walk) *w, float *memory) {
     const long pixels = NAME(row_pixels)(s), held = NAME(held_pixels)(s);
     w->hidden = PADDED(2 * s->channels), w->inner = PADDED(s->routing), w->wide = w->hidden + w->inner;
     float *next = memory;
-    w->ring.rows = next, next += 3 * pixels * w->wide;
+    w->ring.rows = next, next += 3 * pixels * RING_PIXEL(w->wide);
     w->gz = next, next += 3 * pixels * w->hidden;
     w->direct = next, next += 3 * pixels * w->hidden;
     w->g = next, next += held * w->wide;

@@ -13,7 +13,7 @@
 
 /* GELU(first half) * second half of the convolved ring, for row y of the tile. */
 static TARGET void NAME(gate_row)(const struct feed_forward *s, const struct ring *r, long y, float *gated) {
-    const long hidden = PADDED(s->hidden), outputs = 2 * hidden;
+    const long hidden = PADDED(s->hidden), outputs = 2 * hidden, pixel = NAME(ring_pixel)(r);
     const float *rows[3] = {NAME(ring_row)(r, y - 1), NAME(ring_row)(r, y), NAME(ring_row)(r, y + 1)};
     for (long c = 0; c < hidden; c += LANES) {
         VF first[9], second[9];
@@ -23,8 +23,8 @@ static TARGET void NAME(gate_row)(const struct feed_forward *s, const struct rin
         }
         for (long i = 0; i < r->columns; i += PIXELS) {
             VF a[PIXELS], b[PIXELS];
-            NAME(convolve)(rows, i * outputs + c, outputs, first, a);
-            NAME(convolve)(rows, i * outputs + hidden + c, outputs, second, b);
+            NAME(convolve)(rows, i * pixel + c, pixel, first, a);
+            NAME(convolve)(rows, i * pixel + hidden + c, pixel, second, b);
             for (int p = 0; p < PIXELS; p++)
                 NAME(store)(gated + (i + p) * hidden + c, a[p] * NAME(normal_cdf)(a[p]) * b[p], LANES);
         }
@@ -65,8 +65,9 @@ static TARGET void NAME(forward)(
 /* Floats of memory that a task needs. */
 static long NAME(workspace)(const struct feed_forward *s) {
     const long hidden = PADDED(s->hidden);
-    const long slack = PIXELS * 2 * hidden; /* the last pixels are convolved with others behind the ring */
-    return ROUNDED(s->tile + 2) * (hidden + PADDED(s->channels) + s->channels + 3 * 2 * hidden) + slack;
+    const long pixel = RING_PIXEL(2 * hidden), slack = PIXELS * pixel; /* the last pixels are convolved with others
+                                                                          behind the ring */
+    return ROUNDED(s->tile + 2) * (hidden + PADDED(s->channels) + s->channels + 3 * pixel) + slack;
 }
 
 #include "feed_forward_gradient_body.h"

@@ -19,7 +19,7 @@ struct walk { /* down one strip of a tile */
     long top, bottom, batch;   /* its rows, and how many are summed at once */
     struct ring ring;          /* u: of a tile that is wider by a column at each side */
     float *normals;            /* (3, rounded, channels): LN(x) where the ring has u */
-    float *convolved;          /* (3, rounded, 2 padded): the gradient at a and b, with a column beside the tile */
+    float *convolved;          /* (3, rounded, ring pixel): the gradient at a and b, with a column beside the tile */
     float *g, *at_gated;       /* (rounded, channels), (rounded, padded): g and g', likewise */
     float *at_normal;          /* (batched, padded channels): the gradient at LN(x) */
     float *at_lifted;          /* (batched, 2 padded): that at u, its second half close behind the first */
@@ -49,7 +49,7 @@ static inline int NAME(is_last)(const struct walk *w, long y) {
 
 /* Where row y of the gradient at the convolution stands. */
 static inline float *NAME(convolved_row)(const struct feed_forward *s, const struct walk *w, long y) {
-    return w->convolved + (y + 3) % 3 * NAME(gradient_columns)(s) * 2 * PADDED(s->hidden);
+    return w->convolved + (y + 3) % 3 * NAME(gradient_columns)(s) * NAME(ring_pixel)(&w->ring);
 }
 
 /* Columns of `size` floats of a row that the map does not have: zeros. */
@@ -74,7 +74,7 @@ static TARGET void NAME(gradient_at_gated)(const struct feed_forward *s, struct 
 
 /* Row y through the gate: h, and the gradient at both halves of the convolution. */
 static TARGET void NAME(gate_back_row)(const struct feed_forward *s, struct walk *w, long y) {
-    const long hidden = PADDED(s->hidden), outputs = 2 * hidden;
+    const long hidden = PADDED(s->hidden), outputs = 2 * hidden, pixel = NAME(ring_pixel)(&w->ring);
     const float *rows[3] = {
         NAME(ring_row)(&w->ring, y - 1), NAME(ring_row)(&w->ring, y), NAME(ring_row)(&w->ring, y + 1)};
     float *at_first = NAME(convolved_row)(s, w, y);
@@ -87,10 +87,10 @@ static TARGET void NAME(gate_back_row)(const struct feed_forward *s, struct walk
         }
         for (long i = w->first; i < w->end; i += PIXELS) {
             VF a[PIXELS], b[PIXELS];
-            NAME(convolve)(rows, i * outputs + c, outputs, first, a);
-            NAME(convolve)(rows, i * outputs + hidden + c, outputs, second, b);
+            NAME(convolve)(rows, i * pixel + c, pixel, first, a);
+            NAME(convolve)(rows, i * pixel + hidden + c, pixel, second, b);
             const float *at_gated = w->at_gated + i * hidden + c;
-            float *h = gated + (i - 1) * hidden + c, *at_a = at_first + i * outputs + c, *at_b = at_a + hidden;
+            float *h = gated + (i - 1) * hidden + c, *at_a = at_first + i * pixel + c, *at_b = at_a + hidden;
             HIDE(at_gated);
             HIDE(h);
             HIDE(at_a);
@@ -100,18 +100,18 @@ static TARGET void NAME(gate_back_row)(const struct feed_forward *s, struct walk
                 const VF g = NAME(load)(at_gated + p * hidden, LANES), cdf = NAME(normal_cdf)(a[p]);
                 const VF gelu = a[p] * cdf, slope = cdf + a[p] * NAME(normal_density)(a[p]);
                 if (i + p) NAME(store)(h + p * hidden, gelu * b[p], LANES); /* but for the pixel before the tile */
-                NAME(store)(at_a + p * outputs, g * b[p] * slope, LANES);
-                NAME(store)(at_b + p * outputs, g * gelu, LANES);
+                NAME(store)(at_a + p * pixel, g * b[p] * slope, LANES);
+                NAME(store)(at_b + p * pixel, g * gelu, LANES);
             }
         }
     }
-    NAME(clear_beside)(w, at_first, outputs);
+    NAME(clear_beside)(w, at_first, pixel);
 }
 
 /* The transposed convolution of some channels at `pixels` pixels, from the rows of the gradient at its result; and
  * these rows' products with u there, for the gradient at the taps. The taps come in reverse. */
 static inline __attribute__((always_inline)) TARGET void NAME(convolve_back)(const float *const *rows, const float *u,
-    float *out, long offset, long pixel, const VF *taps, VF *at_taps, const int pixels) {
+    float *out, long out_pixel, long offset, long pixel, const VF *taps, VF *at_taps, const int pixels) {
     VF here[PIXELS], sums[PIXELS];
     for (int p = 0; p < pixels; p++) {
         here[p] = NAME(load)(u + offset + p * pixel, LANES);
@@ -129,15 +129,15 @@ static inline __attribute__((always_inline)) TARGET void NAME(convolve_back)(con
                 }
         }
     }
-    for (int p = 0; p < pixels; p++) NAME(store)(out + p * pixel, sums[p], LANES);
+    for (int p = 0; p < pixels; p++) NAME(store)(out + p * out_pixel, sums[p], LANES);
 }
 
 /* The gradient at u in row y of the tile, and the row's part of that at the taps. */
 static TARGET void NAME(gradient_at_lifted)(const struct feed_forward *s, struct walk *w, long y) {
-    const long hidden = PADDED(s->hidden), outputs = 2 * hidden;
+    const long hidden = PADDED(s->hidden), outputs = 2 * hidden, pixel = NAME(ring_pixel)(&w->ring);
     const float *rows[3] = {
         NAME(convolved_row)(s, w, y - 1), NAME(convolved_row)(s, w, y), NAME(convolved_row)(s, w, y + 1)};
-    const float *u = NAME(ring_row)(&w->ring, y) + 2 * outputs;
+    const float *u = NAME(ring_row)(&w->ring, y) + 2 * pixel;
     for (long c = 0; c < outputs; c += LANES) {
         float *out = w->at_lifted + NAME(place)(w, y) * w->columns * outputs;
         out += c < hidden ? c : c - hidden + s->hidden;
@@ -148,9 +148,9 @@ static TARGET void NAME(gradient_at_lifted)(const struct feed_forward *s, struct
         }
         long i = 0;
         for (; i + PIXELS <= w->columns; i += PIXELS)
-            NAME(convolve_back)(rows, u, out + i * outputs, i * outputs + c, outputs, taps, at_taps, PIXELS);
+            NAME(convolve_back)(rows, u, out + i * outputs, outputs, i * pixel + c, pixel, taps, at_taps, PIXELS);
         for (; i < w->columns; i++)
-            NAME(convolve_back)(rows, u, out + i * outputs, i * outputs + c, outputs, taps, at_taps, 1);
+            NAME(convolve_back)(rows, u, out + i * outputs, outputs, i * pixel + c, pixel, taps, at_taps, 1);
         for (int t = 0; t < 9; t++) NAME(store)(w->taps + (8 - t) * outputs + c, at_taps[t], LANES);
     }
 }
@@ -184,7 +184,8 @@ static TARGET void NAME(sum_products)(const struct feed_forward *s, const struct
 static TARGET void NAME(gate_back)(const struct feed_forward *s, struct walk *w, long y) {
     const long hidden = PADDED(s->hidden);
     if (y < 0 || y >= s->height) {
-        memset(NAME(convolved_row)(s, w, y), 0, (size_t)(NAME(gradient_columns)(s) * 2 * hidden) * sizeof(float));
+        const long row = NAME(gradient_columns)(s) * NAME(ring_pixel)(&w->ring);
+        memset(NAME(convolved_row)(s, w, y), 0, (size_t)row * sizeof(float));
         return;
     }
     NAME(gradient_at_gated)(s, w, y);
@@ -213,8 +214,8 @@ static TARGET void NAME(backward)(
     w.end = w.columns + (w.left + w.columns < s->width ? 2 : 1);
     w.batch = w.columns < BATCH ? BATCH / w.columns : 1;
     w.ring.rows = memory; /* a convolution may read a few pixels behind */
-    w.convolved = w.ring.rows + across * 6 * hidden;
-    w.at_gated = w.convolved + across * 6 * hidden;
+    w.convolved = w.ring.rows + across * 3 * RING_PIXEL(2 * hidden);
+    w.at_gated = w.convolved + across * 3 * RING_PIXEL(2 * hidden);
     w.g = w.at_gated + across * hidden;
     w.normals = w.g + across * c;
     w.at_normal = w.normals + across * 3 * c;
@@ -240,5 +241,6 @@ static TARGET void NAME(backward)(
 /* Floats of memory that a task of the gradient needs. */
 static long NAME(gradient_workspace)(const struct feed_forward *s) {
     const long c = s->channels, hidden = PADDED(s->hidden);
-    return NAME(gradient_columns)(s) * (13 * hidden + 4 * c) + NAME(batched)(s) * (3 * hidden + 2 * c + PADDED(c));
+    return NAME(gradient_columns)(s) * (6 * RING_PIXEL(2 * hidden) + hidden + 4 * c) +
+           NAME(batched)(s) * (3 * hidden + 2 * c + PADDED(c));
 }

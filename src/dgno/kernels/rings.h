@@ -15,13 +15,17 @@ struct ring {
     long left, columns;           /* first pixel of the tile, and how many; the ring has one more at each side; the
                                      tile may begin or end a pixel beyond the map */
     float *normalised;            /* (ROUNDED(columns + 2), channels) */
-    float *rows;                  /* (3, ROUNDED(columns + 2), outputs) */
+    float *rows;                  /* (3, ROUNDED(columns + 2), RING_PIXEL(outputs)) */
 };
+
+/* Floats from one pixel of a ring to the next: an odd number of vectors, so that neighbours, which are read together,
+ * fall on different sets of the cache. */
+#define RING_PIXEL(outputs) (((outputs) / LANES | 1) * LANES)
 #endif
 
-static inline long NAME(ring_row_size)(const struct ring *r) {
-    return ROUNDED(r->columns + 2) * r->project.vectors * LANES;
-}
+static inline long NAME(ring_pixel)(const struct ring *r) { return RING_PIXEL(r->project.vectors * LANES); }
+
+static inline long NAME(ring_row_size)(const struct ring *r) { return ROUNDED(r->columns + 2) * NAME(ring_pixel)(r); }
 
 /* The ring's place of row y of the map, y from -3 on. */
 static inline float *NAME(ring_row)(const struct ring *r, long y) {
@@ -30,7 +34,7 @@ static inline float *NAME(ring_row)(const struct ring *r, long y) {
 
 /* Row y of the map into the ring. */
 static TARGET void NAME(fill)(const struct ring *r, long y) {
-    const long outputs = r->project.vectors * LANES;
+    const long pixel = NAME(ring_pixel)(r);
     float *row = NAME(ring_row)(r, y);
     if (y < 0 || y >= r->height) {
         memset(row, 0, (size_t)NAME(ring_row_size)(r) * sizeof(float));
@@ -42,10 +46,10 @@ static TARGET void NAME(fill)(const struct ring *r, long y) {
         NAME(normalise)(r->x + (y * r->width + r->left + i - 1) * r->channels, r->channels, r->weight, r->bias,
             r->normalised + i * r->channels);
     const long fits = first + WHOLE_TILES(end - first) <= ROUNDED(r->columns + 2), start = fits ? first : 0;
-    NAME(product)(&r->project, end - start, r->normalised + start * r->channels, r->channels, row + start * outputs,
-        outputs);
-    memset(row, 0, (size_t)(first * outputs) * sizeof(float));
-    memset(row + end * outputs, 0, (size_t)((r->columns + 2 - end) * outputs) * sizeof(float));
+    NAME(product)(&r->project, end - start, r->normalised + start * r->channels, r->channels, row + start * pixel,
+        pixel);
+    memset(row, 0, (size_t)(first * pixel) * sizeof(float));
+    memset(row + end * pixel, 0, (size_t)((r->columns + 2 - end) * pixel) * sizeof(float));
 }
 
 #define PIXELS 4 /* convolved at a time */
