@@ -43,6 +43,50 @@ static inline __attribute__((always_inline)) TARGET float NAME(normalise)(
     return m.scale;
 }
 
+/* The same for `count` pixels that follow each other: LANES at a time, the sums of which are taken together, in the same
+ * order as those of one. */
+static TARGET void NAME(normalise_pixels)(
+    const float *x, long count, long channels, const float *weight, const float *bias, float *out) {
+    const long whole = channels / LANES * LANES, last = channels - LANES;
+    const int rest = (int)(channels - whole);
+    const float share = 1.0f / (float)channels;
+    for (; count >= LANES; count -= LANES, x += LANES * channels, out += LANES * channels) {
+        VF totals[LANES], squares[LANES];
+        float means[LANES], scales[LANES];
+        for (long p = 0; p < LANES; p++) {
+            const float *pixel = x + p * channels;
+            totals[p] = (VF){0};
+            for (long c = 0; c < whole; c += LANES) totals[p] += NAME(load)(pixel + c, LANES);
+            if (rest) totals[p] += NAME(keep_last)(NAME(load)(pixel + last, LANES), rest);
+        }
+        NAME(store)(means, NAME(sums)(totals) * share, LANES);
+        for (long p = 0; p < LANES; p++) {
+            const float *pixel = x + p * channels;
+            const float mean = means[p];
+            squares[p] = (VF){0};
+            for (long c = 0; c < whole; c += LANES) {
+                const VF centred = NAME(load)(pixel + c, LANES) - mean;
+                squares[p] += centred * centred;
+            }
+            if (rest) {
+                const VF centred = NAME(keep_last)(NAME(load)(pixel + last, LANES) - mean, rest);
+                squares[p] += centred * centred;
+            }
+        }
+        const VF variances = NAME(sums)(squares) / (float)channels;
+        NAME(store)(scales, 1.0f / NAME(sqrt)(variances + NORM_EPSILON), LANES);
+        for (long c = 0; c < channels; c += LANES) {
+            const long i = c < last ? c : last;
+            const VF w = NAME(load)(weight + i, LANES), b = NAME(load)(bias + i, LANES);
+            for (long p = 0; p < LANES; p++) {
+                const VF normal = (NAME(load)(x + p * channels + i, LANES) - means[p]) * scales[p];
+                NAME(store)(out + p * channels + i, normal * w + b, LANES);
+            }
+        }
+    }
+    for (; count > 0; count--, x += channels, out += channels) NAME(normalise)(x, channels, weight, bias, out);
+}
+
 /* Back through the norm: from x and the gradient g at the result to the gradient at x, put into `gx` (which may be g),
  *
  *     scale (w g - mean(w g) - n mean(n w g)),      n the normalised x,

@@ -22,23 +22,23 @@ struct matrix {
 #endif
 
 static inline __attribute__((always_inline)) TARGET void NAME(tile)(const struct matrix *m, long first,
-    const float *rows, long stride, float *out, long out_stride, const int vectors) {
+    const float *rows, long stride, float *out, long out_stride, const int height, const int vectors) {
     const float *columns = m->packed + first * m->inputs * LANES;
-    VF sums[TILE_ROWS][TILE_VECTORS];
+    VF sums[2 * TILE_ROWS][TILE_VECTORS];
     for (int v = 0; v < vectors; v++) {
         VF start = {0};
         if (m->bias) start = NAME(load)(m->bias + (first + v) * LANES, LANES);
-        for (int i = 0; i < TILE_ROWS; i++) sums[i][v] = start;
+        for (int i = 0; i < height; i++) sums[i][v] = start;
     }
     for (long k = 0; k < m->inputs; k++) {
         VF column[TILE_VECTORS];
         for (int v = 0; v < vectors; v++) column[v] = NAME(load)(columns + (v * m->inputs + k) * LANES, LANES);
-        for (int i = 0; i < TILE_ROWS; i++) {
+        for (int i = 0; i < height; i++) {
             const VF entry = rows[i * stride + k] - (VF){0};
             for (int v = 0; v < vectors; v++) sums[i][v] += entry * column[v];
         }
     }
-    for (int i = 0; i < TILE_ROWS; i++)
+    for (int i = 0; i < height; i++)
         for (int v = 0; v < vectors; v++) NAME(store)(out + i * out_stride + (first + v) * LANES, sums[i][v], LANES);
 }
 
@@ -125,19 +125,23 @@ static TARGET void NAME(product)(
         return;
     }
 #endif
-    for (long first = 0; first < m->vectors; first += TILE_VECTORS)
-        for (long i = 0; i < count; i += TILE_ROWS) {
+    for (long first = 0; first < m->vectors; first += TILE_VECTORS) {
+        long i = 0;
+        for (; m->vectors - first == 1 && count - i > TILE_ROWS; i += 2 * TILE_ROWS) /* else sums wait for each other */
+            NAME(tile)(m, first, rows + i * stride, stride, out + i * out_stride, out_stride, 2 * TILE_ROWS, 1);
+        for (; i < count; i += TILE_ROWS) {
             const float *from = rows + i * stride;
             float *to = out + i * out_stride;
             switch (m->vectors - first) {
-            case 1: NAME(tile)(m, first, from, stride, to, out_stride, 1); break;
+            case 1: NAME(tile)(m, first, from, stride, to, out_stride, TILE_ROWS, 1); break;
 #if LANES == 16
-            case 2: NAME(tile)(m, first, from, stride, to, out_stride, 2); break;
-            case 3: NAME(tile)(m, first, from, stride, to, out_stride, 3); break;
+            case 2: NAME(tile)(m, first, from, stride, to, out_stride, TILE_ROWS, 2); break;
+            case 3: NAME(tile)(m, first, from, stride, to, out_stride, TILE_ROWS, 3); break;
 #endif
-            default: NAME(tile)(m, first, from, stride, to, out_stride, TILE_VECTORS);
+            default: NAME(tile)(m, first, from, stride, to, out_stride, TILE_ROWS, TILE_VECTORS);
             }
         }
+    }
 }
 
 /* out = x + y for a row of pixels; those of y are `stride` apart. */
