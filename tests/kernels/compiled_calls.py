@@ -39,6 +39,7 @@ CALLS: dict[str, tuple[Callable[..., Any], tuple[tuple[int, ...], ...], tuple[An
     "gelu gate": (gelu_gate_c, ((2, 80, 9, 7), (80, 1, 3, 3)), ()),
     "sigmoid gate": (sigmoid_gate_c, ((2, 40, 9, 7), (40, 1, 3, 3), (40,)), ()),
     "convolution": (convolution_c, ((2, 20, 9, 7), (33, 20, 3, 3), (33,)), ()),
+    "convolution of two": (convolution_c, ((2, 20, 9, 7), (33, 27, 3, 3), (33,), (2, 7, 9, 7)), ()),
     "pointwise": (pointwise_c, ((2, 150, 7), (33, 7), (33,)), ()),
     "merge": (merge_c, ((2, 64, 5, 7), (2, 16, 10, 14), (16, 32)), ()),
     "feed-forward": (feed_forward_c, ((2, 16, 9, 7), (16,), (16,), (84, 16), (84, 1, 3, 3), (16, 42)), ()),

@@ -38,6 +38,19 @@ def test_the_compiled_convolution_is_the_convolution(version: int, sizes: tuple[
 
 
 @needs_compiler
+@pytest.mark.parametrize("sizes", SIZES, ids=str)
+@pytest.mark.parametrize("of_second", [1, 16, 21])
+def test_two_maps_are_taken_for_one(version: int, sizes: tuple[int, ...], of_second: int) -> None:
+    """Values and gradients at both maps, wherever in a vector the channels of the second begin and end."""
+    b, i, o, h, w = sizes
+    x, _, bias = inputs(*sizes)
+    second, weight = inputs(b, of_second, o, h, w)[0], inputs(b, i + of_second, o, h, w)[1]
+    tensors = [x, weight, bias, second]
+    wanted = values_and_gradients(convolution, tensors, torch.float64)
+    assert_all_agree(values_and_gradients(convolution_c, tensors), wanted)
+
+
+@needs_compiler
 def test_the_gradient_of_the_kernels_is_summed_over_chunks(version: int) -> None:
     """A map of more blocks of windows than one task sums."""
     tensors = inputs(2, 2, 3, 8 * CHUNK + 3, 80)

@@ -287,6 +287,6 @@ def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 @_plain_if_transformed
-def convolution(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+def convolution(x: Tensor, weight: Tensor, bias: Tensor | None = None, second: Tensor | None = None) -> Tensor:
     """`convolution.convolution`, by the version that suits the tensors."""
-    return CONVOLUTIONS[choose_convolution(x.device, x.dtype).name](x, weight, bias)
+    return CONVOLUTIONS[choose_convolution(x.device, x.dtype).name](x, weight, bias, second)

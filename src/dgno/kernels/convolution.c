@@ -18,9 +18,11 @@
 #define BLOCK 48           /* windows of a block: they are in the cache together */
 #define GRADIENT_BLOCK 192 /* more, as the sums at the weights are read and written for every block */
 
+/* Two maps whose channels are taken for those of one; `inputs` counts both. */
 struct convolution {
-    long batch, height, width, inputs, outputs;
-    const float *x;      /* (batch, height, width, inputs) */
+    long batch, height, width, inputs, of_second, outputs;
+    const float *x;      /* (batch, height, width, inputs - of_second) */
+    const float *second; /* (batch, height, width, of_second), or null */
     const float *packed; /* (points, vectors, inputs, lanes) */
     const float *bias;   /* (vectors x lanes), or null */
     float *out;          /* (batch, height, width, outputs) */
@@ -34,10 +36,10 @@ struct kernels {
 };
 
 struct convolution_gradient {
-    long batch, height, width, inputs, outputs, chunk; /* blocks of a chunk */
-    const float *x;                                    /* (batch, height, width, inputs) */
-    const float *gout;                                 /* (batch, height, width, outputs) */
-    float *out;                                        /* (chunks, points, inputs, vectors x lanes) */
+    long batch, height, width, inputs, of_second, outputs, chunk; /* blocks of a chunk */
+    const float *x, *second;                                      /* as above */
+    const float *gout;                                            /* (batch, height, width, outputs) */
+    float *out;                                                   /* (chunks, points, inputs, vectors x lanes) */
 };
 
 /* Windows, as many rows and columns of them; rows are counted on from one image to the next. */

@@ -5,13 +5,20 @@ The fast twin in C with the same signature is `convolution_c.py`; `backends.py` 
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
 
 def convolution(
-    x: Float[Tensor, "b i h w"], weight: Float[Tensor, "o i 3 3"], bias: Float[Tensor, " o"] | None = None
+    x: Float[Tensor, "b i h w"],
+    weight: Float[Tensor, "o i_and_j 3 3"],
+    bias: Float[Tensor, " o"] | None = None,
+    second: Float[Tensor, "b j h w"] | None = None,
 ) -> Float[Tensor, "b o h w"]:
-    """The map of the same size; as everywhere in networks, the kernels are not turned round."""
-    return F.conv2d(x, weight, bias, padding=1)
+    """The map of the same size; as everywhere in networks, the kernels are not turned round.
+
+    second : a map whose channels follow those of x, as if both were one
+    """
+    return F.conv2d(x if second is None else torch.cat([x, second], 1), weight, bias, padding=1)

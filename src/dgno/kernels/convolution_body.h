@@ -46,21 +46,30 @@ static inline __attribute__((always_inline)) TARGET void NAME(to_points)(
     }
 }
 
-/* The points of the windows of a block: (points, windows, channels). */
-static TARGET void NAME(windows_to_points)(const float *x, long height, long width, long channels,
-    const struct block *block, float *edge, float *out, long stride) {
-    const long down = (height + 1) / 2;
+/* The points of the window from (top, left) on: (points, channels), `stride` apart. */
+static inline TARGET void NAME(window_to_points)(const float *map, long height, long width, long channels, long top,
+    long left, float *edge, float *out, long stride) {
+    const int is_inside = top >= 0 && left >= 0 && top + 4 <= height && left + 4 <= width;
+    const float *from = is_inside ? map + (top * width + left) * channels : edge;
+    const long row = (is_inside ? width : 4) * channels;
+    long c = 0;
+    if (!is_inside) NAME(cut_out)(map, height, width, channels, top, left, 4, edge);
+    for (; c + LANES <= channels; c += LANES) NAME(to_points)(from + c, row, channels, out + c, stride, LANES);
+    if (c < channels) NAME(to_points)(from + c, row, channels, out + c, stride, (int)(channels - c));
+}
+
+/* Those of the windows of a block: (points, windows, inputs), the channels of the second map behind those of the first.
+ * What a last vector leaves behind its channels is written over by what follows. */
+static TARGET void NAME(windows_to_points)(const float *x, const float *second, long height, long width, long inputs,
+    long of_second, const struct block *block, float *edge, float *out, long stride) {
+    const long down = (height + 1) / 2, of_first = inputs - of_second;
     for (long y = block->top; y < block->top + block->rows; y++) {
-        const float *map = x + y / down * height * width * channels;
-        for (long j = 0; j < block->columns; j++, out += PADDED(channels)) {
-            const long top = 2 * (y % down) - 1, left = 2 * (block->left + j) - 1;
-            const int is_inside = top >= 0 && left >= 0 && top + 4 <= height && left + 4 <= width;
-            const float *from = is_inside ? map + (top * width + left) * channels : edge;
-            const long row = (is_inside ? width : 4) * channels;
-            long c = 0;
-            if (!is_inside) NAME(cut_out)(map, height, width, channels, top, left, 4, edge);
-            for (; c + LANES <= channels; c += LANES) NAME(to_points)(from + c, row, channels, out + c, stride, LANES);
-            if (c < channels) NAME(to_points)(from + c, row, channels, out + c, stride, (int)(channels - c));
+        const long first = y / down * height * width, top = 2 * (y % down) - 1;
+        for (long j = block->left; j < block->left + block->columns; j++, out += PADDED(inputs)) {
+            NAME(window_to_points)(x + first * of_first, height, width, of_first, top, 2 * j - 1, edge, out, stride);
+            if (of_second)
+                NAME(window_to_points)(second + first * of_second, height, width, of_second, top, 2 * j - 1, edge,
+                    out + of_first, stride);
         }
     }
 }
@@ -87,7 +96,8 @@ static TARGET void NAME(forward)(const struct convolution *s, long i, float *mem
     const long c = s->outputs, vectors = PADDED(c) / LANES, row = s->width * c, down = (s->height + 1) / 2,
                stride = NAME(stride)(BLOCK, s->inputs), out_stride = NAME(stride)(BLOCK, c);
     float *points = memory, *results = points + POINTS * stride, *edge = results + POINTS * out_stride;
-    NAME(windows_to_points)(s->x, s->height, s->width, s->inputs, &block, edge, points, stride);
+    NAME(windows_to_points)(
+        s->x, s->second, s->height, s->width, s->inputs, s->of_second, &block, edge, points, stride);
     for (long p = 0; p < POINTS; p++) {
         const struct matrix m = {s->inputs, vectors, s->packed + p * vectors * s->inputs * LANES, NULL, 0};
         NAME(product)(&m, block.rows * block.columns, points + p * stride, PADDED(s->inputs), results + p * out_stride,
@@ -187,7 +197,8 @@ static TARGET void NAME(gradient)(const struct convolution_gradient *s, long chu
     float *points = memory, *results = points + POINTS * stride, *edge = results + POINTS * out_stride;
     for (long i = first; i < end; i++) {
         const struct block block = block_at(i, s->batch, s->height, s->width, GRADIENT_BLOCK);
-        NAME(windows_to_points)(s->x, s->height, s->width, s->inputs, &block, edge, points, stride);
+        NAME(windows_to_points)(
+            s->x, s->second, s->height, s->width, s->inputs, s->of_second, &block, edge, points, stride);
         NAME(results_to_points)(s->gout, s->height, s->width, s->outputs, &block, edge, results, out_stride);
         for (long p = 0; p < POINTS; p++)
             NAME(outer_products)(&factors, block.rows * block.columns, points + p * stride, results + p * out_stride,

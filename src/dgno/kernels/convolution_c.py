@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -26,10 +27,13 @@ CHUNK = 16  # blocks of windows over which the gradient at the weights is summed
 G = ((1.0, 0.0, 0.0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0.0, 0.0, 1.0))  # kernels to points: G g G^T
 
 
+SIZES = "batch", "height", "width", "inputs", "of_second", "outputs"
+
+
 class _Convolution(Arguments):
     """`struct convolution` of convolution.c, field by field."""
 
-    _fields_ = fields(("batch", "height", "width", "inputs", "outputs"), ("x", "packed", "bias", "out"))
+    _fields_ = fields(SIZES, ("x", "second", "packed", "bias", "out"))
 
 
 class _Kernels(Arguments):
@@ -44,7 +48,7 @@ class _Kernels(Arguments):
 class _Gradient(Arguments):
     """`struct convolution_gradient` of convolution.c, field by field."""
 
-    _fields_ = fields(("batch", "height", "width", "inputs", "outputs", "chunk"), ("x", "gout", "out"))
+    _fields_ = fields((*SIZES, "chunk"), ("x", "second", "gout", "out"))
 
 
 class CompiledConvolution(CompiledKernel):
@@ -77,58 +81,77 @@ def _packed(weight: Tensor, *, transposed: bool) -> Tensor:
     return packed
 
 
-def _convolved(x: Tensor, weight: Tensor, bias: Tensor | None, *, transposed: bool = False) -> Tensor:
-    """The convolution of a channels-last map; transposed: that which gives the gradient at its input."""
-    (b, c, h, w), outputs = x.shape, weight.shape[1 if transposed else 0]
+def _convolved(
+    x: Tensor, weight: Tensor, bias: Tensor | None, second: Tensor | None = None, *, transposed: bool = False
+) -> Tensor:
+    """The convolution of channels-last maps; transposed: that which gives the gradient at its input."""
+    (b, _, h, w), outputs = x.shape, weight.shape[1 if transposed else 0]
     out, packed = x.new_empty(b, h, w, outputs).permute(0, 3, 1, 2), _packed(weight, transposed=transposed)
     padded = None if bias is None else pad_outputs(bias.detach(), load().lanes()).contiguous()
-    arguments = _Convolution(batch=b, height=h, width=w, inputs=c, outputs=outputs)
-    arguments.point(x=x, packed=packed, bias=padded, out=out)
+    arguments = _Convolution(batch=b, height=h, width=w, outputs=outputs, **_channels(x, second))
+    arguments.point(x=x, second=second, packed=packed, bias=padded, out=out)
     load().run("convolution_forward", arguments)
     return out
 
 
-def _at_weight(x: Tensor, gout: Tensor) -> Tensor:
+def _channels(x: Tensor, second: Tensor | None) -> dict[str, int]:
+    of_second = 0 if second is None else second.shape[1]
+    return {"inputs": x.shape[1] + of_second, "of_second": of_second}
+
+
+def _at_weight(x: Tensor, second: Tensor | None, gout: Tensor) -> Tensor:
     """The gradient at the kernels: that at G g G^T, summed over windows, and through G."""
-    (b, inputs, h, w), outputs, lanes = x.shape, gout.shape[1], load().lanes()
+    (b, _, h, w), outputs, lanes, channels = x.shape, gout.shape[1], load().lanes(), _channels(x, second)
     chunks = -(-load().gradient_blocks(b, h, w) // CHUNK)
-    out = x.new_empty(chunks, POINTS, inputs, -(-outputs // lanes) * lanes)
-    arguments = _Gradient(batch=b, height=h, width=w, inputs=inputs, outputs=outputs, chunk=CHUNK)
-    arguments.point(x=x, gout=gout, out=out)
+    out = x.new_empty(chunks, POINTS, channels["inputs"], -(-outputs // lanes) * lanes)
+    arguments = _Gradient(batch=b, height=h, width=w, outputs=outputs, chunk=CHUNK, **channels)
+    arguments.point(x=x, second=second, gout=gout, out=out)
     load().run("convolution_gradient", arguments)
     g = x.new_tensor(G)
     through = (g[:, None, :, None] * g[None, :, None, :]).reshape(POINTS, 9)
     kernels = through.T @ out.sum(0)[..., :outputs].reshape(POINTS, -1)
-    return kernels.reshape(3, 3, inputs, outputs).permute(3, 2, 0, 1)
+    return kernels.reshape(3, 3, -1, outputs).permute(3, 2, 0, 1)
 
 
 class _Convolve(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        x, weight = channels_last(x), weight.detach()
-        ctx.save_for_backward(x, weight)
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, second: Tensor | None) -> Tensor:
+        x, weight, second = channels_last(x), weight.detach(), None if second is None else channels_last(second)
+        ctx.save_for_backward(x, weight, second)
         ctx.has_bias = bias is not None
-        return _convolved(x, weight, bias)
+        return _convolved(x, weight, bias, second)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gout: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        x, weight = ctx.saved_tensors
-        gout = channels_last(gout)
-        at_x = _convolved(gout, weight, None, transposed=True) if ctx.needs_input_grad[0] else None
-        at_weight = _at_weight(x, gout) if ctx.needs_input_grad[1] else None
-        return at_x, at_weight, gout.sum((0, 2, 3)) if ctx.has_bias else None
+    def backward(ctx: Any, gout: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, second = ctx.saved_tensors
+        gout, wanted = channels_last(gout), ctx.needs_input_grad
+        at_maps: Sequence[Tensor | None] = (None, None)
+        if wanted[0] or wanted[3]:
+            at_both = _convolved(gout, weight, None, transposed=True)
+            at_maps = (at_both, None) if second is None else at_both.split((x.shape[1], second.shape[1]), 1)
+        at_weight = _at_weight(x, second, gout) if wanted[1] else None
+        return at_maps[0], at_weight, gout.sum((0, 2, 3)) if ctx.has_bias else None, at_maps[1]
 
 
 def convolution_c(
-    x: Float[Tensor, "b i h w"], weight: Float[Tensor, "o i 3 3"], bias: Float[Tensor, " o"] | None = None
+    x: Float[Tensor, "b i h w"],
+    weight: Float[Tensor, "o i_and_j 3 3"],
+    bias: Float[Tensor, " o"] | None = None,
+    second: Float[Tensor, "b j h w"] | None = None,
 ) -> Float[Tensor, "b o h w"]:
     """`convolution` of convolution.py, compiled; float32 on the CPU."""
-    outputs, inputs = weight.shape[0], x.shape[1]
-    check_shapes({"weight": weight}, [(outputs, inputs, 3, 3)], f"a map of {inputs} channels")
+    (b, _, h, w), outputs, of_second = x.shape, weight.shape[0], 0 if second is None else second.shape[1]
+    inputs = x.shape[1] + of_second
+    tensors = {"x": x, "weight": weight}
+    if second is not None:
+        tensors["second"] = second
+        check_shapes({"second": second}, [(b, of_second, h, w)], f"a map {tuple(x.shape)}")
+    check_shapes({"weight": weight}, [(outputs, inputs, 3, 3)], f"maps of {inputs} channels")
     if bias is not None:
+        tensors["bias"] = bias
         check_shapes({"bias": bias}, [(outputs,)], f"{outputs} kernels")
-    check_plain(x=x, weight=weight, **({} if bias is None else {"bias": bias}))
-    if x.numel() == 0 or weight.numel() == 0:
-        return convolution(x, weight, bias)
-    return _Convolve.apply(x, weight, bias)
+    check_plain(**tensors)
+    if x.numel() == 0 or weight.numel() == 0 or (second is not None and second.numel() == 0):
+        return convolution(x, weight, bias, second)
+    return _Convolve.apply(x, weight, bias, second)

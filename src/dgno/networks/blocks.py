@@ -65,13 +65,15 @@ FEED_FORWARD = fusing.Written(frozenset({GatedFeedForward, ChannelNorm, Pointwis
 
 
 class Convolution(nn.Conv2d):
-    """A dense 3x3 convolution of a feature map, with a border of zeros."""
+    """A dense 3x3 convolution of a feature map, or of two as if they were one, with a border of zeros."""
 
     def __init__(self, inputs: int, outputs: int, *, bias: bool = True) -> None:
         super().__init__(inputs, outputs, 3, padding=1, bias=bias)
 
-    def forward(self, x: Float[Tensor, "b inputs h w"]) -> Float[Tensor, "b outputs h w"]:
-        return backends.convolution(x, self.weight, self.bias)
+    def forward(
+        self, x: Float[Tensor, "b inputs h w"], second: Float[Tensor, "b more h w"] | None = None
+    ) -> Float[Tensor, "b outputs h w"]:
+        return backends.convolution(x, self.weight, self.bias, second)
 
 
 class Downsample(nn.Sequential):

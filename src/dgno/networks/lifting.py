@@ -67,7 +67,7 @@ class FeatureMerge(nn.Module):
         self.merge = Convolution(2 * dim, dim)
 
     def forward(self, deep: Map, shallow: Map) -> Map:
-        return self.merge(torch.cat([deep, shallow], 1))
+        return self.merge(deep, shallow)
 
 
 class InstanceNorm(nn.InstanceNorm2d):
