@@ -23,8 +23,9 @@ class PaperAssembly(nn.Module):
         self.flux, self.boundary = flux, boundary
 
     def forward(self, traces: Traces) -> Operators:
-        own = torch.stack(traces)  # (4, b, rows, columns, heads, d, d)
-        return self.flux(own, torch.stack(self.neighbours(traces))).sum(0)
+        left, right, top, bottom = map(self.flux, traces, self.neighbours(traces))
+        total: Operators = left + right + top + bottom
+        return total
 
     def neighbours(self, traces: Traces) -> Traces:
         """The trace on the other side of each face."""
