@@ -64,6 +64,7 @@ static TARGET void NAME(route)(const struct lift *s, const struct ring *r, float
 static TARGET void NAME(position_row)(const struct lift *s, const struct ring *r, long y, float *out) {
     const long hidden = 2 * s->channels, pixel = NAME(ring_pixel)(r);
     const float *rows[3] = {NAME(ring_row)(r, y - 1), NAME(ring_row)(r, y), NAME(ring_row)(r, y + 1)};
+    const int is_last = y + 1 == r->height;
     for (long start = 0; start < hidden; start += LANES) {
         const long c = start < hidden - LANES ? start : hidden - LANES; /* the last vector ends at the last channel */
         const VF bias = NAME(load)(s->position_bias + c, LANES);
@@ -71,6 +72,7 @@ static TARGET void NAME(position_row)(const struct lift *s, const struct ring *r
         for (int t = 0; t < 9; t++) taps[t] = NAME(load)(s->position + t * hidden + c, LANES);
         for (long i = 0; i < r->columns; i += PIXELS) {
             VF sums[PIXELS];
+            if (!start && !is_last) NAME(ask_to_write)(out + (r->width + i) * hidden, PIXELS * hidden);
             NAME(convolve)(rows, i * pixel + c, pixel, taps, sums);
             for (int p = 0; p < PIXELS && i + p < r->columns; p++) {
                 const VF e = NAME(exp2)((sums[p] + bias) * -LOG2_E);

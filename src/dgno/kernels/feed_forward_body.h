@@ -58,6 +58,7 @@ static TARGET void NAME(forward)(
         NAME(gate_row)(s, &r, y, gated);
         NAME(product)(&project_out, columns, gated, hidden, result, PADDED(s->channels));
         const long start = image + (y * s->width + left) * s->channels;
+        if (y + 1 < bottom) NAME(ask_to_write)(s->out + start + s->width * s->channels, columns * s->channels);
         NAME(add_row)(s->x + start, result, PADDED(s->channels), columns, s->channels, s->out + start);
     }
 }

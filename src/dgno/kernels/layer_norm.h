@@ -44,15 +44,16 @@ static inline __attribute__((always_inline)) TARGET float NAME(normalise)(
 }
 
 /* The same for `count` pixels that follow each other: LANES at a time, the sums of which are taken together, in the same
- * order as those of one. */
+ * order as those of one. What stands `ahead` floats further on will be asked for next. */
 static TARGET void NAME(normalise_pixels)(
-    const float *x, long count, long channels, const float *weight, const float *bias, float *out) {
+    const float *x, long count, long channels, const float *weight, const float *bias, float *out, long ahead) {
     const long whole = channels / LANES * LANES, last = channels - LANES;
     const int rest = (int)(channels - whole);
     const float share = 1.0f / (float)channels;
     for (; count >= LANES; count -= LANES, x += LANES * channels, out += LANES * channels) {
         VF totals[LANES], squares[LANES];
         float means[LANES], scales[LANES];
+        NAME(ask_for)(x + ahead, LANES * channels);
         for (long p = 0; p < LANES; p++) {
             const float *pixel = x + p * channels;
             totals[p] = (VF){0};

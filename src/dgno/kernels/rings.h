@@ -43,7 +43,7 @@ static TARGET void NAME(fill)(const struct ring *r, long y) {
     const long beyond = r->left + r->columns + 1 - r->width, first = r->left < 1 ? 1 - r->left : 0,
                end = r->columns + 2 - (beyond > 0 ? beyond : 0); /* of the pixels that the map has */
     NAME(normalise_pixels)(r->x + (y * r->width + r->left + first - 1) * r->channels, end - first, r->channels,
-        r->weight, r->bias, r->normalised + first * r->channels);
+        r->weight, r->bias, r->normalised + first * r->channels, y + 1 < r->height ? r->width * r->channels : 0);
     const long fits = first + WHOLE_TILES(end - first) <= ROUNDED(r->columns + 2), start = fits ? first : 0;
     NAME(product)(&r->project, end - start, r->normalised + start * r->channels, r->channels, row + start * pixel,
         pixel);

@@ -37,6 +37,20 @@ static inline __attribute__((always_inline)) TARGET void NAME(store)(float *p, V
     memcpy(p, &v, (size_t)lanes * sizeof(float));
 }
 
+/* `count` floats will be read soon: where memory is walked row by row, the processor does not foresee the next. */
+static inline __attribute__((always_inline)) TARGET void NAME(ask_for)(const float *p, long count) {
+#ifdef __GNUC__
+    for (long i = 0; i < count; i += 16) __builtin_prefetch(p + i);
+#endif
+}
+
+/* They will be written soon. */
+static inline __attribute__((always_inline)) TARGET void NAME(ask_to_write)(const float *p, long count) {
+#ifdef __GNUC__
+    for (long i = 0; i < count; i += 16) __builtin_prefetch(p + i, 1);
+#endif
+}
+
 /* The lanes of a where `mask` is set, the lanes of b where it is 0. */
 static inline __attribute__((always_inline)) TARGET VF NAME(select)(VI mask, VF a, VF b) {
     return (VF)((mask & (VI)a) | (~mask & (VI)b));
