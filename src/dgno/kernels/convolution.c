@@ -6,14 +6,14 @@
  *
  * with * point by point: 16 multiplications where the definition has 36. Over channels each point is a product of
  * matrices, the same for all windows. A pixel enters those results that it enters by the definition, and no others.
- * Blocks of windows are spread over threads (OpenMP); sums over chunks of windows are left to the caller, so results do
- * not depend on the number of threads. */
+ * Where outputs are few the definition itself is computed. Blocks of windows, or rows, are spread over threads (OpenMP);
+ * sums over chunks of blocks are left to the caller, so results do not depend on the number of threads. */
 
 #include "tasks.h"
 #include "versions.h"
 
 #define LOG2_E 1.44269504088896341f
-#define POINTS 16 /* of a window */
+#define POINTS 16          /* of a window */
 #define COLUMNS 16         /* of windows in a block, at most */
 #define BLOCK 48           /* windows of a block: they are in the cache together */
 #define GRADIENT_BLOCK 192 /* more, as the sums at the weights are read and written for every block */
@@ -23,7 +23,7 @@ struct convolution {
     long batch, height, width, inputs, of_second, outputs;
     const float *x;      /* (batch, height, width, inputs - of_second) */
     const float *second; /* (batch, height, width, of_second), or null */
-    const float *packed; /* (points, vectors, inputs, lanes) */
+    const float *packed; /* (points, vectors, inputs, lanes); narrow: (outputs, 3, 3, inputs) */
     const float *bias;   /* (vectors x lanes), or null */
     float *out;          /* (batch, height, width, outputs) */
 };
@@ -67,18 +67,24 @@ static inline struct block block_at(long i, long batch, long height, long width,
 static const struct {
     long (*workspace)(long, long, long);
     void (*forward)(const struct convolution *, long, float *);
+    void (*narrow)(const struct convolution *, long);
     void (*pack)(const struct kernels *, long);
     void (*gradient)(const struct convolution_gradient *, long, float *);
 } VERSIONS[] = {
-    [PLAIN] = {workspace_plain, forward_plain, pack_plain, gradient_plain},
+    [PLAIN] = {workspace_plain, forward_plain, narrow_row_plain, pack_plain, gradient_plain},
 #ifdef HAVE_X86_VERSIONS
-    [AVX2] = {workspace_avx2, forward_avx2, pack_avx2, gradient_avx2},
-    [AVX512] = {workspace_avx512, forward_avx512, pack_avx512, gradient_avx512},
+    [AVX2] = {workspace_avx2, forward_avx2, narrow_row_avx2, pack_avx2, gradient_avx2},
+    [AVX512] = {workspace_avx512, forward_avx512, narrow_row_avx512, pack_avx512, gradient_avx512},
 #endif
 };
 
 static void forward_block(const void *arguments, int version, long i, float *memory) {
     VERSIONS[version].forward(arguments, i, memory);
+}
+
+static void narrow_row(const void *arguments, int version, long i, float *memory) {
+    (void)memory;
+    VERSIONS[version].narrow(arguments, i);
 }
 
 static void pack_vector(const void *arguments, int version, long i, float *memory) {
@@ -95,6 +101,10 @@ static void gradient_chunk(const void *arguments, int version, long i, float *me
 int dgno_convolution_forward(const struct convolution *s, int version, int threads) {
     return run_tasks(forward_block, s, version, blocks_of(s->batch, s->height, s->width, BLOCK),
         VERSIONS[version].workspace(s->inputs, s->outputs, BLOCK), threads);
+}
+
+int dgno_convolution_narrow(const struct convolution *s, int version, int threads) {
+    return run_tasks(narrow_row, s, version, s->batch * s->height, 1, threads);
 }
 
 int dgno_convolution_pack(const struct kernels *s, int version, int threads) {

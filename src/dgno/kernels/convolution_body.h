@@ -208,3 +208,4 @@ static TARGET void NAME(gradient)(const struct convolution_gradient *s, long chu
 
 #undef VF
 #undef VI
+#include "convolution_narrow.h"

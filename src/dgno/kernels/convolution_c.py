@@ -2,7 +2,8 @@
 
 Winograd's F(2x2, 3x3) takes 16 multiplications where the definition has 36, in forward, backward and the gradient at
 the weights; rounding errors are about twice those of the definition. The library is built from `convolution.c` when the
-package is installed (an optional extension) and is called through ctypes. It computes in float32 on channels-last maps
+package is installed (an optional extension) and is called through ctypes. To very few outputs the definition is faster:
+there it is what runs. It computes in float32 on channels-last maps
 and gives no gradient of a gradient.
 """
 
@@ -23,6 +24,7 @@ from dgno.kernels.convolution import convolution
 from dgno.kernels.packing import pad_outputs
 
 POINTS = 16  # of a 4x4 window, which gives 2x2 results
+FEW = 4  # outputs that do not fill a vector
 CHUNK = 16  # blocks of windows over which the gradient at the weights is summed by one task
 G = ((1.0, 0.0, 0.0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0.0, 0.0, 1.0))  # kernels to points: G g G^T
 
@@ -86,11 +88,13 @@ def _convolved(
 ) -> Tensor:
     """The convolution of channels-last maps; transposed: that which gives the gradient at its input."""
     (b, _, h, w), outputs = x.shape, weight.shape[1 if transposed else 0]
-    out, packed = x.new_empty(b, h, w, outputs).permute(0, 3, 1, 2), _packed(weight, transposed=transposed)
+    is_narrow = outputs <= FEW and not transposed and second is None and x.shape[1] % load().lanes() == 0
+    packed = weight.permute(0, 2, 3, 1).contiguous() if is_narrow else _packed(weight, transposed=transposed)
+    out = x.new_empty(b, h, w, outputs).permute(0, 3, 1, 2)
     padded = None if bias is None else pad_outputs(bias.detach(), load().lanes()).contiguous()
     arguments = _Convolution(batch=b, height=h, width=w, outputs=outputs, **_channels(x, second))
     arguments.point(x=x, second=second, packed=packed, bias=padded, out=out)
-    load().run("convolution_forward", arguments)
+    load().run("convolution_narrow" if is_narrow else "convolution_forward", arguments)
     return out
 
 

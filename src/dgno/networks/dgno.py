@@ -17,7 +17,7 @@ from dgno.kernels import fusing
 from dgno.kernels.merge_c import merge_c
 from dgno.kernels.transforms import is_transformed
 from dgno.networks.attentive_scan import Routing
-from dgno.networks.blocks import Map, Upsample, every_other_pixel, pad_to_multiple
+from dgno.networks.blocks import Convolution, Map, Upsample, every_other_pixel, pad_to_multiple
 from dgno.operators.pointwise import Pointwise
 
 ImageBatch = Float[Tensor, "b channels h w"]
@@ -83,9 +83,9 @@ class DGNO(nn.Module):
         self.operator_quarter = OperatorStage(4 * width, operators(2))
         self.operator_half = OperatorStage(2 * width, operators(1))
         self.operator_full = OperatorStage(width, operators(0))
-        self.output_quarter = nn.Conv2d(4 * width, channels, 3, padding=1)
-        self.output_half = nn.Conv2d(2 * width, channels, 3, padding=1)
-        self.output_full = nn.Conv2d(width, channels, 3, padding=1, bias=False)
+        self.output_quarter = Convolution(4 * width, channels)
+        self.output_half = Convolution(2 * width, channels)
+        self.output_full = Convolution(width, channels, bias=False)
 
     @property
     def bytes_per_pixel(self) -> int:
