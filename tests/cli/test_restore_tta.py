@@ -10,8 +10,10 @@ import tifffile
 
 import dgno
 from command_line import Cli
+from dgno.io.open_slide import open_slide
 from dgno.io.provenance import read_provenance
 from dgno.restoration.batch_report import REPORT
+from slide_files import tissue, write_pyramid
 from tiny_weights import save_tiny
 
 SIDE = 64  # px, a multiple of what every network extends images to
@@ -47,3 +49,26 @@ def test_the_function_gives_what_the_command_gives(cli: Cli, tmp_path: Path) -> 
     found = dgno.restore(image, weights=weights, tta=True, tile_size=64, overlap=16)
     assert np.array_equal(tifffile.imread(tmp_path / "out.tif"), found)
     assert not np.array_equal(dgno.restore(image, weights=weights, tile_size=64, overlap=16), found)
+
+
+def _pixels(path: Path) -> np.ndarray:
+    with open_slide(path) as slide:
+        height, width = slide.facts.shape
+        return slide.read((0, height), (0, width)).astype(int)
+
+
+def test_slides_too_and_by_workers(cli: Cli, tmp_path: Path) -> None:
+    """A mirrored slide gives the mirrored result but for a gray value; two processes give what one gives."""
+    pixels = tissue(2 * SIDE, 2 * SIDE)
+    write_pyramid(tmp_path / "a.tiff", pixels, tile=SIDE)
+    write_pyramid(tmp_path / "mirrored.tiff", pixels[:, ::-1], tile=SIDE)
+    asked = ("--weights", save_tiny(tmp_path, 3), "--route", "off", "--device", "cpu")
+    for name, more in (("a", ()), ("mirrored", ()), ("a", ("--workers", "2"))):
+        out = tmp_path / f"{name}{'-by-two' if more else ''}-out.tiff"
+        assert cli("restore", tmp_path / f"{name}.tiff", "-o", out, *asked, "--tta", *more).status == 0
+    assert cli("restore", tmp_path / "a.tiff", "-o", tmp_path / "plain.tiff", *asked).status == 0
+    found = _pixels(tmp_path / "a-out.tiff")
+    assert (abs(_pixels(tmp_path / "mirrored-out.tiff")[:, ::-1] - found) <= 1).mean() > 0.999
+    assert (abs(_pixels(tmp_path / "plain.tiff") - found) > 1).mean() > 0.01
+    assert np.array_equal(_pixels(tmp_path / "a-by-two-out.tiff"), found)
+    assert '"tta": true' in (tmp_path / "a-out.tiff.report.json").read_text()
