@@ -16,6 +16,7 @@ from dgno.kernels import (
     attentive_lift_c,
     attentive_scan_c,
     compiled,
+    convolution_c,
     depthwise_c,
     dg_operator_c,
     feed_forward_c,
@@ -24,7 +25,7 @@ from dgno.kernels import (
     uniform,
 )
 
-LOADED = (attentive_lift_c, attentive_scan_c, depthwise_c, dg_operator_c, feed_forward_c, pointwise_c)
+LOADED = (attentive_lift_c, attentive_scan_c, convolution_c, depthwise_c, dg_operator_c, feed_forward_c, pointwise_c)
 KERNELS = (*LOADED, selective_scan_c, uniform)
 
 
@@ -33,7 +34,8 @@ def test_doctor(cli: Cli) -> None:
     assert facts["libraries"]["torch"] == torch.__version__
     parts = {"feed-forward network", "attentive scan", "attentive lift, with gradients", "DG operator layer"}
     parts |= {"merge of two scales", "random numbers of the routing", "--precision bf16", "compiled libraries"}
-    assert set(facts["kernels"]) == {"selective scan", "DG operator", "gated convolution", "1x1 convolution", *parts}
+    parts |= {"gated convolution", "3x3 convolution", "1x1 convolution"}
+    assert set(facts["kernels"]) == {"selective scan", "DG operator", *parts}
     table = cli("doctor").out
     assert "limits" in table
     assert "536,870,912" in table
