@@ -86,7 +86,7 @@ def restored(stack: Stack) -> list[Plane]:
 
     def one(plane: Plane) -> Plane:
         if restorer.channels == 3:  # a gray picture of a stain, for weights of colours
-            image = Image(np.repeat(plane[..., :1], 3, axis=-1).astype(np.uint8), "YXS")
+            image = Image(np.repeat(plane[..., :1], 3, axis=-1).astype(np.uint8), "YXS", value_range=(0, 255))
             return restore_image(image, restorer, normalize=normalize).pixels.mean(-1, keepdims=True)
         image = Image(plane[..., 0].astype(np.float32), "YX")
         return restore_image(image, restorer, normalize=normalize).pixels[..., None].astype(np.float64)
