@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import argparse
 import statistics
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
-from uniform import SETS, restorer_of, scenes
+from uniform import SETS, Restore, Scene, restorer_of, scenes
 
 from dgno.metrics import psnr
 from dgno.optics.simulate import BlurRange
@@ -34,6 +35,17 @@ KINDS = {
 }
 
 
+def print_row(told: str, sharp: Iterable[Scene], exposures: VariedRange, restorers: Mapping[str, Restore]) -> None:
+    """Mean PSNR of the blurred scenes, and of what each restorer makes of them."""
+    found: dict[str, list[float]] = {"blurred": [], **{name: [] for name in restorers}}
+    for i, scene in enumerate(sharp):
+        blurred = exposures.draw(scene.shape[1:], np.random.default_rng(SEED + i)).of(scene).clamp(0, 1)
+        found["blurred"].append(psnr(blurred, scene))
+        for name, restore in restorers.items():
+            found[name].append(psnr(restore(blurred).clamp(0, 1), scene))
+    print(f"| {told} | {' | '.join(f'{statistics.mean(values):.2f}' for values in found.values())} |", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("images", type=Path)
@@ -47,13 +59,7 @@ def main() -> None:
     print(f"|---|---:|{'---:|' * len(asked.names)}")
     for told, variety in KINDS.items():
         exposures = VariedRange(STRENGTHS, variety)
-        found: dict[str, list[float]] = {"blurred": [], **{name: [] for name in restorers}}
-        for i, scene in enumerate(sharp):
-            blurred = exposures.draw(scene.shape[1:], np.random.default_rng(SEED + i)).of(scene).clamp(0, 1)
-            found["blurred"].append(psnr(blurred, scene))
-            for name, restore in restorers.items():
-                found[name].append(psnr(restore(blurred).clamp(0, 1), scene))
-        print(f"| {told} | {' | '.join(f'{statistics.mean(values):.2f}' for values in found.values())} |", flush=True)
+        print_row(told, sharp, exposures, restorers)
 
 
 if __name__ == "__main__":

@@ -5,30 +5,23 @@
 IMAGES holds the folders of sharp H&E images of `quality.py`, of which the upper left 512 px are taken. Their stains are
 unmixed (Ruifrok and Johnston 2001, as in scikit-image) and put together again: haematoxylin with DAB for eosin, as in
 IHC; the same dyes paler and stronger. Such an image has the structure of H&E and the colours of another stain: a
-stand-in for IHC images, all of which were trained on. Blur varies over the
-image as by `dgno simulate`, sigma 0.6 to 4 px; 2000 photons at full scale, read noise 0.005. PSNR on [0, 1], clamped;
-means over images.
+stand-in for IHC images, of which all at hand were trained on. Blur varies over the image as by `dgno simulate`, sigma
+0.6 to 4 px; 2000 photons at full scale, read noise 0.005. PSNR on [0, 1], clamped; means over images.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
-from exposures import SEED, SIDE, STRENGTHS
-from jaxtyping import Float
+from exposures import SIDE, STRENGTHS, print_row
 from skimage import color
-from torch import Tensor
-from uniform import SETS, restorer_of, scenes
+from uniform import SETS, Scene, restorer_of, scenes
 
-from dgno.metrics import psnr
 from dgno.optics.varied import VariedRange, Variety
-
-Scene = Float[Tensor, "3 h w"]
 
 
 def restained(columns: tuple[int, int], strength: float = 1.0) -> Callable[[Scene], Scene]:
@@ -63,13 +56,7 @@ def main() -> None:
     print(f"| stain, {len(sharp)} images | blurred | {' | '.join(asked.names)} |")
     print(f"|---|---:|{'---:|' * len(asked.names)}")
     for told, restain in STAINS.items():
-        found: dict[str, list[float]] = {"blurred": [], **{name: [] for name in restorers}}
-        for i, scene in enumerate(map(restain, sharp)):
-            blurred = exposures.draw(scene.shape[1:], np.random.default_rng(SEED + i)).of(scene).clamp(0, 1)
-            found["blurred"].append(psnr(blurred, scene))
-            for name, restore in restorers.items():
-                found[name].append(psnr(restore(blurred).clamp(0, 1), scene))
-        print(f"| {told} | {' | '.join(f'{statistics.mean(values):.2f}' for values in found.values())} |", flush=True)
+        print_row(told, map(restain, sharp), exposures, restorers)
 
 
 if __name__ == "__main__":

@@ -71,10 +71,11 @@ def test_memory_layout_does_not_matter(version: int, layout: torch.memory_format
 
 
 @needs_compiler
+@pytest.mark.parametrize("channels", [(5, 4), (16, 3)], ids=["windows", "few outputs"])
 @pytest.mark.parametrize("y, x", [(0, 0), (6, 9), (7, 10), (13, 33), (16, 34)])
-def test_a_pixel_reaches_its_neighbours_and_no_others(version: int, y: int, x: int) -> None:
+def test_a_pixel_reaches_its_neighbours_and_no_others(version: int, y: int, x: int, channels: tuple[int, int]) -> None:
     """Windows of 4x4 pixels are transformed as one, yet what is not a number stays within one pixel."""
-    image, weight, bias = inputs(1, 5, 4, 17, 35)
+    image, weight, bias = inputs(1, *channels, 17, 35)
     image[:, :, y, x] = torch.nan
     reached = convolution_c(image, weight, bias).isnan().all(1)[0]
     wanted = torch.zeros(17, 35, dtype=torch.bool)
@@ -83,9 +84,10 @@ def test_a_pixel_reaches_its_neighbours_and_no_others(version: int, y: int, x: i
 
 
 @needs_compiler
-def test_a_pixel_is_computed_alike_in_a_tile(version: int) -> None:
+@pytest.mark.parametrize("channels", [(19, 21), (16, 3)], ids=["windows", "few outputs"])
+def test_a_pixel_is_computed_alike_in_a_tile(version: int, channels: tuple[int, int]) -> None:
     """Bit for bit, in tiles that begin at an even pixel; only pixels that see the tile's border differ."""
-    image, weight, bias = inputs(1, 19, 21, 40, 72)
+    image, weight, bias = inputs(1, *channels, 40, 72)
     whole = convolution_c(image, weight, bias)
     tile = convolution_c(image[:, :, 4:30, 34:], weight, bias)
     assert torch.equal(tile[:, :, 1:-1, 1:], whole[:, :, 5:29, 35:])

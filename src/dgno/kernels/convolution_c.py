@@ -1,7 +1,7 @@
 """Dense 3x3 convolutions in C behind an autograd function; the fast twin of `convolution.py`, same signature.
 
 Winograd's F(2x2, 3x3) takes 16 multiplications where the definition has 36, in forward, backward and the gradient at
-the weights; rounding errors are about twice those of the definition. The library is built from `convolution.c` when the
+the weights. The library is built from `convolution.c` when the
 package is installed (an optional extension) and is called through ctypes. To very few outputs the definition is faster:
 there it is what runs. It computes in float32 on channels-last maps
 and gives no gradient of a gradient.
