@@ -121,7 +121,7 @@ static TARGET void NAME(lift)(const struct lift *s, long b, long top, long botto
 
 /* Floats of memory that a task needs. */
 static long NAME(lift_workspace)(const struct lift *s) {
-    const long rounded = ROUNDED(s->tile + 2);
-    return rounded * (PADDED(s->routing) + CLASSES + 3 * RING_PIXEL(PADDED(2 * s->channels))) + (rounded + 1) * s->channels +
-           PIXELS * RING_PIXEL(PADDED(2 * s->channels)); /* convolved beyond the last row of the ring, and not kept */
+    const long rounded = ROUNDED(s->tile + 2), pixel = RING_PIXEL(PADDED(2 * s->channels));
+    return rounded * (PADDED(s->routing) + CLASSES + 3 * pixel) + (rounded + 1) * s->channels +
+           PIXELS * pixel; /* convolved beyond the last row of the ring, and not kept */
 }
