@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -208,3 +210,14 @@ def test_describing_images_does_not_import_torch():
 
     code = "import sys, dgno.arrays, dgno.io.image, dgno.io.provenance; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("dtype", "largest", "expected"),
+    [("uint8", 200, (0, 255)), ("uint16", 4000, (0, 4095)), ("uint16", 60000, (0, 65535)), ("float32", 200, (0, 1))],
+)
+def test_a_range_that_is_not_given_fits_the_dtype(dtype: str, largest: float, expected: tuple[float, float]) -> None:
+    values = np.linspace(0, largest, 12).reshape(3, 4).astype(dtype)
+    assert Image(values).value_range == expected
+    assert Image(values, value_range=(0, 9)).value_range == (0, 9)
+    assert replace(Image(values), pixels=values[:1] * 0).value_range == expected, "it is guessed once"

@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Float, Shaped
 
 from dgno.errors import CheckpointError, ConfigError
-from dgno.value_ranges import ends_of, extremes
+from dgno.value_ranges import Guess, ends_of, extremes, guess_value_range
 
 if TYPE_CHECKING:
     from torch import Tensor  # imported on first use: reading and describing images does without
@@ -30,6 +30,7 @@ Opacity = Float[np.ndarray, "h w 1"]
 
 SPREAD = 1e6  # how far beyond [0, 1] an outlier may lie after normalisation: float32 keeps a tenth of a unit there
 SAMPLED = 2**22  # values that percentiles are taken of, in one channel
+NOT_GIVEN = (math.nan, math.nan)  # the value range of an image of which no one said it
 BAND = 512  # rows converted at a time, which bounds the float64 copies
 
 
@@ -68,7 +69,8 @@ class Image:
 
     pixels : array in the dtype of its file; its axes are named by `axes`
     axes : one letter an axis, as tifffile has them: ... T, Z, C (channels) before Y, X, then S (colour samples)
-    value_range : the values of black and white, for instance (0, 4095) for 12 bits in a 16-bit file
+    value_range : the values of black and white, for instance (0, 4095) for 12 bits in a 16-bit file; where it is not
+        given, (0, 1) for floats, and for integers a guess, see `guess_value_range`
     pixel_size : (row, column) in um; None where the file does not say, or says nonsense
     channel_names : one name a channel, or none
     icc_profile : the colour profile of the file, unchanged
@@ -82,7 +84,7 @@ class Image:
 
     pixels: np.ndarray
     axes: str = "YX"
-    value_range: tuple[float, float] = (0.0, 1.0)
+    value_range: tuple[float, float] = NOT_GIVEN
     pixel_size: tuple[float, float] | None = None
     channel_names: tuple[str, ...] = ()
     icc_profile: bytes | None = None
@@ -93,6 +95,10 @@ class Image:
     limits: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
+        if self.value_range is NOT_GIVEN:
+            guess = guess_value_range(self.pixels) if self.pixels.dtype.kind in "ui" else Guess((0.0, 1.0))
+            object.__setattr__(self, "value_range", guess.value_range)  # the way of a frozen dataclass
+            object.__setattr__(self, "limits", self.limits or guess.limits)
         if not self.axes.removesuffix("S").endswith("YX") or len(self.axes) != self.pixels.ndim:
             hint = "name each axis by one letter; the last are YX, or YXS for colours"
             raise ConfigError(f"axes {self.axes!r} do not fit an array of shape {self.pixels.shape}", hint=hint)
