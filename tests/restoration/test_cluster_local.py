@@ -56,3 +56,9 @@ def test_without_the_package_it_says_what_to_install(monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(ConfigError, match=r"pip install 'dgno\[cluster\]'"), connected("tcp://127.0.0.1:1", None):
         pass
+
+
+def test_two_clusters_at_once_are_no_reason_to_warn() -> None:
+    """Warnings are errors in tests, also in the thread that starts the cluster."""
+    with connected(None, 1) as first, connected(None, 1) as second:
+        assert [len(client.scheduler_info()["workers"]) for client in (first, second)] == [1, 1]
