@@ -23,7 +23,6 @@ from dgno.errors import ConfigError
 from dgno.io.slide import Slide, Window
 from dgno.optics.blur_types import CELL
 from dgno.restorable import check_finite, check_float32
-from dgno.restoration import TILE_SIZE
 from dgno.restoration.assessment import Assessment, decide
 from dgno.restoration.block_store import Blocks, BlockStore, pack
 from dgno.restoration.blur_maps import Maps, Reader, pad_to_squares, read_maps, reading_context
@@ -35,7 +34,7 @@ from dgno.restoration.smoothing import RADIUS, smooth_maps
 from dgno.restoration.tiling import smallest_tile
 from dgno.restoration.tissue import MARGIN, REACH, Ground, find_ground, is_bright_field, tissue_on
 
-SLIDE_TILE = 2 * TILE_SIZE  # px; of TILE_SIZE, more than a half would be context
+SLIDE_TILE = 2048  # px; of TILE_SIZE, half would be context
 
 Grid = Bool[np.ndarray, "rows columns"]
 
