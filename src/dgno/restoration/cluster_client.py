@@ -45,7 +45,7 @@ def connected(scheduler: str | None, workers: int | None) -> Iterator[Client]:
             processes=True,
             host="127.0.0.1",
             dashboard_address=None,
-            scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},  # its HTTP server; else a second cluster warns of 8787
+            scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},  # else a second cluster warns of port 8787
             memory_limit=0,
             preload=["dgno.restoration.cluster_tasks"],
             env={name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")},
