@@ -20,6 +20,7 @@ SIZES = [
     *((1, 1, 1, 1, 1), (2, 3, 5, 1, 7), (1, 3, 2, 6, 1), (2, 16, 8, 9, 7), (1, 33, 40, 17, 35), (1, 48, 24, 12, 64)),
     *((3, 7, 96, 5, 33), (9, 4, 20, 7, 5)),
     *((2, 16, 1, 5, 40), (1, 48, 3, 7, 17), (2, 32, 4, 1, 16), (1, 16, 3, 6, 1)),  # few outputs
+    *((2, 1, 48, 5, 13), (1, 3, 16, 9, 26), (3, 4, 20, 1, 6), (2, 2, 130, 7, 1), (1, 1, 1, 3, 4)),  # few inputs
 ]
 
 
@@ -71,7 +72,7 @@ def test_memory_layout_does_not_matter(version: int, layout: torch.memory_format
 
 
 @needs_compiler
-@pytest.mark.parametrize("channels", [(5, 4), (16, 3)], ids=["windows", "few outputs"])
+@pytest.mark.parametrize("channels", [(5, 4), (16, 3), (3, 40)], ids=["windows", "few outputs", "few inputs"])
 @pytest.mark.parametrize("y, x", [(0, 0), (6, 9), (7, 10), (13, 33), (16, 34)])
 def test_a_pixel_reaches_its_neighbours_and_no_others(version: int, y: int, x: int, channels: tuple[int, int]) -> None:
     """Windows of 4x4 pixels are transformed as one, yet what is not a number stays within one pixel."""
@@ -84,7 +85,7 @@ def test_a_pixel_reaches_its_neighbours_and_no_others(version: int, y: int, x: i
 
 
 @needs_compiler
-@pytest.mark.parametrize("channels", [(19, 21), (16, 3)], ids=["windows", "few outputs"])
+@pytest.mark.parametrize("channels", [(19, 21), (16, 3), (3, 40)], ids=["windows", "few outputs", "few inputs"])
 def test_a_pixel_is_computed_alike_in_a_tile(version: int, channels: tuple[int, int]) -> None:
     """Bit for bit, in tiles that begin at an even pixel; only pixels that see the tile's border differ."""
     image, weight, bias = inputs(1, *channels, 40, 72)

@@ -6,8 +6,9 @@
  *
  * with * point by point: 16 multiplications where the definition has 36. Over channels each point is a product of
  * matrices, the same for all windows. A pixel enters those results that it enters by the definition, and no others.
- * Where outputs are few the definition itself is computed. Blocks of windows, or rows, are spread over threads (OpenMP);
- * sums over chunks of blocks are left to the caller, so results do not depend on the number of threads. */
+ * Where outputs or inputs are few the definition itself is computed. Blocks of windows, or rows, are spread over
+ * threads (OpenMP); sums over chunks of blocks are left to the caller, so results do not depend on the number of
+ * threads. */
 
 #include "tasks.h"
 #include "versions.h"
@@ -23,7 +24,8 @@ struct convolution {
     long batch, height, width, inputs, of_second, outputs;
     const float *x;      /* (batch, height, width, inputs - of_second) */
     const float *second; /* (batch, height, width, of_second), or null */
-    const float *packed; /* (points, vectors, inputs, lanes); narrow: (outputs, 3, 3, inputs) */
+    const float *packed; /* (points, vectors, inputs, lanes); few outputs: (outputs, 3, 3, inputs), inputs: (vectors,
+                          * inputs, 3, 3, lanes) */
     const float *bias;   /* (vectors x lanes), or null */
     float *out;          /* (batch, height, width, outputs) */
 };
@@ -68,13 +70,18 @@ static const struct {
     long (*workspace)(long, long, long);
     void (*forward)(const struct convolution *, long, float *);
     void (*narrow)(const struct convolution *, long);
+    long (*image_workspace)(const struct convolution *);
+    void (*image)(const struct convolution *, long, float *);
     void (*pack)(const struct kernels *, long);
     void (*gradient)(const struct convolution_gradient *, long, float *);
 } VERSIONS[] = {
-    [PLAIN] = {workspace_plain, forward_plain, narrow_row_plain, pack_plain, gradient_plain},
+    [PLAIN] = {workspace_plain, forward_plain, narrow_row_plain, image_workspace_plain, image_row_plain,
+        pack_plain, gradient_plain},
 #ifdef HAVE_X86_VERSIONS
-    [AVX2] = {workspace_avx2, forward_avx2, narrow_row_avx2, pack_avx2, gradient_avx2},
-    [AVX512] = {workspace_avx512, forward_avx512, narrow_row_avx512, pack_avx512, gradient_avx512},
+    [AVX2] = {workspace_avx2, forward_avx2, narrow_row_avx2, image_workspace_avx2, image_row_avx2,
+        pack_avx2, gradient_avx2},
+    [AVX512] = {workspace_avx512, forward_avx512, narrow_row_avx512, image_workspace_avx512, image_row_avx512,
+        pack_avx512, gradient_avx512},
 #endif
 };
 
@@ -85,6 +92,10 @@ static void forward_block(const void *arguments, int version, long i, float *mem
 static void narrow_row(const void *arguments, int version, long i, float *memory) {
     (void)memory;
     VERSIONS[version].narrow(arguments, i);
+}
+
+static void image_row(const void *arguments, int version, long i, float *memory) {
+    VERSIONS[version].image(arguments, i, memory);
 }
 
 static void pack_vector(const void *arguments, int version, long i, float *memory) {
@@ -105,6 +116,10 @@ int dgno_convolution_forward(const struct convolution *s, int version, int threa
 
 int dgno_convolution_narrow(const struct convolution *s, int version, int threads) {
     return run_tasks(narrow_row, s, version, s->batch * s->height, 1, threads);
+}
+
+int dgno_convolution_image(const struct convolution *s, int version, int threads) {
+    return run_tasks(image_row, s, version, s->batch * s->height, VERSIONS[version].image_workspace(s), threads);
 }
 
 int dgno_convolution_pack(const struct kernels *s, int version, int threads) {

@@ -21,4 +21,8 @@ def convolution(
 
     second : a map whose channels follow those of x, as if both were one
     """
-    return F.conv2d(x if second is None else torch.cat([x, second], 1), weight, bias, padding=1)
+    if second is not None:
+        if torch.is_autocast_enabled(x.device.type):  # rounded first, half as many bytes are joined
+            x, second = (z.to(torch.get_autocast_dtype(x.device.type)) for z in (x, second))
+        x = torch.cat([x, second], 1)
+    return F.conv2d(x, weight, bias, padding=1)

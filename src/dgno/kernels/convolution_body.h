@@ -155,7 +155,8 @@ static inline __attribute__((always_inline)) TARGET void NAME(spread_to_points)(
     const float *pixels, long row, long channels, float *out, long stride, const int lanes) {
     VF t[4][2];
     for (int j = 0; j < 2; j++) {
-        const VF upper = NAME(load)(pixels + j * channels, lanes), lower = NAME(load)(pixels + row + j * channels, lanes);
+        const VF upper = NAME(load)(pixels + j * channels, lanes);
+        const VF lower = NAME(load)(pixels + row + j * channels, lanes);
         t[0][j] = upper;
         t[1][j] = upper + lower;
         t[2][j] = upper - lower;
@@ -209,3 +210,4 @@ static TARGET void NAME(gradient)(const struct convolution_gradient *s, long chu
 #undef VF
 #undef VI
 #include "convolution_narrow.h"
+#include "convolution_image.h"

@@ -1,10 +1,9 @@
 """Dense 3x3 convolutions in C behind an autograd function; the fast twin of `convolution.py`, same signature.
 
 Winograd's F(2x2, 3x3) takes 16 multiplications where the definition has 36, in forward, backward and the gradient at
-the weights. The library is built from `convolution.c` when the
-package is installed (an optional extension) and is called through ctypes. To very few outputs the definition is faster:
-there it is what runs. It computes in float32 on channels-last maps
-and gives no gradient of a gradient.
+the weights. From very few inputs or to very few outputs the definition is faster: there it is what runs forward. The
+library is built from `convolution.c` when the package is installed (an optional extension) and called through ctypes.
+It computes in float32 on channels-last maps and gives no gradient of a gradient.
 """
 
 from __future__ import annotations
@@ -21,10 +20,10 @@ from torch.autograd.function import once_differentiable
 
 from dgno.kernels.compiled import Arguments, CompiledKernel, channels_last, check_plain, check_shapes, fields
 from dgno.kernels.convolution import convolution
-from dgno.kernels.packing import pad_outputs
+from dgno.kernels.packing import pack, pad_outputs
 
 POINTS = 16  # of a 4x4 window, which gives 2x2 results
-FEW = 4  # outputs that do not fill a vector
+FEW = 4  # inputs for which transforms cost more than they save; outputs that do not fill a vector
 CHUNK = 16  # blocks of windows over which the gradient at the weights is summed by one task
 G = ((1.0, 0.0, 0.0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0.0, 0.0, 1.0))  # kernels to points: G g G^T
 
@@ -83,18 +82,30 @@ def _packed(weight: Tensor, *, transposed: bool) -> Tensor:
     return packed
 
 
+def _way(inputs: int, outputs: int) -> str:
+    """By windows; from the definition where few channels come in, as those of an image, or go out."""
+    if inputs <= FEW:
+        return "image"
+    return "narrow" if outputs <= FEW and inputs % load().lanes() == 0 else "forward"
+
+
+def _taps(weight: Tensor, way: str) -> Tensor:
+    """The kernels as the definition is walked: see `struct convolution`."""
+    return weight.permute(0, 2, 3, 1).contiguous() if way == "narrow" else pack(weight.flatten(1), load().lanes())
+
+
 def _convolved(
     x: Tensor, weight: Tensor, bias: Tensor | None, second: Tensor | None = None, *, transposed: bool = False
 ) -> Tensor:
     """The convolution of channels-last maps; transposed: that which gives the gradient at its input."""
     (b, _, h, w), outputs = x.shape, weight.shape[1 if transposed else 0]
-    is_narrow = outputs <= FEW and not transposed and second is None and x.shape[1] % load().lanes() == 0
-    packed = weight.permute(0, 2, 3, 1).contiguous() if is_narrow else _packed(weight, transposed=transposed)
+    way = "forward" if transposed or second is not None else _way(x.shape[1], outputs)
+    packed = _packed(weight, transposed=transposed) if way == "forward" else _taps(weight, way)
     out = x.new_empty(b, h, w, outputs).permute(0, 3, 1, 2)
     padded = None if bias is None else pad_outputs(bias.detach(), load().lanes()).contiguous()
     arguments = _Convolution(batch=b, height=h, width=w, outputs=outputs, **_channels(x, second))
     arguments.point(x=x, second=second, packed=packed, bias=padded, out=out)
-    load().run("convolution_narrow" if is_narrow else "convolution_forward", arguments)
+    load().run(f"convolution_{way}", arguments)
     return out
 
 

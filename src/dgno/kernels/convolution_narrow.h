@@ -4,7 +4,8 @@
 #define VF NAME(vector)
 #define VI NAME(integers)
 
-/* sums[p] += the kernel's products at pixel `left` + p of row y, for LANES pixels; those beyond the map count nothing. */
+/* sums[p] += the kernel's products at pixel `left` + p of row y, for LANES pixels; those beyond the map count
+ * nothing. */
 static inline __attribute__((always_inline)) TARGET void NAME(add_taps)(const struct convolution *s, const float *map,
     const float *taps, long y, long left, VF *sums, const int is_inside) {
     const long c = s->inputs;

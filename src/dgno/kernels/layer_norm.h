@@ -43,8 +43,8 @@ static inline __attribute__((always_inline)) TARGET float NAME(normalise)(
     return m.scale;
 }
 
-/* The same for `count` pixels that follow each other: LANES at a time, the sums of which are taken together, in the same
- * order as those of one. What stands `ahead` floats further on will be asked for next. */
+/* The same for `count` pixels that follow each other: LANES at a time, the sums of which are taken together, in the
+ * same order as those of one. What stands `ahead` floats further on will be asked for next. */
 static TARGET void NAME(normalise_pixels)(
     const float *x, long count, long channels, const float *weight, const float *bias, float *out, long ahead) {
     const long whole = channels / LANES * LANES, last = channels - LANES;
