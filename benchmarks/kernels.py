@@ -125,7 +125,7 @@ def gate(channels: int, side: int = 256) -> None:
 
 
 def convolution(inputs: int, outputs: int, side: int) -> None:
-    """Beside the products of the definition, of which the compiled version needs 4 of 9."""
+    """Beside the products of the definition, of which the compiled version needs 4 of 9, but from few channels all."""
     x = torch.randn(1, inputs, side, side).contiguous(memory_format=torch.channels_last)
     weight = torch.randn(outputs, inputs, 3, 3).contiguous(memory_format=torch.channels_last)
     versions: dict[str, Function] = {"C": convolution_c, "reference": convolution_reference}
@@ -154,7 +154,10 @@ if __name__ == "__main__":
         (192, 16, 128),
     ]:
         operator(channels, heads, side)
-    for inputs, outputs, side in [(32, 64, 256), (128, 256, 64), (48, 24, 512), (192, 96, 256), (384, 768, 64)]:
+    for inputs, outputs, side in [
+        *((32, 64, 256), (128, 256, 64), (48, 24, 512), (192, 96, 256), (384, 768, 64)),
+        *((1, 48, 512), (3, 16, 512)),  # of an image
+    ]:
         convolution(inputs, outputs, side)
     gate(42)
     gate(127)
