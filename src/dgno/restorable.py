@@ -34,14 +34,32 @@ def check_restorable(
 def check_light(image: Image, planes: Collection[int] | None = None) -> None:
     """Refuse label images and masks (UnsupportedInput). planes : numbers of those to look at; None: all"""
     hint = "restore the image that {} made from, or say --allow-labels (allow_labels=True)"
-    for plane in (plane for i, plane in enumerate(image.planes()) if planes is None or i in planes):
+    for i, plane in enumerate(image.planes()):
+        if planes is not None and i not in planes:
+            continue
         if is_mask_plane(plane):
             low, high = int(plane.min()), int(plane.max())
-            what = f"the only values are {low} and {high}: they look like a mask, not like light"
-            raise UnsupportedInput(what, hint=hint.format("the mask was"))
+            what = f"{_of_plane(image, i)}the only values are {low} and {high}: they look like a mask, not like light"
+            raise UnsupportedInput(what, hint=hint.format("the mask was") + _without(image, i))
         if is_label_plane(plane):
-            what = "the values look like labels, not like light"
-            raise UnsupportedInput(what, hint=hint.format("the labels were"))
+            what = f"{_of_plane(image, i)}the values look like labels, not like light"
+            raise UnsupportedInput(what, hint=hint.format("the labels were") + _without(image, i))
+
+
+def _of_plane(image: Image, plane: int) -> str:
+    """Which plane is meant, where there are several."""
+    if image.plane_count == 1:
+        return ""
+    if image.channels == 1:
+        return f"plane {plane}: "
+    channel = image.channel_of(plane)
+    return f"channel {channel} {image.channel_names[channel]!r}: " if image.channel_names else f"channel {channel}: "
+
+
+def _without(image: Image, plane: int) -> str:
+    """How the other channels are restored."""
+    others = [str(c) for c in range(image.channels) if c != image.channel_of(plane)]
+    return f"; --channels {','.join(others)} restores the others and copies this one" if others else ""
 
 
 def check_finite(image: Image) -> None:

@@ -142,5 +142,7 @@ def test_nan_is_refused_or_inpainted(cli: Cli, tmp_path: Path) -> None:
     result = cli(*command)
     assert result.status == 3
     assert "E-IN-NONFINITE" in result.err
-    assert cli(*command, "--nonfinite", "inpaint").status == 0
+    inpainted = cli(*command, "--nonfinite", "inpaint", "--json")
+    assert inpainted.status == 0
+    assert "values that were NaN or infinite are so in the output too: 1" in inpainted.json["results"][0]["notes"]
     assert list(np.argwhere(~np.isfinite(tifffile.imread(tmp_path / "out.tif"))).ravel()) == [5, 7]

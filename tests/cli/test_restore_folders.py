@@ -94,11 +94,17 @@ def test_outputs_name_no_folders(cli: Cli, blurred: Path, tmp_path: Path, weight
     assert cli(*arguments, os.path.relpath(weights[1]), "--resume").status == 0
 
 
-def test_bmp_cannot_be_resumed(cli: Cli, blurred: Path, tmp_path: Path, weights: dict[int, Path]) -> None:
-    arguments = ("restore", blurred, "-o", tmp_path / "o.bmp", "--weights", weights[1])
+@pytest.mark.parametrize("ending", ["bmp", "png", "jpg"])
+def test_a_picture_tells_whether_it_is_of_this_run(
+    cli: Cli, blurred: Path, tmp_path: Path, weights: dict[int, Path], ending: str
+) -> None:
+    arguments = ("restore", blurred, "-o", tmp_path / f"o.{ending}", "--weights", weights[1])
     assert cli(*arguments).status == 0
-    result = cli(*arguments, "--resume")
-    assert (result.status, "BMP cannot tell" in result.err) == (5, True)
+    for harmless in ((), ("--device", "cpu"), ("--max-memory", 2), ("--threads", 1)):
+        again = cli(*arguments, "--resume", "--json", *harmless)
+        assert [one["status"] for one in again.json["results"]] == ["complete"], harmless
+    result = cli(*arguments, "--resume", "--overlap", 8)
+    assert (result.status, "overlap" in result.err) == (5, True)
 
 
 def pictures(folder: Path, *names: str) -> Path:

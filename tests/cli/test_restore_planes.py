@@ -8,8 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from pictures import photograph
 
 from command_line import Cli
+from dgno.arrays import Image
+from dgno.io.image import read_image, write_image
 from dgno.io.provenance import read_provenance
 
 STACK = np.random.default_rng(0).integers(0, 4096, (5, 40, 50), dtype=np.uint16)
@@ -124,3 +127,20 @@ def test_the_default_of_route_is_told(cli: Cli) -> None:
     assert "[default: off for images, auto for slides" in " ".join(
         cli("restore", "--help").out.replace("│", "").split()
     )
+
+
+def test_a_mask_among_channels_is_named_and_can_be_left_out(cli: Cli, tmp_path: Path, weights: dict[int, Path]) -> None:
+    """The channel by its name, and what to say so that it is copied."""
+    light = photograph((40, 50)).astype(np.uint16)
+    mask = np.zeros_like(light)
+    mask[5:20, 8:30] = mask[25:35, 20:45] = 1
+    pixels = np.stack([light, mask, light[::-1]])
+    image = Image(pixels, "CYX", (0, 255), channel_names=("DAPI", "found", "FITC"))
+    write_image(tmp_path / "in.ome.tif", image)
+    arguments = ("restore", tmp_path / "in.ome.tif", "-o", tmp_path / "o.ome.tif", "--weights", weights[1])
+    refused = cli(*arguments)
+    assert refused.status == 3
+    assert "channel 1 'found': the only values are 0 and 1" in refused.err
+    assert "--channels 0,2 restores the others" in refused.err
+    assert cli(*arguments, "--channels", "0,2").status == 0
+    assert np.array_equal(read_image(tmp_path / "o.ome.tif").pixels[1], pixels[1])

@@ -187,3 +187,11 @@ def test_weights_of_unknown_halo_are_not_called_local(tmp_path: Path) -> None:
     for halo in (None, 32):
         path = save_weights(tmp_path / f"{halo}.safetensors", build(local).state_dict(), Card(local, halo=halo))
         assert load_weights(path)[0].is_local is (halo is not None)
+
+
+@pytest.mark.parametrize("name", ["missing.safetensors", "runs/missing", "."])
+def test_a_path_without_a_file_is_called_that(name: str) -> None:
+    """Not a name that is unknown, of which a list would follow."""
+    with pytest.raises(UnknownWeights, match="no weights at") as raised:
+        store.find_weights(name)
+    assert "fluorescence-nano" not in str(raised.value)

@@ -91,7 +91,9 @@ Channels = Annotated[
         help="all, a list like 0,2 (all colours of a pixel are one), or replicate (gray image, colour weights)."
     ),
 ]
-NonFinite = Annotated[str, typer.Option(help="What to do with NaN pixels: refuse, inpaint or mask.")]
+NonFinite = Annotated[
+    str, typer.Option(help="NaN or infinite pixels: refuse, inpaint (so in the output too) or mask (black).")
+]
 MaxMemory = Annotated[float | None, typer.Option(help="GB that the tiles may take.", min=0.1)]
 Compression = Annotated[str, typer.Option(help="Of slides: deflate, lzw, zstd, none, or jpeg, which loses.")]
 Quality = Annotated[int, typer.Option(help="Of --compression jpeg, 1 to 100.")]

@@ -30,6 +30,7 @@ MASKS = {16: (0x7C00, 0x3E0, 0x1F, 0), 32: (0xFF0000, 0xFF00, 0xFF, 0)}
 EMBEDDED = b"DEBM"  # 'MBED', the least significant byte first
 METRE = 1e6  # in um
 LONGEST_FILE = 2**32 - 1
+OURS = b"dgno "  # begins what we write between palette and pixels, which a header may leave out of account
 
 
 @dataclass(frozen=True)
@@ -229,8 +230,18 @@ def check_bmp(image: Image) -> None:
         raise OutputFormat("BMP cannot hold an image of this size", hint="write .tif")
 
 
-def encoded_bmp(image: Image) -> bytes:
-    """The file of an image: 8 bits with a palette of grays, 24 bits, or 32 bits with an alpha mask (version 4)."""
+def text_of(data: bytes) -> bytes | None:
+    """The provenance that `encoded_bmp` was given; None if this is not its file."""
+    header = read_header(data)
+    between = data[header.palette_at + header.colours * header.entry : header.pixels_at]
+    return between.removeprefix(OURS) if between.startswith(OURS) else None
+
+
+def encoded_bmp(image: Image, provenance: bytes) -> bytes:
+    """The file of an image: 8 bits with a palette of grays, 24 bits, or 32 bits with an alpha mask (version 4).
+
+    provenance : text, stored between palette and pixels
+    """
     samples = joined(image.pixels, image.axes, image.alpha)
     if samples.shape[-1] == 2:
         samples = samples[..., [0, 0, 0, 1]]
@@ -245,5 +256,7 @@ def encoded_bmp(image: Image) -> bytes:
     info = struct.pack("<IiiHHIIiiII", info_size, width, height, 1, 8 * count, compression, rows.size, x, y, 0, 0)
     if count == 4:
         info += struct.pack("<IIII4s48x", 0xFF0000, 0xFF00, 0xFF, 0xFF000000, b"BGRs")  # sRGB
+    if provenance:
+        extra += OURS + provenance + b" " * (-len(OURS + provenance) % 4)
     start = 14 + len(info) + len(extra)
     return b"".join([struct.pack("<2sIHHI", b"BM", start + rows.size, 0, 0, start), info, extra, rows.tobytes()])

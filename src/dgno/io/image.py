@@ -125,7 +125,7 @@ def storable(image: Image) -> Image:
 
 def _encoded(image: Image, kind: str, provenance: bytes) -> bytes:
     if kind == "bmp":
-        return encoded_bmp(image)
+        return encoded_bmp(image, provenance)
     return encoded_png(image, provenance) if kind == "png" else encoded_jpeg(image, provenance)
 
 

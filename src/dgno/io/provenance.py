@@ -1,7 +1,8 @@
 """What an output says of how it was made: text by key, stored where the format has a place for it.
 
 TIFF: the JSON of the description, under "dgno"; OME-TIFF: a map annotation; ImageJ: a line of the Info text; PNG: text
-under the keyword "dgno"; JPEG: a comment; OME-Zarr: the attribute "dgno" of the group. BMP has no place.
+under the keyword "dgno"; JPEG: a comment; BMP: text between palette and pixels; OME-Zarr: the attribute "dgno" of the
+group.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import tifffile
 
+from dgno.io import bmp
 from dgno.io.jpeg import read_header
 from dgno.io.limits import DEFAULT_LIMITS, Limits, check_file
 from dgno.io.ome import BadMetadataError, is_ome, local, parse_xml
@@ -48,6 +50,8 @@ def read_provenance(path: str | os.PathLike[str], *, limits: Limits = DEFAULT_LI
             return _decoded(text_of(opened, b"dgno", limits))
         if opened.format == "jpeg":
             return _decoded(read_header(opened.file.read()).comment)
+        if opened.format == "bmp":
+            return _decoded(bmp.text_of(opened.file.read()))
         return _of_tiff(opened, limits) if opened.format == "tiff" else None
 
 

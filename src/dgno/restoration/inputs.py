@@ -22,7 +22,7 @@ from dgno.restoration.batch_report import REPORT, made_in
 SLIDES = (".svs", ".ndpi", ".mrxs", ".scn", ".bif", ".svslide", ".vms", ".vmu")  # endings of scanners' files
 FOLDER_SLIDE = ".zarr"  # ending of folders that are one input
 IMAGES = (*FORMATS, *SLIDES)
-UNTOLD = (".bmp",)  # of formats that have no place for who made them
+UNTOLD = (".bmp",)  # where earlier versions did not write who made them
 MAKING = ("restore", "assess")  # operations whose outputs are no inputs; simulated images are
 AGAIN = "dgno made the input: it went through a second time"
 NO_IMAGES = (

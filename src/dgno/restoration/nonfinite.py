@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from jaxtyping import Bool, Float
 from scipy.ndimage import distance_transform_edt
@@ -29,11 +31,17 @@ def fill(image: Image, mode: str) -> tuple[Image, Bool[np.ndarray, "*axes"]]:
 
 
 def mark(restored: Image, original: Image, bad: Bool[np.ndarray, "*axes"], mode: str) -> Image:
-    """What stands at the filled pixels in the output: after "inpaint" what stood there, after "mask" black."""
+    """What stands at the filled pixels in the output: after "inpaint" what stood there, after "mask" black.
+
+    A note says how many they are.
+    """
     if not bad.any():
         return restored
-    value = original.pixels if mode == "inpaint" else np.asarray(original.value_range[0], original.pixels.dtype)
-    return restored.with_pixels(np.where(bad, value, restored.pixels))
+    black = original.value_range[0]
+    value = original.pixels if mode == "inpaint" else np.asarray(black, original.pixels.dtype)
+    stands = "are so in the output too" if mode == "inpaint" else f"are {black:g}, black, in the output"
+    note = f"values that were NaN or infinite {stands}: {int(bad.sum()):,}"
+    return replace(restored.with_pixels(np.where(bad, value, restored.pixels)), notes=(*restored.notes, note))
 
 
 def _nearest(plane: Float[np.ndarray, "h w c"]) -> Float[np.ndarray, "h w c"]:

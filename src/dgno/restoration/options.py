@@ -15,7 +15,7 @@ from dgno.restoration.batch import ENDINGS
 from dgno.restoration.from_classical import METHODS, Told, refuse_told
 from dgno.restoration.from_weights import DBMID, DGNO, NETWORK_METHODS, NORMALIZERS
 from dgno.restoration.nonfinite import MODES
-from dgno.restoration.placed import PRECISIONS
+from dgno.restoration.placed import PRECISIONS, choose_device
 from dgno.restoration.selection import Selection, parse_numbers
 
 FOR_SLIDES = ("compression", "quality", "on_bad_tile")
@@ -144,13 +144,18 @@ class RestoreOptions:
 
     def decisive_for_slides(self, route: str) -> dict[str, object]:
         """`decisive` for the output of a slide, which has options of its own, restored by that route."""
-        own = {name: getattr(self, name) for name in FOR_SLIDES}
+        own = {name: getattr(self, name) for name in (*FOR_SLIDES, "device", "max_memory")}
         return self.decisive() | own | {"route": route}
 
     def decisive(self) -> dict[str, object]:
-        """The options that decide an output, but for weights, reader and PSF, which their hashes stand for."""
+        """The options that decide an output, but for weights, reader and PSF, which their hashes stand for.
+
+        The device is the one that is taken: "auto" and its name are the same run. How much memory there was decides on
+        tiles alone, which agree.
+        """
         harmless = {"threads", "resume", "overwrite", "fail_fast", "max_pixels", "seed", "allow_labels", "keep_tile"}
-        harmless |= {"weights", "reader", "slide_route", *FOR_SLIDES}
+        harmless |= {"weights", "reader", "slide_route", "max_memory", *FOR_SLIDES}
         maybe = ("num_iter", "balance", "min_confidence")
         unsaid = {"psf", *(name for name in maybe if getattr(self, name) is None)}
-        return {key: value for key, value in asdict(self).items() if key not in harmless | unsaid}
+        taken = {"device": choose_device(self.device).type}
+        return {key: value for key, value in asdict(self).items() if key not in harmless | unsaid} | taken

@@ -10,9 +10,6 @@ from dgno.io.provenance import differences, read_provenance
 
 def refuse_another_run(target: Path, provenance: dict[str, str]) -> None:
     """Raise ResumeError unless the output was made from the same input, weights and options."""
-    if target.suffix.lower() == ".bmp":
-        why, hint = "BMP cannot tell how it was made", "say --overwrite instead of --resume, or write .png or .tif"
-        raise ResumeError("the output that exists may be of another run", path=target, why=why, hint=hint)
     found = read_provenance(target) or {}
     differing = differences(found, provenance)
     if differing:

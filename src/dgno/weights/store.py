@@ -89,6 +89,9 @@ def find_weights(name: str | Path) -> Path:
     embedded = EMBEDDED / f"{name}.safetensors"
     if str(name) in embedded_names():
         return embedded
+    if path.is_dir() or path.suffix or path.name != str(name):
+        what = "a folder" if path.is_dir() else "there is no such file"
+        raise UnknownWeights(f"no weights at {str(name)!r}", why=what, hint="give the path of a .safetensors file")
     known = embedded_names()
     nearest = difflib.get_close_matches(str(name), known, n=2)
     meant = f"did you mean {' or '.join(nearest)}? " if nearest else ""
