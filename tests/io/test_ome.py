@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tifffile
 from ome_files import IMAGE, OME, RNG, STACK, ome, write_ome
 
+from dgno.arrays import Image, Stored
 from dgno.io.image import read_image, read_images, write_image, write_images
 from dgno.io.limits import DEFAULT_LIMITS
-from dgno.io.ome import BadMetadataError, parse_ome, rewritten
+from dgno.io.ome import BadMetadataError, parse_ome, parse_xml, rewritten
 
 
 def test_axes_names_sizes_and_bits_come_from_ome(tmp_path):
@@ -159,3 +162,24 @@ def test_the_rewritten_document_says_the_same():
     assert (again.blocks, again.sizes, again.order) == (image.blocks, image.sizes, image.order)
     with pytest.raises(BadMetadataError, match="6 planes"):
         parse_ome(ome('<TiffData IFD="0" PlaneCount="3"/>').encode(), 6, DEFAULT_LIMITS)
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "description"),
+    [
+        ("cells in the dark", "cells in the dark", None),
+        ("Aperio Image Library v11.2.1 \r\n46000x32914 [42673,5576 2220x2967] (240x240)", None, "46000x32914"),
+        ("a" * 300, None, "a" * 300),
+        ("", None, None),
+    ],
+)
+def test_a_free_text_is_a_name_only_if_it_is_like_one(
+    tmp_path: Path, text: str, name: str | None, description: str | None
+) -> None:
+    """Viewers show the name as the title of the image; nothing of a longer text is lost."""
+    image = Image(np.zeros((9, 8), np.uint8), stored=Stored(description=text))
+    write_image(tmp_path / "a.ome.tif", image)
+    (element,) = parse_xml(tifffile.tiffcomment(tmp_path / "a.ome.tif").encode(), DEFAULT_LIMITS).findall("{*}Image")
+    assert element.get("Name") == name
+    found = element.findtext("{*}Description")
+    assert found is None if description is None else description in (found or "")

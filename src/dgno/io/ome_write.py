@@ -23,6 +23,7 @@ TYPES |= {"float32": "float", "float64": "double"}
 DESCRIBED_ANEW = ("TiffData", "BinData", "MetadataOnly")
 BEFORE_DATA = ("Channel",)
 BEFORE_INSTRUMENT = ("AcquisitionDate", "ExperimenterRef", "Description", "ExperimentRef", "ExperimenterGroupRef")
+LONGEST_NAME = 64  # characters; longer texts, as scanners write, are no titles
 ILLEGAL = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -75,7 +76,7 @@ def ome_document(images: Sequence[SlideFacts], provenance: Mapping[str, str] | N
     if root is None:
         root = Element("OME")
         for image in images:
-            SubElement(SubElement(root, "Image", {"Name": legal(image.stored.description[:256])}), "Pixels")
+            _begin_image(root, legal(image.stored.description))
     root.attrib.pop("UUID", None)
     root.attrib |= {"xmlns": SCHEMA, "Creator": software()}
     page = 0
@@ -90,6 +91,16 @@ def ome_document(images: Sequence[SlideFacts], provenance: Mapping[str, str] | N
         child.attrib = dict(sorted(child.attrib.items()))
     document: bytes = ElementTree.tostring(root, encoding="us-ascii", xml_declaration=True)
     return document
+
+
+def _begin_image(root: Element, text: str) -> None:
+    """A new image with the free text of another format: its name if as short as one, else its description. Viewers
+    call an image without a name by its file."""
+    is_name = 0 < len(text) <= LONGEST_NAME and text.isprintable()
+    element = SubElement(root, "Image", {"Name": text} if is_name else {})
+    if text and not is_name:
+        SubElement(element, "Description").text = text
+    SubElement(element, "Pixels")
 
 
 def legal(text: str) -> str:
