@@ -152,6 +152,7 @@ def _codecs() -> dict[str, object]:
         "BMP, read and written": True,  # by code of our own
         "TIFF, read": [c.name.lower() for c in tifffile.COMPRESSION if int(c) != OLD_JPEG and is_decoded(int(c))],
         "TIFF, written": [name for name, codec in CODECS.items() if codec is None or has(codec.upper())],
+        "TIFF of slides, written": ["jpeg"] if has("JPEG8") else [],  # these as well
     }
 
 
