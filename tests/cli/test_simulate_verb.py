@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -59,3 +61,24 @@ def test_simulate_replaces_pairs_only_when_told(cli: Cli, sharp: Path, tmp_path:
     assert files_of(pairs) == before
     assert cli("simulate", sharp / "0.png", "-o", pairs, "--seed", 3, "--overwrite").status == 0
     assert files_of(pairs)["manifest.csv"] != before["manifest.csv"]
+
+
+@pytest.mark.parametrize("error", [errno.EROFS, errno.EACCES])
+def test_simulate_tells_of_a_place_where_no_folder_can_be_made(
+    cli: Cli, sharp: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int
+) -> None:
+    """A read-only file system; a folder of somebody else."""
+
+    def refuse(*arguments: object, **options: object) -> None:
+        raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    result = cli("simulate", sharp, "-o", tmp_path / "pairs")
+    assert (result.status, "E-OUT-DIR" in result.err) == (4, True)
+
+
+def test_simulate_tells_of_a_file_where_the_folder_would_be(cli: Cli, sharp: Path, tmp_path: Path) -> None:
+    (tmp_path / "pairs").write_text("notes")
+    for out in (tmp_path / "pairs", tmp_path / "pairs" / "below"):
+        result = cli("simulate", sharp, "-o", out)
+        assert (result.status, "E-OUT-DIR" in result.err) == (4, True)

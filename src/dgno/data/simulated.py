@@ -22,7 +22,7 @@ from dgno.arrays import Image, from_tensor, percentile_affine, range_affine, to_
 from dgno.checks import refuse_choice
 from dgno.data.loading import refuse_unusable
 from dgno.errors import ConfigError, OutputCollision, OutputExists
-from dgno.io.atomic import write_bytes
+from dgno.io.atomic import make_folder, write_bytes
 from dgno.io.image import read_image, write_image
 from dgno.metrics import psnr
 from dgno.optics.exposure import Exposure, ExposureRange, Fact, Scene
@@ -76,7 +76,7 @@ def write_pairs(
         the first for colour, the second for gray
     overwrite : replace the pairs and the manifest of an earlier call; without, a folder that has a manifest is refused
 
-    Raises ConfigError, NonFiniteInput, OutputCollision (two sources of one name), OutputExists.
+    Raises ConfigError, NonFiniteInput, OutputCollision (two sources of one name), OutputError.
     """
     if problems := refuse_choice("scale", scale, SCALES):
         raise ConfigError(problems[0])
@@ -104,7 +104,7 @@ def write_scenes(
 ) -> list[ManifestLine]:
     """Expose scene i as `draw(scene, i)` says, and write pairs, truth and manifest below `out`.
 
-    Raises OutputCollision (two scenes of one name), OutputExists.
+    Raises OutputCollision (two scenes of one name), OutputError.
     """
     lines: list[ManifestLine] = []
     for named in scenes:
@@ -156,7 +156,7 @@ def _write(out: Path, named: NamedScene, exposure: Exposure, blurred: Scene, *, 
     psf = torch.from_numpy(exposure.optics.mean_psf(named.scene.shape[0])).float()
     parts = {"sharp": named.scene, "blurred": blurred, "psf": psf[None], **exposure.optics.maps()}
     for folder, values in parts.items():
-        (out / folder).mkdir(parents=True, exist_ok=True)
+        make_folder(out / folder)
         path = out / folder / f"{named.name}.tif"
         write_image(path, _as_image(values), overwrite=overwrite, inputs=[named.source] if named.source else [])
 

@@ -10,8 +10,8 @@ from dgno.data.records import Record
 from dgno.evaluation.compare import Method, Score
 from dgno.evaluation.plots import box_plots, choose_examples, draw_examples, error_maps
 from dgno.evaluation.protocols import DGNO, Protocol
-from dgno.evaluation.saving import make_folder
 from dgno.evaluation.summaries import write_csv
+from dgno.io.atomic import make_folder
 from dgno.io.output import check_place
 
 NAMES = ("scores.csv", "scores.png", "examples.png", "errors.png")

@@ -7,15 +7,7 @@ import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from dgno.io.atomic import output_error, write_bytes
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder for outputs, and those above it. Raises OutputError."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise output_error(error, folder) from error
+from dgno.io.atomic import write_bytes
 
 
 def save_text(path: Path, text: str) -> None:

@@ -115,6 +115,14 @@ def output_error(error: OSError, path: Path) -> OutputError:
     return OutputError("writing the output failed", path=path, why=why, hint="check the disk")
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder for outputs, and those above it. Raises OutputError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise output_error(error, folder) from error
+
+
 def sync_folder(folder: Path) -> None:
     """Make a rename in the folder survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

@@ -18,7 +18,8 @@ from dgno.evaluation.assessing.regions import Region
 from dgno.evaluation.assessing.rescan import Checked, is_wanted, rescan_lines
 from dgno.evaluation.assessing.scenes import Scene, Viewer, scenes_of
 from dgno.evaluation.assessing.slides import SlideScene, assess_slide
-from dgno.evaluation.saving import make_folder, save_csv
+from dgno.evaluation.saving import save_csv
+from dgno.io.atomic import make_folder
 from dgno.io.checksum import file_sha256
 from dgno.io.image import read_images
 from dgno.io.limits import Limits

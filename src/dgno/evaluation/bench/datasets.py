@@ -13,7 +13,8 @@ from dgno.errors import ConfigError, MissingInput
 from dgno.evaluation.bench.dbmid_standin import write_dbmid, write_second_microscope
 from dgno.evaluation.bench.standins import STAND_INS
 from dgno.evaluation.protocols import PROTOCOLS, Protocol
-from dgno.evaluation.saving import make_folder, save_text
+from dgno.evaluation.saving import save_text
+from dgno.io.atomic import make_folder
 
 SEED = 2026  # of what is generated, and of splits
 UNSEEN = (1, 5, 13)  # planes of BBBC006 that training does not use

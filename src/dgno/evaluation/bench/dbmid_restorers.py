@@ -22,7 +22,8 @@ from dgno.errors import ConfigError
 from dgno.evaluation.bench.dbmid_views import immunostained, lone_cells, smear
 from dgno.evaluation.bench.profiles import quarter
 from dgno.evaluation.bench.run import Bench, Progress, in_own_folder, part_of
-from dgno.evaluation.saving import make_folder, save_text
+from dgno.evaluation.saving import save_text
+from dgno.io.atomic import make_folder
 from dgno.io.image import write_image
 from dgno.networks.dbmid import DBMID_NETWORKS, DBMIDConfig
 from dgno.networks.presets import NETWORKS, NetworkConfig

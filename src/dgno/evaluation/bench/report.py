@@ -20,7 +20,7 @@ from dgno.evaluation.bench.studies import STUDIES
 from dgno.evaluation.bench.table import Table, make_table, write_csv, write_markdown
 from dgno.evaluation.pairs import read_pair
 from dgno.evaluation.plots import Example, error_maps
-from dgno.evaluation.saving import make_folder
+from dgno.io.atomic import make_folder
 from dgno.io.output import check_place
 
 PAGE = "table.md"  # written last
