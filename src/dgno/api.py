@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +13,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from dgno.arrays import Affine, Image, Plane, from_tensor, range_affine, to_tensor
-from dgno.errors import ConfigError
+from dgno.checks import refuse_count, refuse_number
+from dgno.errors import ConfigError, NonFiniteInput
 from dgno.networks.dbmid import DBMIDNet
 from dgno.networks.dgno import DGNO
 from dgno.optics.blur_types import DEFOCUS
@@ -21,7 +23,7 @@ from dgno.optics.exposure import NO_NOISE, Exposure, ExposureRange
 from dgno.optics.out_of_focus import DefocusOptics
 from dgno.optics.psf import standard_deviation
 from dgno.optics.simulate import BlurRange
-from dgno.restorable import check_restorable
+from dgno.restorable import check_finite, check_float32, check_restorable
 from dgno.restoration import READER, TILE_SIZE
 from dgno.restoration.assessment import Assessment, assess_image, worst_of
 from dgno.restoration.blur_maps import Reader
@@ -34,6 +36,7 @@ from dgno.restoration.route import Routing
 from dgno.user_arrays import Pixels, as_image, as_pixels, named_axes
 from dgno.weights.store import load_weights
 
+WAVELENGTH, AIR = 0.53, 1.0  # um, green; index of refraction
 ELSEWHERE = "wiener, richardson-lucy, blind and ring are functions of dgno.classical, and methods of `dgno restore`"
 
 
@@ -172,9 +175,9 @@ def simulate(
     axes: str = "",
     defocus: float | None = None,
     numerical_aperture: float | None = None,
-    wavelength: float = 0.53,
+    wavelength: float = WAVELENGTH,
     pixel_size: float | None = None,
-    refractive_index: float = 1.0,
+    refractive_index: float = AIR,
     ranges: ExposureRange | None = None,
     seed: int = 0,
 ) -> tuple[Pixels, Truth]:
@@ -185,16 +188,23 @@ def simulate(
         wide-field microscope by scalar diffraction, the same everywhere and without noise; lengths in um
     ranges : without a defocus, a random spatially varying blur from these ranges, with camera noise, drawn with `seed`:
         a `BlurRange`, or anything else that draws exposures, see `dgno.optics.exposure`
+
+    Raises ConfigError (no image, a stack without axes, arguments that do not fit), InputTooLarge (more than 64
+    channels), NonFiniteInput, InputOutOfRange.
     """
     axes = named_axes(sharp, axes)
     image = as_image(sharp, axes)
+    _refuse_unusable(image)
     height, width = image.shape_without_samples[-2:]
+    lens = {"numerical_aperture": numerical_aperture, "pixel_size": pixel_size}
+    lens |= {"wavelength": wavelength, "refractive_index": refractive_index}
     if defocus is None:
-        exposure = (ranges or BlurRange()).draw((height, width), np.random.default_rng([seed, 0]))
+        usual = {"wavelength": WAVELENGTH, "refractive_index": AIR}
+        said = [name for name, value in lens.items() if value != usual.get(name)]
+        exposure = _drawn(ranges, seed, (height, width), said)
     else:
-        if numerical_aperture is None or pixel_size is None:
-            raise ConfigError("a defocus in um needs numerical_aperture and pixel_size", hint="give both, or neither")
-        microscope = Microscope(numerical_aperture, wavelength, pixel_size, refractive_index)
+        _refuse_defocus(defocus, lens, ranges)
+        microscope = Microscope(numerical_aperture or 0.0, wavelength, pixel_size or 0.0, refractive_index)
         exposure = Exposure(DefocusOptics(torch.full((height, width), defocus), microscope, bands=None), NO_NOISE, 0)
     affine = range_affine(image)
     planes = [_in_dtype(exposure.of(to_tensor(p, affine)[0], i), image, affine) for i, p in enumerate(image.planes())]
@@ -202,6 +212,48 @@ def simulate(
     maps = {name: values.numpy() for name, values in exposure.optics.maps().items()}
     sigma = maps["sigma"][0] if "sigma" in maps else np.full((height, width), standard_deviation(psf), np.float32)
     return as_pixels(image.with_planes(planes), axes), Truth(psf, sigma, maps)
+
+
+def _refuse_unusable(image: Image) -> None:
+    """Refuse what no camera can expose. Raises NonFiniteInput, InputOutOfRange."""
+    try:
+        check_finite(image)
+        check_float32(image)
+    except NonFiniteInput as error:
+        error.hint = "replace them: a sharp image is light, with a value at every pixel"
+        raise
+
+
+def _drawn(ranges: ExposureRange | None, seed: int, shape: tuple[int, int], lens: list[str]) -> Exposure:
+    """A random exposure. lens : names of arguments that were given and are for a defocus in um"""
+    if lens:
+        why = "a defocus in um is seen through a lens; the blur of ranges is in px"
+        raise ConfigError(f"{' and '.join(lens)} without defocus", why=why, hint="give defocus too, or leave them out")
+    if problems := refuse_count("seed", _plain(seed), 0):
+        raise ConfigError("nothing can be drawn so", why=problems[0])
+    drawn_from = BlurRange() if ranges is None else ranges
+    if not isinstance(drawn_from, ExposureRange) or isinstance(drawn_from, type):
+        hint = "give a dgno.optics.simulate.BlurRange(...), or another object with a method draw(shape, rng)"
+        raise ConfigError(f"ranges is {ranges!r}", hint=hint)
+    return drawn_from.draw(shape, np.random.default_rng([seed, 0]))
+
+
+def _refuse_defocus(defocus: object, lens: Mapping[str, object], ranges: ExposureRange | None) -> None:
+    """Refuse a defocus and a lens that are no numbers, what is missing of the lens, and ranges beside it."""
+    if missing := [name for name, value in lens.items() if value is None]:
+        raise ConfigError(f"a defocus in um needs {' and '.join(missing)}", hint="give them, or no defocus")
+    problems = refuse_number("defocus", _plain(defocus), -math.inf)
+    problems += [p for name, value in lens.items() for p in refuse_number(name, _plain(value), 0, above_lowest=True)]
+    if problems:
+        raise ConfigError("no such defocus", why="; ".join(problems), hint="give lengths in um")
+    if ranges is not None:
+        why = "a defocus in um is the same everywhere and without noise; from ranges, the blur is drawn at random"
+        raise ConfigError("defocus and ranges at once", why=why, hint="give one of them")
+
+
+def _plain(value: object) -> object:
+    """A number of numpy as one of Python."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _in_dtype(values: Float[Tensor, "c h w"], image: Image, affine: Affine) -> Plane:

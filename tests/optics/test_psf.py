@@ -168,6 +168,15 @@ def test_impossible_microscopes_are_refused(wrong: tuple[float, float, float]) -
         defocused(FINE, 5000.0)
 
 
+@pytest.mark.parametrize("wavelength", [530.0, 5.3e-7])
+def test_a_wavelength_in_another_unit_is_told_as_such(wavelength: float) -> None:
+    """In nm or in m; X-rays (2.4 nm) and infrared (10 um) pass."""
+    with pytest.raises(ConfigError, match="wavelengths are in um"):
+        Microscope(0.5, wavelength, 0.5)
+    for other in (0.0024, 10.0):
+        assert Microscope(0.5, other, 0.5).wavelength == other
+
+
 @pytest.mark.parametrize("softness", [0.2, 0.25, 1.5])
 def test_the_gaussian_disk_is_as_wide_as_it_says(softness: float) -> None:
     """Variance sigma^2 + 1/12, growing with sigma; within 5 % also where a hard edge falls among a few pixels."""

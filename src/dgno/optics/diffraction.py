@@ -17,6 +17,7 @@ from dgno.errors import ConfigError
 from dgno.optics.psf import PSF
 
 LARGEST_SIDE = 4096  # px of the grid on which a PSF is computed
+WAVELENGTHS = (1e-4, 50.0)  # um: from X-rays to the far infrared; any light told in nm or m lies outside
 Samples = Float64[np.ndarray, "n n"]
 Rows = Float64[np.ndarray, "n 1"]
 Columns = Float64[np.ndarray, "1 n"]
@@ -44,6 +45,9 @@ class Microscope:
         lengths = (self.numerical_aperture, self.wavelength, self.pixel_size, self.refractive_index)
         if not all(0 < length < math.inf for length in lengths):
             raise ConfigError(f"aperture, wavelength, pixel size and index must be positive and finite, got {self}")
+        if not WAVELENGTHS[0] <= self.wavelength <= WAVELENGTHS[1]:
+            hint = "wavelengths are in um: 0.53 for green light, not 530 (nm)"
+            raise ConfigError(f"a wavelength of {self.wavelength:g} um", hint=hint)
         if self.numerical_aperture >= self.refractive_index:
             why = f"NA {self.numerical_aperture} with index {self.refractive_index}"
             raise ConfigError("the numerical aperture must be below the refractive index", why=why)
@@ -131,7 +135,7 @@ def grid_side(needed: float) -> int:
     """Samples along the grid on which a PSF is computed: the next power of two, refused where that grows absurd."""
     side = 2 ** math.ceil(math.log2(max(needed, 64)))
     if side > LARGEST_SIDE:
-        hint = "blur so strong cannot be computed, nor restored: give a smaller defocus"
+        hint = "blur so strong cannot be computed, nor restored: give a smaller defocus, and all lengths in um"
         raise ConfigError(f"the PSF would need a grid of {side} x {side} samples", hint=hint)
     return side
 
