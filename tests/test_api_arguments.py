@@ -27,6 +27,14 @@ SIMULATED = {
     "image, defocus=3.0, numerical_aperture='a', pixel_size=0.4": "ConfigError: no such defocus: numerical",
     f"image, seed=np.int64(3), ranges=BlurRange()); dgno.simulate(image, defocus=np.float32(3), {LENS}": "fine",
 }
+TILED = {
+    "image, overlap=-1": "ConfigError: no such tiles: overlap is -1, wanted a whole number of at least 0",
+    "image, tile_size=64, overlap=-32": "ConfigError: no such tiles: overlap is -32",
+    "image, overlap=1.5": "ConfigError: no such tiles: overlap is 1.5",
+    "image, overlap='a', tile_size='a'": "ConfigError: no such tiles: tile_size is 'a', wanted a whole number of at",
+    "image, tile_size=-64": "ConfigError: no such tiles: tile_size is -64",
+    "image, tile_size=np.int64(0), overlap=np.int64(32)": "fine",
+}
 CHILD = """
 import sys, dgno, numpy as np
 from dgno.optics.simulate import BlurRange
@@ -54,3 +62,9 @@ def assert_said(function: str, wanted: dict[str, str]) -> None:
 
 def test_what_cannot_be_simulated_is_refused() -> None:
     assert_said("simulate", SIMULATED)
+
+
+def test_what_are_no_tiles_is_refused() -> None:
+    """By both functions that take them."""
+    assert_said("restore", TILED)
+    assert_said("assess", {call: said for call, said in TILED.items() if "overlap" not in call})

@@ -33,6 +33,7 @@ from dgno.restoration.image import restore_image
 from dgno.restoration.nonfinite import fill, mark
 from dgno.restoration.options import IMAGE, OFF, chosen_route
 from dgno.restoration.route import Routing
+from dgno.restoration.tiling import refuse_tiling
 from dgno.user_arrays import Pixels, as_image, as_pixels, named_axes
 from dgno.weights.store import load_weights
 
@@ -88,6 +89,7 @@ def restore(  # noqa: PLR0913  # as the command has options
     UnsupportedInput (labels, masks), NonFiniteInput, InputOutOfRange, CheckpointError (weights), ChannelMismatch,
     DeviceUnavailable, OutOfMemory.
     """
+    refuse_tiling(_plain(tile_size), _plain(overlap))
     axes = named_axes(image, axes)
     record = as_image(image, axes)
     check_restorable(record, allow_labels=allow_labels, allow_nonfinite=nonfinite != "refuse")
@@ -141,6 +143,7 @@ def assess(
     UnsupportedInput (labels, masks), NonFiniteInput, InputOutOfRange, CheckpointError (reader), ChannelMismatch,
     DeviceUnavailable, OutOfMemory.
     """
+    refuse_tiling(_plain(tile_size))
     record = as_image(image, axes)
     check_restorable(record, allow_labels=allow_labels, allow_nonfinite=nonfinite != "refuse")
     read = make_reader(reader, device) if isinstance(reader, str | Path) else reader

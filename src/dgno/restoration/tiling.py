@@ -21,6 +21,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from dgno.checks import refuse_count
 from dgno.errors import ConfigError, OutOfMemory
 
 
@@ -85,6 +86,15 @@ class Tile:
         """Add the kept part, faded at its ends, where it lands in the plane."""
         weights = self.rows.weights()[:, None] * self.columns.weights()
         plane[..., slice(*self.rows.write), slice(*self.columns.write)] += weights.to(kept) * kept
+
+
+def refuse_tiling(tile_size: object, overlap: object = None) -> None:
+    """Refuse what is no size of tiles, or no context around them; None is the restorer's own. Raises ConfigError."""
+    problems = refuse_count("tile_size", tile_size, 0)
+    problems += [] if overlap is None else refuse_count("overlap", overlap, 0)
+    if problems:
+        hint = "give px; tile_size=0 takes whole images, overlap=None the context that the weights need"
+        raise ConfigError("no such tiles", why="; ".join(problems), hint=hint)
 
 
 def plan_tiles(
