@@ -12,6 +12,7 @@ import torch
 
 from dgno.data.scenes import SimulatedPairs
 from dgno.training.ahead import batches_from
+from dgno.training.belonging import Belonging
 from dgno.training.config import Stage, TrainConfig, load_config
 from dgno.training.log import validated
 from dgno.training.loop import take_step, train
@@ -99,7 +100,7 @@ def test_a_step_that_is_not_finite_changes_no_parameter(config: TrainConfig, pai
 
 def test_the_best_checkpoint_is_kept(config: TrainConfig, tmp_path: Path) -> None:
     """Beside the newest two; of steps that were not validated none is."""
-    state, folder = TrainState.start(config), tmp_path / "checkpoints"
+    state, folder, belonging = TrainState.start(config), tmp_path / "checkpoints", Belonging.of(config, [])
     for state.step, scores in (
         (1, {}),
         (2, {2: 30.0}),
@@ -107,10 +108,10 @@ def test_the_best_checkpoint_is_kept(config: TrainConfig, tmp_path: Path) -> Non
         (4, {2: 30.0, 3: 29.0}),
         (5, {2: 30.0}),
     ):
-        state.save(folder, {}, scores)
+        state.save(folder, belonging, scores)
     assert [path.name[-1] for path in sorted(folder.iterdir())] == ["2", "4", "5"]
     state.step = 6
-    state.save(folder, {}, {2: 30.0, 4: 31.0})
+    state.save(folder, belonging, {2: 30.0, 4: 31.0})
     assert [path.name[-1] for path in sorted(folder.iterdir())] == ["4", "5", "6"]
 
 

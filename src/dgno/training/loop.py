@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import hashlib
 import math
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +19,8 @@ from dgno.networks.deepening import deepened
 from dgno.networks.dgno import DGNO
 from dgno.networks.presets import build
 from dgno.training.ahead import batches_from
-from dgno.training.batches import Batches, Data, Listed, find_data
+from dgno.training.batches import Batches, Data, find_data
+from dgno.training.belonging import CONFIGURATION, Belonging
 from dgno.training.config import TrainConfig
 from dgno.training.log import append, truncate, validated, writing
 from dgno.training.objectives import objective_of
@@ -32,7 +30,6 @@ from dgno.training.state import CPU, TrainState, checkpoint_tensors, checkpoints
 from dgno.weights.store import Card, check_fit, load_network, save_weights
 
 MOST_SKIPPED = 10  # steps in a row without a finite gradient
-CONFIGURATION, DATA = "configuration", "list of data files"
 WEIGHTS = "weights.safetensors"
 
 
@@ -49,7 +46,8 @@ def train(
 ) -> tuple[Path, int]:
     """Train as the configuration says. Returns the file of weights and the number of steps they have seen.
 
-    resume : go on from the newest checkpoint in `config.out`
+    resume : go on from the newest checkpoint in `config.out`; the stages may have grown at their end since it was
+        written, see `training.belonging`
     max_minutes : stop at a step boundary after this time, ready to be resumed; 0 takes no step
     device : that the network and its batches lie on; a run may be resumed on another one
     ranks : the processes that share every batch; the first one logs, validates and saves for all
@@ -67,15 +65,15 @@ def train(
     for stage in config.stages:
         ranks.slots(stage.batch)
     data = find_data(config)
-    digests = _digests(config, data.listed)
+    belonging = Belonging.of(config, data.listed)
     keep_freed_memory()
-    state = _begin(config, digests, resume=resume, device=device)
+    state = _begin(config, belonging, resume=resume, device=device, remark=remark)
     ranks.wait()  # so that none looks for checkpoints while another writes one
     with writing(config.out):
         config.out.mkdir(parents=True, exist_ok=True)
     with sole_writer(config.out) if ranks.is_first else contextlib.nullcontext():
         _take_steps(
-            state, config, data, digests, max_minutes=max_minutes, device=device, ranks=ranks, workers=workers,
+            state, config, data, belonging, max_minutes=max_minutes, device=device, ranks=ranks, workers=workers,
             report=report, remark=remark,
         )  # fmt: skip
     return config.out / WEIGHTS, state.step
@@ -85,7 +83,7 @@ def _take_steps(
     state: TrainState,
     config: TrainConfig,
     data: Data,
-    digests: dict[str, str],
+    belonging: Belonging,
     *,
     max_minutes: float,
     device: torch.device,
@@ -117,15 +115,15 @@ def _take_steps(
             append(log, entry | {"minutes": (time.monotonic() - started) / 60})
             report(entry)
             if state.step % config.checkpoint_every == 0 and not state.skipped:  # one with a finite loss is kept
-                state.save(checkpoints, digests, validated(log))
+                state.save(checkpoints, belonging, validated(log))
 
     if ranks.is_first:
-        state.save(checkpoints, digests, validated(log))
+        state.save(checkpoints, belonging, validated(log))
         facts = {"name": config.out.name, "steps": state.step, "of steps": config.steps}
         facts["blur types"] = ", ".join(config.blur_types)
         if data.unusable.errors:
             facts["files left out"] = len(data.unusable.errors)
-        facts["configuration"] = digests[CONFIGURATION][:16]
+        facts["configuration"] = belonging.digests[CONFIGURATION][:16]
         facts |= config.learnt.facts if config.learnt else {}
         card = Card(config.network, config.image, config.normalization, training=facts)
         save_weights(config.out / WEIGHTS, state.best_tensors(), card)
@@ -151,30 +149,26 @@ def take_step(
     return {"step": state.step, **means, "gradient": norm}
 
 
-def _begin(config: TrainConfig, digests: dict[str, str], *, resume: bool, device: torch.device) -> TrainState:
+def _begin(
+    config: TrainConfig,
+    belonging: Belonging,
+    *,
+    resume: bool,
+    device: torch.device,
+    remark: Callable[[str], None],
+) -> TrainState:
     """The state that the first step finds."""
     checkpoints = config.out / "checkpoints"
     if resume:
         state = TrainState.start(config, device=device)
-        state.load_newest(checkpoints, digests)
+        for change in state.load_newest(checkpoints, belonging):
+            remark(change)
         return state
     if checkpoints_in(checkpoints):
         raise ResumeError(
             "the folder holds checkpoints already", path=config.out, hint="add --resume, or choose another `out`"
         )
     return TrainState.start(config, _initial(config), device=device)
-
-
-def _digests(config: TrainConfig, listed: Listed) -> dict[str, str]:
-    """What a checkpoint belongs to: the configuration, and names and sizes of the data files. Folders may be moved."""
-    init = config.init and Path(config.init.name)
-    pairs = config.pairs and dataclasses.replace(config.pairs, split_file=None)  # what it says is in the list
-    settings = dataclasses.replace(config, out=Path(), data=Path(), init=init, pairs=pairs)
-    return {CONFIGURATION: _sha256(repr(settings)), DATA: _sha256(repr(listed))}
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(os.fsencode(text)).hexdigest()
 
 
 def _initial(config: TrainConfig) -> dict[str, Tensor] | None:
@@ -221,7 +215,7 @@ def _descend(state: TrainState, loss: torch.Tensor, config: TrainConfig, ranks: 
 
 
 def _diverged(state: TrainState, config: TrainConfig) -> TrainingDiverged:
-    """A checkpoint takes no other configuration, so the way on is a new run that starts from it."""
+    """A checkpoint takes no other learning rate, so the way on is a new run that starts from it."""
     good = newest_whole(config.out / "checkpoints")
     start = f' and `init = "{printable(good.absolute())}"`' if good else ""
     return TrainingDiverged(

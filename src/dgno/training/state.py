@@ -27,6 +27,7 @@ from dgno.io.provenance import software
 from dgno.networks.dbmid import DBMIDNet
 from dgno.networks.dgno import DGNO
 from dgno.networks.presets import Network, build
+from dgno.training.belonging import Belonging
 from dgno.training.config import TrainConfig
 
 KEEP = 2  # checkpoints, and the best one
@@ -75,10 +76,10 @@ class TrainState:
         """The tensors to use: the running average if there is one."""
         return self.average or self.network.state_dict()
 
-    def save(self, folder: Path, digests: Mapping[str, str], scores: Mapping[int, float]) -> Path:
+    def save(self, folder: Path, belonging: Belonging, scores: Mapping[int, float]) -> Path:
         """Write a checkpoint below `folder`, and remove all others but the newest and the best. Raises OutputError.
 
-        digests : stand for the configuration and the data it belongs to
+        belonging : the configuration and the data it belongs to
         scores : of the steps that were validated
         """
         place = folder / f"step-{self.step:08d}"
@@ -89,7 +90,7 @@ class TrainState:
             for left in folder.glob(".step-*.dgno-part"):  # by a run that was killed
                 shutil.rmtree(left)
             unfinished.mkdir(parents=True)
-            self._write(unfinished, digests)
+            self._write(unfinished, belonging)
             sync_folder(unfinished)
             shutil.rmtree(place, ignore_errors=True)
             unfinished.replace(place)
@@ -104,7 +105,7 @@ class TrainState:
                 shutil.rmtree(old)
         return place
 
-    def _write(self, folder: Path, digests: Mapping[str, str]) -> None:
+    def _write(self, folder: Path, belonging: Belonging) -> None:
         parts = {"model": self.network.state_dict(), "ema": self.average, "optim": self._optimizer_tensors()}
         for name, tensors in parts.items():
             if tensors or name != "ema":
@@ -114,14 +115,17 @@ class TrainState:
             "software": software(),
             "step": self.step,
             "skipped": self.skipped,
-            "belongs to": dict(digests),
+            **belonging.facts(),
         }
         _write_file(folder / "state.json", json.dumps(facts, indent=1).encode())
         sums = [f"{file_sha256(file)}  {file.name}\n" for file in sorted(folder.iterdir())]
         _write_file(folder / "SHA256SUMS", "".join(sums).encode())
 
-    def load_newest(self, folder: Path, digests: Mapping[str, str]) -> None:
-        """Go on from the newest whole checkpoint below `folder`."""
+    def load_newest(self, folder: Path, belonging: Belonging) -> list[str]:
+        """Go on from the newest whole checkpoint below `folder`.
+
+        Returns what is another than when it was written and does no harm, in words. Raises ResumeError.
+        """
         newest = newest_whole(folder)
         if newest is None:
             damaged = bool(checkpoints_in(folder))
@@ -129,19 +133,14 @@ class TrainState:
             hint = "train anew with another `out`" if damaged else "start without --resume"
             raise ResumeError("nothing to resume from", path=folder, why=why, hint=hint)
         facts = json.loads((newest / "state.json").read_text())
-        begun = facts.get("belongs to", {})
-        if differing := [name for name, digest in digests.items() if begun.get(name) != digest]:
-            raise ResumeError(
-                f"the checkpoint belongs to {' and '.join(f'another {name}' for name in differing)}",
-                path=newest,
-                hint="resume as the run was begun, or give another `out`",
-            )
+        changes = belonging.refuse_other(facts, newest)
         self.network.load_state_dict(load_file(newest / "model.safetensors"))
         if self.average:
             average = load_file(newest / "ema.safetensors")
             self.average = {name: tensor.to(self.average[name].device) for name, tensor in average.items()}
         self._load_optimizer_tensors(load_file(newest / "optim.safetensors"))
         self.step, self.skipped = facts["step"], facts["skipped"]
+        return changes
 
     def _optimizer_tensors(self) -> dict[str, Tensor]:
         names: dict[object, str] = {parameter: name for name, parameter in self.network.named_parameters()}
