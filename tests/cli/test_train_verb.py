@@ -63,3 +63,29 @@ def test_train_shows_how_far_it_is(cli: Cli, run_folder: Path, monkeypatch: pyte
     assert "psnr_restored" in lines[0]
     assert "9 of 9 steps, no usable halo" in lines[-2]
     assert lines[-1].startswith("dgno restore IMAGE -o RESTORED --weights")
+
+
+def stamps(folder: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+
+def test_a_complete_run_is_left_alone(cli: Cli, run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measured once. Weights that a kill left unmeasured are measured, and damaged ones are written anew."""
+    resume = ("train", run_folder / "config.toml", "--resume")
+    weights = run_folder / "run" / "weights.safetensors"
+    halos = iter((None, 48, 64))
+    monkeypatch.setattr("dgno.evaluation.halo.measure_halo", lambda network, scenes: next(halos))
+    assert cli(*resume[:2]).status == 0
+    assert "9 of 9 steps, halo 48 px" in cli(*resume).err
+    before = stamps(run_folder / "run")
+    for _ in range(2):
+        again = cli(*resume)
+        assert again.status == 0
+        assert "9 of 9 steps, halo 48 px; the run is complete already, nothing was done" in again.err
+        assert "measuring" not in again.err
+    quiet = cli(*resume, "--json")
+    assert (quiet.json["finished"], quiet.json["steps"], quiet.json["halo"]) == (True, 9, 48)
+    assert stamps(run_folder / "run") == before
+    weights.write_bytes(weights.read_bytes()[:-8])
+    assert "9 of 9 steps, halo 64 px" in cli(*resume).err
+    assert stamps(run_folder / "run") != before

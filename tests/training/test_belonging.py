@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -114,3 +115,20 @@ def test_what_changes_no_step_may_change(config: TrainConfig) -> None:
     assert [p.name for p in sorted((config.out / "checkpoints").iterdir())] == ["step-00000008", "step-00000009"]
     said = ["checkpoint_every was 3 and is 4", "validate_every was 100 and is 8", "image was test and is other"]
     assert remarks == said
+
+
+@pytest.mark.parametrize("change", ["none", "missing", "damaged", "other"])
+def test_weights_of_a_complete_run_are_written_again_only_if_they_are_not_there(
+    config: TrainConfig, change: str, run_folder: Path
+) -> None:
+    weights, _ = train(config)
+    whole = weights.read_bytes()
+    other, _ = train(replace(config, out=run_folder / "other", seed=8))
+    changed = {"none": whole, "missing": b"", "damaged": whole[:-4] + b"\1\1\1\1", "other": other.read_bytes()}[change]
+    weights.unlink()
+    if changed:
+        weights.write_bytes(changed)
+        os.utime(weights, (1, 1))
+    assert train(config, resume=True) == (weights, 9)
+    assert (weights.stat().st_mtime == 1) == (change == "none")
+    assert weights.read_bytes() == whole

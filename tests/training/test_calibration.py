@@ -81,3 +81,6 @@ def test_recorded_images_train_and_calibrate_too(network: NetworkConfig, tmp_pat
     temperatures = store_temperature(weights, config)
     assert load_classifier(weights)[0].temperature.flatten().tolist() == pytest.approx(temperatures)
     assert temperatures != [1.0] * len(temperatures)
+    kept = weights.read_bytes()
+    assert train(config, resume=True) == (weights, 2)  # complete: what was fitted stays
+    assert weights.read_bytes() == kept

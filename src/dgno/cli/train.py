@@ -112,30 +112,45 @@ def _watched(
 
 
 def _conclude(config: Path, read: TrainConfig, weights: Path, steps: int, *, json: bool, quiet: bool) -> None:
-    """Draw the curves, measure the halo or the calibration of a finished network, and say how to go on."""
+    """Draw the curves, measure the halo or the calibration of a finished network unless that was done, and say how to
+    go on."""
     from dgno.evaluation.calibration import store_temperature
     from dgno.evaluation.halo import store_halo
     from dgno.training.curves import draw_curves
 
     picture, finished = read.out / "curves.png", steps == read.steps
-    draw_curves(read.out / "log.jsonl", picture)
     tells = read.network.tells_types
-    measured = finished and not tells
-    if finished:
+    was_measured, halo = _measured(weights) if finished else (False, None)
+    if not was_measured:
+        draw_curves(read.out / "log.jsonl", picture)
+    if finished and not was_measured:
         say("calibrating probabilities" if tells else "measuring how much context tiles need", quiet=quiet)
-    halo = store_halo(weights) if measured else None
-    if finished and tells:
-        store_temperature(weights, read)
+        if tells:
+            store_temperature(weights, read)
+        else:
+            halo = store_halo(weights)
     if json:
         facts = {"weights": str(weights), "steps": steps, "finished": finished, "halo": halo, "curves": str(picture)}
         print_json(facts)
         return
     without = "no usable halo: tiles are faded into each other, and large images differ a little from whole ones"
     context = f"halo {halo} px" if halo else without
-    say(f"{weights}: {steps} of {read.steps} steps" + (f", {context}" if measured else ""), quiet=quiet)
+    told = f", {context}" if finished and not tells else ""
+    done = "; the run is complete already, nothing was done" if was_measured else ""
+    say(f"{weights}: {steps} of {read.steps} steps{told}{done}", quiet=quiet)
     go_on = "" if finished else f"dgno train {config} --resume goes on; "
     use = f"assess IMAGE --reader {weights}" if tells else f"restore IMAGE -o RESTORED --weights {weights}"
     say(f"{go_on}dgno {use} uses them", quiet=quiet)
+
+
+def _measured(weights: Path) -> tuple[bool, int | None]:
+    """Were the weights measured, or calibrated, when an earlier command finished them? And the halo that was found."""
+    from dgno.weights.store import read_weights
+
+    card, tensors = read_weights(weights)
+    if card.network.tells_types:
+        return bool((tensors["temperature"] != 1).any()), None
+    return card.halo is not None, card.halo
 
 
 def _configuration(path: Path, out: Path | None, *, resume: bool, skip_bad: bool) -> Path:

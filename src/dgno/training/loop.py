@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from dgno.checks import refuse_count
-from dgno.errors import CheckpointMismatch, ConfigError, ResumeError, TrainingDiverged, printable
+from dgno.errors import CheckpointError, CheckpointMismatch, ConfigError, ResumeError, TrainingDiverged, printable
 from dgno.io.lock import sole_writer
 from dgno.kernels.allocator import keep_freed_memory
 from dgno.networks.deepening import deepened
@@ -27,7 +27,7 @@ from dgno.training.objectives import objective_of
 from dgno.training.parallel import Ranks
 from dgno.training.skipped import record_skipped
 from dgno.training.state import CPU, TrainState, checkpoint_tensors, checkpoints_in, newest_whole
-from dgno.weights.store import Card, check_fit, load_network, save_weights
+from dgno.weights.store import Card, check_fit, load_network, read_weights, save_weights
 
 MOST_SKIPPED = 10  # steps in a row without a finite gradient
 WEIGHTS = "weights.safetensors"
@@ -46,8 +46,8 @@ def train(
 ) -> tuple[Path, int]:
     """Train as the configuration says. Returns the file of weights and the number of steps they have seen.
 
-    resume : go on from the newest checkpoint in `config.out`; the stages may have grown at their end since it was
-        written, see `training.belonging`
+    resume : go on from the newest checkpoint in `config.out`. Stages may have grown at their end since then, see
+        `training.belonging`; where the run is complete already, nothing is written
     max_minutes : stop at a step boundary after this time, ready to be resumed; 0 takes no step
     device : that the network and its batches lie on; a run may be resumed on another one
     ranks : the processes that share every batch; the first one logs, validates and saves for all
@@ -68,7 +68,10 @@ def train(
     belonging = Belonging.of(config, data.listed)
     keep_freed_memory()
     state = _begin(config, belonging, resume=resume, device=device, remark=remark)
-    ranks.wait()  # so that none looks for checkpoints while another writes one
+    is_complete = resume and state.step == config.steps and _is_written(state, config)
+    ranks.wait()  # so that none looks for checkpoints or weights while another writes them
+    if is_complete:
+        return config.out / WEIGHTS, state.step
     with writing(config.out):
         config.out.mkdir(parents=True, exist_ok=True)
     with sole_writer(config.out) if ranks.is_first else contextlib.nullcontext():
@@ -169,6 +172,23 @@ def _begin(
             "the folder holds checkpoints already", path=config.out, hint="add --resume, or choose another `out`"
         )
     return TrainState.start(config, _initial(config), device=device)
+
+
+def _is_written(state: TrainState, config: TrainConfig) -> bool:
+    """Do the weights of this state lie in their place, whole? A halo and temperatures may have been measured since."""
+    try:
+        card, tensors = read_weights(config.out / WEIGHTS)
+    except (CheckpointError, OSError):
+        return False
+    facts = {"steps": state.step, "of steps": config.steps}
+    same_card = facts.items() <= card.training.items() and card.network == config.network
+    best = {name: tensor.cpu() for name, tensor in state.best_tensors().items()}
+    return (
+        same_card
+        and (card.image, card.normalization) == (config.image, config.normalization)
+        and tensors.keys() == best.keys()
+        and all(name == "temperature" or torch.equal(tensors[name], best[name]) for name in best)
+    )
 
 
 def _initial(config: TrainConfig) -> dict[str, Tensor] | None:
