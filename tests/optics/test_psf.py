@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import tracemalloc
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 
 from dgno.errors import ConfigError
+from dgno.optics import psf as psfs
 from dgno.optics.diffraction import Microscope, defocused
-from dgno.optics.motion import linear_motion
-from dgno.optics.psf import PSF, disk, gaussian, gaussian_disk, standard_deviation, super_gaussian
+from dgno.optics.motion import linear_motion, trajectory
+from dgno.optics.psf import PSF, WIDEST, disk, gaussian, gaussian_disk, standard_deviation, super_gaussian
 
 SMALL_LENS = Microscope(numerical_aperture=0.3, wavelength=0.55, pixel_size=0.55)
 FINE = Microscope(numerical_aperture=0.3, wavelength=0.55, pixel_size=0.55 / 8)
@@ -192,3 +195,45 @@ def test_the_gaussian_disk_is_as_wide_as_it_says(softness: float) -> None:
 def test_no_psf_of_a_size_that_is_none(family: Callable[[float], PSF], bad: float) -> None:
     with pytest.raises(ConfigError, match=f"{bad}"):
         family(bad)
+
+
+@pytest.mark.parametrize(("family", "widest"), [
+    (gaussian, 127.75),
+    (disk, 511.5),
+    (gaussian_disk, 142.9),
+    (functools.partial(gaussian_disk, softness=0.0), 255.7),
+    (functools.partial(super_gaussian, exponent=1.0), 180.7),
+    (linear_motion, 1023),
+    (functools.partial(linear_motion, angle=45.0), 1445),
+    (functools.partial(linear_motion, legacy_shift=True), 1023),
+    (lambda length: trajectory([(0.0, 0.0), (length, 0.0)]), 1022),
+])  # fmt: skip
+def test_too_wide_a_psf_is_refused_before_it_is_made(family: Callable[[float], PSF], widest: float) -> None:
+    assert len(family(widest)) == WIDEST
+    tracemalloc.start()
+    for length in (widest + 3, 20_000, 10**9, 1e30):
+        with pytest.raises(ConfigError, match=r"the PSF would be .* px wide: wanted at most 1023 px; give a smaller"):
+            family(length)
+    assert tracemalloc.get_traced_memory()[1] < 2**20
+    tracemalloc.stop()
+
+
+def test_a_psf_says_how_wide_it_would_be() -> None:
+    with pytest.raises(ConfigError, match="would be 40001 px wide"):
+        gaussian(5000.0)
+
+
+def test_a_disk_softer_than_any_number_is_refused() -> None:
+    with pytest.raises(ConfigError, match="softness is"):
+        gaussian_disk(2.0, 1e200)
+
+
+@pytest.mark.parametrize("softness", [0.0, 0.05, 0.25])
+def test_large_disks_are_as_true_from_fewer_samples(softness: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    sigma = 101 * math.sqrt(0.25 + softness**2)
+    coarse = gaussian_disk(sigma, softness)
+    monkeypatch.setattr(psfs, "LARGE", math.inf)
+    fine = gaussian_disk(sigma, softness)
+    half = max(len(coarse), len(fine)) // 2
+    coarse, fine = (np.pad(psf, half - len(psf) // 2) for psf in (coarse, fine))
+    np.testing.assert_allclose(coarse, fine, rtol=0, atol=1e-4 * fine.max())

@@ -61,6 +61,8 @@ def test_a_file_of_any_scale(tmp_path: Path, dtype: type) -> None:
         ("gaussian:sigma=1,sigmoid=2", "unknown: sigmoid; its numbers: sigma"),
         ("defocus:z=3,na=0.5", "missing: wavelength; missing: pixel"),
         ("seidel:coma=1", "missing: na"),
+        ("disk:2000", "the PSF would be 14313 px wide: wanted at most 1023 px"),
+        ("motion:20000", "would be 20001 px wide"),
         ("moffat:2", "no PSF 'moffat:2'; give gaussian:SIGMA, disk:SIGMA, .* or a file"),
         ("psf.tif", "no PSF 'psf.tif'; give"),
     ],

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from dgno.errors import ConfigError
-from dgno.optics.psf import IDENTITY, PSF
+from dgno.optics.psf import IDENTITY, PSF, half_side
 
 PER_PIXEL = 16  # instants on each pixel of a path
 Points = Float64[np.ndarray, "n 2"]
@@ -43,6 +43,7 @@ def linear_motion(length: float, angle: float = 0.0, *, legacy_shift: bool = Fal
         if length < 1 or length != int(length):
             why = "a run of equal weights has a whole number of pixels"
             raise ConfigError(f"legacy_shift with a length of {length}", why=why, hint="leave legacy_shift out")
+        half_side((length - 1) / 2 * max(abs(cos), abs(sin)))
         t = np.arange(int(length)) - (int(length) - 1) // 2.0
         return _splat(t[:, None] * np.array([sin, cos]), np.ones(len(t)))
     if length <= 1:
@@ -55,6 +56,7 @@ def linear_motion(length: float, angle: float = 0.0, *, legacy_shift: bool = Fal
 def _line(width: float, slope: float) -> PSF:
     """A centred line over `width` columns that falls by `slope` rows, at most 1, in each of them."""
     half = math.ceil(width / 2 + 0.5) - 1
+    half_side(max(float(half), width / 2 * abs(slope)))
     column = np.arange(-half, half + 1)
     start, end = (np.clip(column + side, -width / 2, width / 2) for side in (-0.5, 0.5))
     rows = np.arange(-half - 1, half + 2)[:, None]
@@ -98,6 +100,7 @@ def trajectory(points: Sequence[tuple[float, float]], exposure: Sequence[float] 
         raise ConfigError("exposures must be finite, not negative, and not all zero")
     if times.sum() == 0:  # it never moved
         return _splat(np.zeros((1, 2)), np.ones(1))
+    half_side(float(np.ptp(corners, axis=0).max()) / 2)
     instants, weights = [], []
     for start, end, length, time in zip(corners[:-1], corners[1:], lengths, times, strict=True):
         count = math.ceil(length * PER_PIXEL) + 1
@@ -111,7 +114,7 @@ def trajectory(points: Sequence[tuple[float, float]], exposure: Sequence[float] 
 def _splat(points: Points, weights: Weights) -> PSF:
     """Every point shared among the four pixels around it, bilinearly: sum and centroid are kept."""
     points = np.where(np.abs(points - np.round(points)) < 1e-12, np.round(points), points)  # sin(180 deg) is 1e-16
-    half = math.ceil(float(np.abs(points).max()))
+    half = half_side(float(np.abs(points).max()))
     corner = np.floor(points).astype(int)
     share = points - corner
     psf = np.zeros((2 * half + 2, 2 * half + 2))  # one row and column more, for shares of 0

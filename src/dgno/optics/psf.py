@@ -17,6 +17,9 @@ from dgno.errors import ConfigError
 
 PSF = Float64[np.ndarray, "k k"]
 FINE = 7  # samples along a pixel; odd, so that one is in its middle
+LARGE = 100.0  # px, radius of a disk that 3 samples describe within 1e-4 of its peak, if its edge is sharp or 5 px soft
+WIDEST = 1023  # px of a PSF's side: strong enough for any image, and made in seconds
+SOFTEST = 1e6  # of a disk: a Gaussian long before
 IDENTITY: PSF = np.ones((1, 1))
 
 
@@ -31,9 +34,15 @@ def gaussian(sigma: float, *, integrated: bool | None = None) -> PSF:
     _refuse(sigma=sigma)
     if sigma == 0:
         return IDENTITY
+    half_side(4 * sigma)
+    return _gaussian(sigma, integrated=bool(sigma < 0.8) if integrated is None else integrated)
+
+
+def _gaussian(sigma: float, *, integrated: bool) -> PSF:
+    """`gaussian`, as wide as it gets."""
     radius = max(1, math.ceil(4 * sigma))
     x = np.arange(-radius, radius + 1)
-    if sigma < 0.8 if integrated is None else integrated:
+    if integrated:
         edges = np.array([math.erf(t / (sigma * math.sqrt(2))) for t in np.append(x - 0.5, radius + 0.5)])
         line = np.diff(edges)
     else:
@@ -49,6 +58,12 @@ def disk(radius: float) -> PSF:
     _refuse(radius=radius)
     if radius == 0:
         return IDENTITY
+    half_side(radius - 0.5)
+    return _disk(radius)
+
+
+def _disk(radius: float) -> PSF:
+    """`disk`, as wide as it gets."""
     half = math.ceil(radius + 0.5) - 1  # the outermost pixel that the circle reaches
     edges = np.arange(-half, half + 2) - 0.5
     corner_area = _area_below_left(edges[:, None], edges[None, :], radius)
@@ -57,12 +72,10 @@ def disk(radius: float) -> PSF:
 
 
 def _area_below_left(x: np.ndarray, y: np.ndarray, radius: float) -> np.ndarray:
-    """Area of the disk's part left of x and below y: differences of it over a pixel give the shared area."""
+    """Area of the disk's part left of x, a column, and below y, a row: differences over a pixel give the shared one."""
     x, y = np.clip(x, -radius, radius), np.clip(y, -radius, radius)
-    x, y = np.broadcast_arrays(x, y)
 
     def half_disk(t: np.ndarray) -> np.ndarray:  # integral of sqrt(radius^2 - s^2) from -radius to t
-        t = np.clip(t, -radius, radius)
         return (
             t * np.sqrt((radius**2 - t**2).clip(0)) + radius**2 * (np.arcsin((t / radius).clip(-1, 1)) + math.pi / 2)
         ) / 2
@@ -70,9 +83,11 @@ def _area_below_left(x: np.ndarray, y: np.ndarray, radius: float) -> np.ndarray:
     # A column at s reaches from -sqrt(r^2 - s^2) up to min(y, sqrt(r^2 - s^2)); it is empty where y is below the disk.
     # The circle crosses the height y at s = -reach and s = reach.
     reach = np.sqrt((radius**2 - y**2).clip(0))
-    left, middle = np.clip(x, None, -reach), np.clip(x, -reach, reach)
-    inside = half_disk(middle) - half_disk(-reach) + y * (middle + reach)  # where the chord at y cuts the column
-    outside = 2 * half_disk(left) + 2 * np.where(x > reach, half_disk(x) - half_disk(reach), 0)
+    at_x, at_left, at_right = half_disk(x), half_disk(-reach), half_disk(reach)
+    is_left, is_right = x < -reach, x > reach
+    chord = np.where(is_left, at_left, np.where(is_right, at_right, at_x)) - at_left
+    inside = chord + y * (np.clip(x, -reach, reach) + reach)  # where the chord at y cuts the column
+    outside = 2 * np.where(is_left, at_x, at_left) + 2 * np.where(is_right, at_x - at_right, 0)
     return inside + np.where(y > 0, outside, 0)
 
 
@@ -85,14 +100,20 @@ def gaussian_disk(sigma: float, softness: float = 0.25) -> PSF:
     The DGNO paper calls the defocus PSF "often well approximated by a Gaussian-like disk kernel" without a formula;
     this is ours.
     """
-    _refuse(sigma=sigma, softness=softness)
+    _refuse(sigma=sigma)
+    if problems := refuse_number("softness", float(softness), 0, SOFTEST):
+        raise ConfigError("there is no such PSF", why=problems[0])
     if sigma == 0:
         return IDENTITY
+    radius = float(sigma) / math.sqrt(0.25 + softness**2)
+    samples = 3 if radius > LARGE and not 0 < softness * radius < 5 else FINE
+    radius = samples * float(sigma) / math.sqrt(0.25 + softness**2)
+    half_side((np.ceil(radius - 0.5) + np.ceil(4 * softness * radius) - samples // 2) / samples)
     from scipy.signal import fftconvolve  # here: it takes half a second, and restoring does without
 
-    radius = FINE * sigma / math.sqrt(0.25 + softness**2)
-    sharp, soft = disk(radius), gaussian(softness * radius)
-    psf = _binned(fftconvolve(sharp, soft).clip(min=0))
+    edge = softness * radius
+    sharp, soft = _disk(radius), _gaussian(edge, integrated=edge < 0.8) if edge else IDENTITY
+    psf = _binned(fftconvolve(sharp, soft).clip(min=0), samples)
     return psf / psf.sum()
 
 
@@ -113,12 +134,21 @@ def super_gaussian(radius: float, exponent: float = 1.0) -> PSF:
     if reach_px < 0.5:
         return IDENTITY
     samples = max(FINE, 2 * math.ceil(16 / radius) + 1)  # of a pixel: the radius has at least 32
+    half_side(reach_px - 0.5 + 0.5 / samples)
     reach = math.ceil(reach_px * samples)
     square = (np.arange(-reach, reach + 1) / (radius * samples)) ** 2
     r2 = square[:, None] + square
     with np.errstate(over="ignore"):  # far outside a hard edge: e^-inf is 0
         psf = _binned(np.exp(-(r2**exponent)), samples)
     return psf / psf.sum()
+
+
+def half_side(reach: float) -> int:
+    """Whole pixels on each side of the middle one, of a PSF that reaches so far; ConfigError beyond `WIDEST`."""
+    if reach > WIDEST // 2:
+        what, why = f"the PSF would be {2 * float(np.ceil(reach)) + 1:.6g} px wide", f"wanted at most {WIDEST} px"
+        raise ConfigError(what, why=why, hint="give a smaller blur, or make the image smaller first")
+    return math.ceil(reach)
 
 
 def _refuse(**lengths: float) -> None:
