@@ -9,6 +9,8 @@ import difflib
 import math
 from collections.abc import Iterable
 
+MOST_THREADS = 1024  # some machines crash, others hang, where more are asked for
+
 
 def refuse_choice(name: str, value: object, known: Iterable[str]) -> list[str]:
     """Anything but one of the known names; the nearest of them is suggested."""
@@ -20,11 +22,12 @@ def refuse_choice(name: str, value: object, known: Iterable[str]) -> list[str]:
     return [f"{name} is {value!r}, {meant}known: {', '.join(known)}"]
 
 
-def refuse_count(name: str, value: object, lowest: int) -> list[str]:
-    """Anything but a whole number from `lowest` on."""
-    if isinstance(value, int) and not isinstance(value, bool) and value >= lowest:
+def refuse_count(name: str, value: object, lowest: int, highest: float = math.inf) -> list[str]:
+    """Anything but a whole number between the two."""
+    if isinstance(value, int) and not isinstance(value, bool) and lowest <= value <= highest:
         return []
-    return [f"{name} is {value!r}, wanted a whole number of at least {lowest}"]
+    most = "" if highest == math.inf else f" and at most {highest:g}"
+    return [f"{name} is {value!r}, wanted a whole number of at least {lowest}{most}"]
 
 
 def refuse_number(
@@ -55,3 +58,8 @@ def _bounds(lowest: float, highest: float, above_lowest: bool) -> str:
     low = "" if lowest == -math.inf else f" {'above' if above_lowest else 'of at least'} {lowest:g}"
     high = "" if highest == math.inf else f"{' and' if low else ''} at most {highest:g}"
     return f"a finite number{low}{high}".replace("number at", "number of at")
+
+
+def refuse_threads(value: int | None) -> list[str]:
+    """More threads than any machine starts, or fewer than none; None and 0 stand for all cores."""
+    return refuse_count("threads", value, 0, MOST_THREADS) if value is not None else []

@@ -45,3 +45,18 @@ def test_quiet_verbs_print_the_table_that_was_asked_for(cli: Cli, verb: str) -> 
     quiet = cli(verb, "--quiet")
     assert quiet.out == cli(verb).out
     assert quiet.err == ""
+
+
+@pytest.mark.parametrize("arguments", [
+    ("restore", "in.tif", "-o", "out.tif"),
+    ("assess", "in.tif"),
+    ("evaluate", "pairs"),
+    ("train", "nano.toml"),
+    ("bench", "table2"),
+], ids=lambda arguments: arguments[0])  # fmt: skip
+@pytest.mark.parametrize("number", ["0", "1025", "100000"])
+def test_threads_that_no_machine_starts_are_refused(cli: Cli, arguments: tuple[str, ...], number: str) -> None:
+    result = cli(*arguments, "--threads", number)
+    assert result.status == 2
+    assert "E-USAGE" in result.err
+    assert "'--threads'" in result.err

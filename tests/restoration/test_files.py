@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
 
@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from dgno.arrays import Image
-from dgno.errors import InputChanged, MissingInput, OutOfMemory, ResumeError
+from dgno.errors import ConfigError, InputChanged, MissingInput, OutOfMemory, ResumeError
+from dgno.evaluation.assessing.options import AssessOptions
 from dgno.io.provenance import read_provenance
 from dgno.restoration.files import restore_files
 from dgno.restoration.options import RestoreOptions
@@ -98,6 +99,13 @@ def test_threads_are_as_many_as_wanted(blurred: Path) -> None:
     for number in (2, 1):
         restore_files([blurred], blurred.parent / f"{number}.tif", RestoreOptions(threads=number))
         assert torch.get_num_threads() == number
+
+
+@pytest.mark.parametrize("options", [RestoreOptions, AssessOptions])
+@pytest.mark.parametrize("number", [-1, 1025, 100_000])
+def test_threads_that_no_machine_starts_are_refused(options: Callable[..., object], number: int) -> None:
+    with pytest.raises(ConfigError, match=f"threads is {number}, wanted a whole number of at least 0 and at most 1024"):
+        options(threads=number)
 
 
 OTHERS = {

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dgno.checks import MOST_THREADS
+
 if TYPE_CHECKING:
     from dgno.data.reading import Reading
 
@@ -17,7 +19,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and 
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist. Inputs are never replaced.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.", show_default=True)]
-Threads = Annotated[int | None, typer.Option(help="CPU threads; all cores by default.", min=1)]
+Threads = Annotated[int | None, typer.Option(help="CPU threads; all cores by default.", min=1, max=MOST_THREADS)]
 MaxPixels = Annotated[int, typer.Option(envvar=MAX_PIXELS, help="Refuse images with more pixels.", min=1)]
 Inputs = Annotated[list[Path], typer.Argument(help="Images or folders.", show_default=False)]
 Layout = Annotated[str, typer.Option(help="How it lies on disk: auto, or a name; a wrong one lists them.")]

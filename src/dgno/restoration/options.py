@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import get_args
 
-from dgno.checks import refuse_number
+from dgno.checks import refuse_number, refuse_threads
 from dgno.errors import ConfigError
 from dgno.io.limits import DEFAULT_LIMITS, Limits
 from dgno.io.slide import OnBadTile
@@ -92,6 +92,8 @@ class RestoreOptions:
                 raise ConfigError(f"{name} {getattr(self, name)!r}", hint=f"known: {', '.join(known)}")
         self._refuse_what_is_for_routes()
         _ = self.selection  # refuses what is no list of numbers
+        if problems := refuse_threads(self.threads):
+            raise ConfigError("images cannot be restored so", why=problems[0])
         if not 1 <= self.quality <= 100:
             raise ConfigError(f"quality {self.quality}", hint="give 1 to 100; it is for --compression jpeg")
         if self.pixel_size is not None and not 0.001 <= self.pixel_size <= 1000:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from dgno.checks import refuse_number
+from dgno.checks import refuse_number, refuse_threads
 from dgno.errors import ConfigError
 from dgno.evaluation.assessing.rescan import Strength
 from dgno.io.limits import DEFAULT_LIMITS
@@ -38,7 +38,7 @@ class AssessOptions:
 
     def __post_init__(self) -> None:
         problems = refuse_number("min_confidence", self.min_confidence, 0, 1)
-        problems += refuse_number("rescan_above", self.rescan_above, 0, 1)
+        problems += refuse_number("rescan_above", self.rescan_above, 0, 1) + refuse_threads(self.threads)
         if self.pixel_size is not None:
             problems += refuse_number("pixel_size", self.pixel_size, 0.001, 1000)
         if self.nonfinite not in MODES:
