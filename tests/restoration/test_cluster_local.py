@@ -14,7 +14,7 @@ from cluster_child import start, status, wait_for
 from cluster_place import OPTIONS, digests, furnish, records
 
 from dgno.errors import ConfigError
-from dgno.restoration.cluster_client import connected
+from dgno.restoration.cluster_client import connected, refuse_address
 
 
 @pytest.fixture(scope="module")
@@ -62,3 +62,42 @@ def test_two_clusters_at_once_are_no_reason_to_warn() -> None:
     """Warnings are errors in tests, also in the thread that starts the cluster."""
     with connected(None, 1) as first, connected(None, 1) as second:
         assert [len(client.scheduler_info()["workers"]) for client in (first, second)] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    "scheduler",
+    [
+        "foo",
+        "tcp://",
+        "tcp://host",
+        "host:port",
+        "tcp://:8786",
+        "tcp://[::1",
+        "host:0",
+        "host:99999",
+        "gopher://host:1",
+    ],
+)
+def test_what_is_no_address_is_refused_at_once(scheduler: str) -> None:
+    began = time.monotonic()
+    with pytest.raises(ConfigError, match=r"no address of a scheduler: .*; give tcp://HOST:PORT"):
+        refuse_address(scheduler)
+    with pytest.raises(ConfigError, match="no address of a scheduler"), connected(scheduler, None):
+        pass
+    assert time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize(
+    "scheduler", ["host:8786", "tcp://10.0.0.1:8786", "tls://host.org:8786", "tcp://[::1]:8786", "wss://host:443"]
+)
+def test_addresses_of_all_kinds_are_taken(scheduler: str) -> None:
+    refuse_address(scheduler)
+
+
+@pytest.mark.parametrize("scheduler", ["tcp://127.0.0.1:1", "tls://127.0.0.1:1"])
+def test_one_line_says_that_no_scheduler_is_there(tmp_path: Path, scheduler: str) -> None:
+    """No traceback of Dask follows; TLS ends by its missing certificate, of which Dask complained for 10 s."""
+    furnish(tmp_path)
+    child = start(tmp_path, ["in/a/slide.tif", "-o", "out.tif", *OPTIONS, "--scheduler", scheduler], tmp_path / "log")
+    assert status(child) == 6
+    assert [line.split(":")[1] for line in (tmp_path / "log").read_text().splitlines()] == [" error[E-RS-SCHEDULER]"]

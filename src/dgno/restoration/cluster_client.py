@@ -23,7 +23,7 @@ def connected(scheduler: str | None, workers: int | None) -> Iterator[Client]:
 
     Workers of this machine share its cores, listen on the loopback alone and end with this process. They may take as
     much memory as there is: the limits of Dask would make a worker wait for memory that nobody gives back.
-    Raises ConfigError (no distributed), SchedulerUnavailable.
+    Raises ConfigError (no distributed, no address), SchedulerUnavailable.
     """
     try:
         import dask
@@ -59,8 +59,37 @@ def connected(scheduler: str | None, workers: int | None) -> Iterator[Client]:
 def _client_of(scheduler: str) -> Client:
     from distributed import Client
 
+    class Attempt(Client):
+        """A client that, where it finds no scheduler, does not wait for it at its end, and complain."""
+
+        def start(self, **how: object) -> None:
+            try:
+                super().start(**how)
+            except BaseException:
+                self.status = "closed"
+                raise
+
+    refuse_address(scheduler)
     try:
-        return Client(scheduler, timeout=CONNECTING, set_as_default=False)
-    except (OSError, ValueError, TypeError, RuntimeError) as error:
+        return Attempt(scheduler, timeout=CONNECTING, set_as_default=False)
+    except Exception as error:  # each kind of address has errors of its own
         why, hint = str(error) or "it does not answer", "start one with `dask scheduler`, or correct its address"
         raise SchedulerUnavailable(f"no scheduler at {scheduler}", why=why, hint=hint) from error
+
+
+def refuse_address(scheduler: str) -> None:
+    """Raise ConfigError for what is no address, which Dask would try for seconds."""
+    from distributed.comm.addressing import parse_address
+    from distributed.comm.registry import get_backend
+
+    kind, place = parse_address(scheduler)
+    try:
+        backend = get_backend(kind)
+        backend.get_address_host(place)
+        with contextlib.suppress(NotImplementedError):  # not all have a port
+            host, port = backend.get_address_host_port(place)
+            if not host or not 0 < port < 2**16:
+                raise ValueError("wanted a host, and a port from 1 to 65535")
+    except (ValueError, FutureWarning) as error:  # the second for kinds that Dask has given up
+        hint = "give tcp://HOST:PORT, as `dask scheduler` prints it"
+        raise ConfigError(f"no address of a scheduler: {scheduler!r}", why=str(error), hint=hint) from error
