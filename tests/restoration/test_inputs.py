@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dgno.arrays import Image
-from dgno.errors import ConfigError, DgnoWarning, WouldOverwriteInput
+from dgno.errors import ConfigError, DgnoWarning, MissingInput, WouldOverwriteInput
 from dgno.io.image import write_image
 from dgno.restoration.batch import Outcome, mirrored, plan_jobs
 from dgno.restoration.batch_report import write_report
@@ -120,3 +120,14 @@ def test_several_inputs_get_no_folder_that_is_named_like_an_image(tmp_path: Path
     if ending != ".zarr":
         out.mkdir()
         assert [job.target.parent for job in plan_jobs(files, out)] == [out, out]
+
+
+@pytest.mark.parametrize("pattern", ["*.xyz", "slide?.tif", "[ab].tif"])
+def test_c09_a_pattern_that_matches_nothing_is_a_wrong_command(tmp_path: Path, pattern: str) -> None:
+    """The shell leaves it as it is. A file of such a name is an input like any other."""
+    with pytest.raises(ConfigError, match=r"no inputs .*: nothing matches this pattern"):
+        find_inputs([tmp_path / pattern], None)
+    with pytest.raises(MissingInput):
+        find_inputs([tmp_path / "slide.tif"], None)
+    picture(tmp_path / "a.tif").rename(tmp_path / pattern)
+    assert [path for path, _ in list_files([tmp_path / pattern], None)] == [tmp_path / pattern]

@@ -109,10 +109,12 @@ def note_again(path: Path) -> tuple[str, ...]:
 
 
 def refuse_missing(inputs: Sequence[Path]) -> None:
-    """Raise MissingInput, or ConfigError for what other programs take for a pipe."""
+    """Raise MissingInput, or ConfigError for what other programs take for a pipe, and for patterns."""
     for path in inputs:
         refuse_pipe(path, "input")
         if not path.exists() and not path.is_symlink():
+            if any(letter in str(path) for letter in "*?["):  # the shell found nothing, and left the pattern as it was
+                raise ConfigError("no inputs", path=path, why="nothing matches this pattern", hint="correct it")
             raise MissingInput("no such file or folder", path=path)
 
 
