@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
 
 import psutil
 import pytest
-from cluster_child import start, status, wait_for
+from cluster_child import ENVIRONMENT, start, status, wait_for
 from cluster_place import OPTIONS, digests, furnish, records
 
 from dgno.errors import ConfigError
@@ -98,6 +99,8 @@ def test_addresses_of_all_kinds_are_taken(scheduler: str) -> None:
 def test_one_line_says_that_no_scheduler_is_there(tmp_path: Path, scheduler: str) -> None:
     """No traceback of Dask follows; TLS ends by its missing certificate, of which Dask complained for 10 s."""
     furnish(tmp_path)
-    child = start(tmp_path, ["in/a/slide.tif", "-o", "out.tif", *OPTIONS, "--scheduler", scheduler], tmp_path / "log")
-    assert status(child) == 6
-    assert [line.split(":")[1] for line in (tmp_path / "log").read_text().splitlines()] == [" error[E-RS-SCHEDULER]"]
+    command = [sys.executable, "-m", "dgno", "restore", "in/a/slide.tif", "-o", "out.tif", *OPTIONS]
+    command += ["--scheduler", scheduler]
+    ended = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=90)
+    assert ended.returncode == 6
+    assert [line.split(":")[1] for line in ended.stderr.splitlines()] == [" error[E-RS-SCHEDULER]"]
