@@ -109,18 +109,17 @@ def test_threads_that_no_machine_starts_are_refused(options: Callable[..., objec
 
 
 OTHERS = {
-    "normalize": "none", "tile_size": 512, "overlap": 8, "device": "cpu", "precision": "bf16", "max_memory": 1.0,
-    "output_format": "png", "channels": "0", "pages": "0", "pixel_size": 0.5, "nonfinite": "mask",
-    "route": "auto", "tta": True,
+    "normalize": "none", "tile_size": 512, "overlap": 8, "precision": "bf16", "output_format": "png", "channels": "0",
+    "pages": "0", "pixel_size": 0.5, "nonfinite": "mask", "route": "auto", "tta": True,
 }  # fmt: skip
 HARMLESS = {
     "weights": "fluorescence-nano", "threads": 1, "max_pixels": 10**6, "resume": True, "overwrite": True,
     "allow_labels": True, "fail_fast": True, "seed": 1, "keep_tile": True,
 }  # fmt: skip
-ONLY_ONE = {"method"}  # has one value for networks
+ONLY_ONE = {"method", "device"}  # the first has one value for networks, the second on a machine without a GPU
 TOLD = {"psf", "num_iter", "balance"}  # of classical methods
 ROUTED = {"reader", "min_confidence"}  # of routes: the first is told by its hash
-SLIDES = {"compression": "zstd", "quality": 80, "on_bad_tile": "mask"}
+SLIDES = {"compression": "zstd", "quality": 80, "on_bad_tile": "mask", "max_memory": 1.0}
 DERIVED = {"slide_route"}
 
 
@@ -138,6 +137,8 @@ def test_every_option_decides_the_output_or_is_harmless() -> None:
         assert RestoreOptions(**{name: value}).decisive() == usual
         assert RestoreOptions(**{name: value}).decisive_for_slides("off") != RestoreOptions().decisive_for_slides("off")
     assert RestoreOptions().decisive_for_slides("auto") != RestoreOptions().decisive_for_slides("off")
+    taken = "cuda" if torch.cuda.is_available() else "cpu"
+    assert RestoreOptions(device=taken).decisive() == usual, "auto is the device that is taken"
 
 
 def test_of_slides_only_what_is_blurred_is_restored_unless_the_user_wants_all() -> None:
