@@ -8,6 +8,7 @@ All versions run in one process, in turn, on the same batch with the same routin
 from __future__ import annotations
 
 import argparse
+import functools
 from collections.abc import Callable, Mapping
 
 import torch
@@ -27,17 +28,19 @@ VERSIONS: dict[str, Mapping[str, str]] = {
     "only the scan chunked": {"DGNO_SCAN": "chunked"},
     "plain PyTorch, scan chunked": REFERENCES,
 }
+BF16 = "compiled, products in bf16"
 
 
-def step_of(name: str, batch: int, crop: int) -> Callable[[], object]:
-    """One step without the optimiser's."""
+def step_of(name: str, batch: int, crop: int) -> Callable[..., object]:
+    """One step without the optimiser's; `half` as the training loop's bf16."""
     network = build(NETWORKS[name]).train()
     objective = objective_of(network, fft_norm="ortho")
     pair = torch.rand(batch, 1, crop, crop), torch.rand(batch, 1, crop, crop)
 
-    def step() -> None:
+    def step(*, half: bool = False) -> None:
         network.zero_grad(set_to_none=True)
-        loss, _ = objective.loss(network, pair, [[0, 0, i] for i in range(batch)])
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            loss, _ = objective.loss(network, pair, [[0, 0, i] for i in range(batch)])
         loss.backward()
 
     return step
@@ -62,6 +65,7 @@ def main() -> None:
         return run
 
     runs = {name: with_version(variables) for name, variables in VERSIONS.items()}
+    runs[BF16] = functools.partial(step, half=True)
     for run in runs.values():
         timed(run)
     taken = interleaved(runs, rounds=asked.rounds)

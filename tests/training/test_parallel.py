@@ -64,8 +64,11 @@ def test_bf16_comes_close_to_fp32(run_folder: Path) -> None:
     fp32.write_text(fp32.read_text().replace("learning_rate = 2e-3", "learning_rate = 2e-4"))
     bf16 = run_folder / "bf16.toml"
     bf16.write_text('precision = "bf16"\n' + fp32.read_text().replace('out = "fp32"', 'out = "bf16"'))
+    remarks: dict[Path, list[str]] = {fp32: [], bf16: []}
     for path in (fp32, bf16):
-        train(load_config(path))
+        train(load_config(path), remark=remarks[path].append)
+    assert not remarks[fp32]
+    assert [text.split(":")[0] for text in remarks[bf16]] == ["precision is bf16"]  # slower than fp32 here
     one, two = log_of(run_folder / "fp32"), log_of(run_folder / "bf16")
     np.testing.assert_allclose([e["spatial"] for e in two], [e["spatial"] for e in one], rtol=0.01)
     tensors = load_file(run_folder / "bf16" / "weights.safetensors")

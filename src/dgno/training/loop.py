@@ -72,6 +72,8 @@ def train(
     ranks.wait()  # so that none looks for checkpoints or weights while another writes them
     if is_complete:
         return config.out / WEIGHTS, state.step
+    if config.precision == "bf16" and device.type == "cpu":
+        remark("precision is bf16: on the CPU fp32 is faster, as its layers are fused with their gradients")
     with writing(config.out):
         config.out.mkdir(parents=True, exist_ok=True)
     with sole_writer(config.out) if ranks.is_first else contextlib.nullcontext():
