@@ -1,4 +1,4 @@
-"""What a run may be resumed with: its own configuration, more steps at its end, and what changes no step."""
+"""What a run may be resumed with: its own configuration, another end, and what changes no step."""
 
 from __future__ import annotations
 
@@ -91,14 +91,47 @@ def test_a_run_can_be_made_longer(config: TrainConfig, stages: tuple[Stage, ...]
 
 
 @pytest.mark.parametrize("stages", [
-    (Stage(9, 64, 1),),
-    (Stage(5, 32, 2), Stage(8, 64, 1)),
-    (Stage(6, 32, 2), Stage(9, 64, 1)),
-    (Stage(5, 32, 2), Stage(11, 64, 2)),
+    (Stage(5, 32, 2), Stage(7, 64, 1)),
     (Stage(5, 32, 2),),
+    (Stage(7, 32, 2), Stage(8, 64, 1)),
+])  # fmt: skip
+def test_a_run_can_be_made_shorter(config: TrainConfig, stages: tuple[Stage, ...]) -> None:
+    """Down to the step that it has reached: its learning rate comes down sooner. The steps that were taken stay."""
+    _take(config, 3)
+    before, remarks = log_of(config.out)[:3], list[str]()
+    shorter = replace(config, stages=stages)
+    weights, steps = train(shorter, resume=True, remark=remarks.append)
+    assert steps == shorter.steps == load_weights(weights)[1].training["of steps"]
+    assert log_of(config.out)[:3] == before and len(log_of(config.out)) == steps
+    rate = f"the learning rate goes on as in one of {steps}"
+    assert remarks == [f"the run is shorter, {steps} steps, not 9: {rate}"]
+
+
+class _Stopped(Exception):
+    """What ends a run on the way."""
+
+
+def _take(config: TrainConfig, steps: int) -> None:
+    """As many steps, to a checkpoint; the one after them is lost."""
+
+    def stop(entry: dict[str, float]) -> None:
+        if entry["step"] > steps:
+            raise _Stopped
+
+    with pytest.raises(_Stopped):
+        train(config, report=stop)
+    assert (config.out / "checkpoints" / f"step-{steps:08d}").is_dir()
+
+
+@pytest.mark.parametrize("stages", [
+    (Stage(9, 64, 1),),
+    (Stage(2, 32, 2), Stage(9, 64, 1)),
+    (Stage(2, 32, 2),),
+    (Stage(5, 32, 2), Stage(11, 64, 2)),
 ])  # fmt: skip
 def test_other_stages_are_another_run(config: TrainConfig, stages: tuple[Stage, ...]) -> None:
-    train(config, max_minutes=0)
+    """Other crops and batches, and ends before the step that was reached."""
+    _take(config, 3)
     with pytest.raises(ResumeError, match="stages was "):
         train(replace(config, stages=stages), resume=True)
 

@@ -1,6 +1,6 @@
 """What a checkpoint belongs to: the configuration and the data of its run; and which changes a run can go on with.
 
-A run may be made longer, and what changes no step may be changed. Anything else would be another run.
+A run may be made longer or shorter, and what changes no step may be changed. Anything else would be another run.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Belonging:
         if not differing:
             return []
         then = begun.get("settings")  # no checkpoint of earlier versions has them
-        if differing == [CONFIGURATION] and then and self._continues(then, digests):
+        if differing == [CONFIGURATION] and then and self._continues(then, begun):
             return _changes(then, now["settings"])
         why = ""
         if CONFIGURATION in differing:
@@ -66,22 +66,24 @@ class Belonging:
             hint=f"resume as the run was begun, or give another `out`{_start(place)}",
         )
 
-    def _continues(self, then: Mapping[str, Any], digests: Mapping[str, str]) -> bool:
-        """Is this the configuration of the checkpoint, but for what is harmless and stages that grow at their end?"""
+    def _continues(self, then: Mapping[str, Any], begun: Mapping[str, Any]) -> bool:
+        """Is this the configuration of the checkpoint, but for what is harmless and where stages end?"""
         now = _settings(self.config)
         if any(then.get(key) != now[key] for key in now if key not in (*HARMLESS, "stages")):
             return False
         stages = tuple(Stage(**stage) for stage in then["stages"])
         as_begun = replace(self.config, stages=stages, **{key: then[key] for key in HARMLESS})
-        return _grows(stages, self.config.stages) and _sha256(repr(as_begun)) == digests.get(CONFIGURATION)
+        may_go_on = _end_elsewhere(stages, self.config.stages, begun["step"])
+        return may_go_on and _sha256(repr(as_begun)) == begun["belongs to"].get(CONFIGURATION)
 
 
-def _grows(then: tuple[Stage, ...], now: tuple[Stage, ...]) -> bool:
-    """Are the stages of then the first ones now, of which the last may have become longer?"""
-    last = len(then) - 1
-    if len(now) <= last or now[:last] != then[:last]:
+def _end_elsewhere(then: tuple[Stage, ...], now: tuple[Stage, ...], step: int) -> bool:
+    """Do stages differ in where they end alone, no end being before this step or having been passed by it?"""
+    if any(replace(one, until=other.until) != other for one, other in zip(then, now, strict=False)):
         return False
-    return now[last].until >= then[last].until and replace(now[last], until=then[last].until) == then[last]
+    return now[-1].until >= step and [s.until for s in then if s.until < step] == [
+        s.until for s in now if s.until < step
+    ]
 
 
 def _changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -89,7 +91,10 @@ def _changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     lines = [f"{key} was {then[key]} and is {now[key]}" for key in HARMLESS if then[key] != now[key]]
     if then["stages"] != now["stages"]:
         before, after = (settings["stages"][-1]["until"] for settings in (then, now))
-        lines.append(f"the run is longer, {after} steps, not {before}: the learning rate goes on as in one of {after}")
+        length = "longer" if after > before else "shorter" if after < before else "as long, with other stages"
+        lines.append(
+            f"the run is {length}, {after} steps, not {before}: the learning rate goes on as in one of {after}"
+        )
     return lines
 
 
