@@ -42,7 +42,7 @@ class Stored:
     orientation : TIFF and EXIF orientation, 1-8; the pixels are as stored, not turned
     min_is_white : the file stores white as 0; `pixels` are turned over already
     interleaved_channels : the channels are samples of one pixel in the file
-    resolution : raw TIFF tags (x, y, unit) for files whose resolution is no pixel size
+    resolution : what the file says (x, y, unit as in TIFF), also where that is no pixel size
     colour_table : (3, n) look-up table of pseudo-colours, which the values pass through for display only
     description : the free text of a plain TIFF
     ome_xml, ome_image : the OME metadata of the file, and the number of the <Image> that describes this one

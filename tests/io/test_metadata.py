@@ -69,6 +69,33 @@ def test_resolution_of_png_and_jpeg_and_bmp(tmp_path):
         assert read_image(tmp_path / f"x{suffix}").pixel_size is None
 
 
+@pytest.mark.parametrize("dpi", [(72, 72), (96, 96), (300, 300), (600, 300), (50800, 25400)])
+@pytest.mark.parametrize("came", [".png", ".jpg", ".bmp", ".tif"])
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".tif"])
+def test_resolution_is_kept(tmp_path, dpi, came, suffix):
+    """As pixel size, and as other programs read it: also the density of a screen, which is no pixel size."""
+    Pillow.fromarray(STACK[0].astype(np.uint8)).save(tmp_path / f"x{came}", dpi=dpi)
+    image = read_image(tmp_path / f"x{came}")
+    write_image(tmp_path / f"y{suffix}", image)
+    found = read_image(tmp_path / f"y{suffix}").pixel_size
+    if image.pixel_size is None or found is None:
+        assert (image.pixel_size, found) == (None, None)
+    else:
+        np.testing.assert_allclose(found, image.pixel_size, rtol=1e-5)
+    with Pillow.open(tmp_path / f"y{suffix}") as opened:
+        np.testing.assert_allclose([float(value) for value in opened.info["dpi"]], dpi, rtol=2e-4)
+
+
+@pytest.mark.parametrize("unit, density", [(1, 300), (1, 72), (2, 118), (2, 20000), (0, 1)])
+def test_jpeg_keeps_its_unit(tmp_path, unit, density):
+    Pillow.fromarray(STACK[0].astype(np.uint8)).save(tmp_path / "x.jpg", dpi=(300, 300))
+    data = bytearray((tmp_path / "x.jpg").read_bytes())
+    data[13:18] = struct.pack(">BHH", unit, density, density)
+    (tmp_path / "x.jpg").write_bytes(data)
+    write_image(tmp_path / "y.jpg", read_image(tmp_path / "x.jpg"))
+    assert (tmp_path / "y.jpg").read_bytes()[13:18] == data[13:18]
+
+
 def test_jpeg_says_when_it_cannot_hold_a_pixel_size(tmp_path):
     image = Image(np.zeros((9, 8), np.uint8), "YX", (0, 255), pixel_size=(0.1, 0.1))
     notes = write_image(tmp_path / "x.jpg", image)

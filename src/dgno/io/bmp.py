@@ -28,7 +28,7 @@ HUFFMAN_OS2, RLE24_OS2 = 3, 4
 SUPPORTED_BITS = (1, 2, 4, 8, 16, 24, 32)
 MASKS = {16: (0x7C00, 0x3E0, 0x1F, 0), 32: (0xFF0000, 0xFF00, 0xFF, 0)}
 EMBEDDED = b"DEBM"  # 'MBED', the least significant byte first
-METRE = 1e6  # in um
+UNITS, MOST = {1: pixel_size.METRE}, 2**31 - 1  # the unit of densities, and the largest
 LONGEST_FILE = 2**32 - 1
 OURS = b"dgno "  # begins what we write between palette and pixels, which a header may leave out of account
 
@@ -65,7 +65,7 @@ def read_bmp(opened: Opened, limits: Limits) -> Image:
     pixels = pixels if header.top_down else pixels[::-1]
     pixels, letter, alpha = split_alpha(pixels if pixels.ndim == 3 else pixels[..., None])
     size, size_notes = (
-        pixel_size.from_density(*header.density, METRE, source="BMP") if any(header.density) else (None, ())
+        pixel_size.from_density(*header.density, pixel_size.METRE, source="BMP") if any(header.density) else (None, ())
     )
     return Image(
         pixels,
@@ -75,7 +75,7 @@ def read_bmp(opened: Opened, limits: Limits) -> Image:
         icc_profile=data[header.icc[0] : sum(header.icc)] or None,
         alpha=alpha,
         notes=(*notes, *size_notes),
-        stored=Stored("bmp"),
+        stored=Stored("bmp", resolution=pixel_size.per_centimetre(*header.density)),
     )
 
 
@@ -252,7 +252,8 @@ def encoded_bmp(image: Image, provenance: bytes) -> bytes:
     rows[:, : width * count] = samples[::-1].reshape(height, -1)
     extra = b"".join(bytes([gray, gray, gray, 0]) for gray in range(256)) if count == 1 else b""
     info_size, compression = (108, BITFIELDS) if count == 4 else (40, PLAIN)
-    x, y = pixel_size.pixels_per_metre(image.pixel_size) if image.pixel_size else (0, 0)
+    density = pixel_size.whole_density(image.pixel_size, image.stored.resolution, UNITS, MOST)
+    x, y, _ = density or (0, 0, 1)
     info = struct.pack("<IiiHHIIiiII", info_size, width, height, 1, 8 * count, compression, rows.size, x, y, 0, 0)
     if count == 4:
         info += struct.pack("<IIII4s48x", 0xFF0000, 0xFF00, 0xFF, 0xFF000000, b"BGRs")  # sRGB

@@ -27,7 +27,8 @@ LONGEST_SIDE = 65_500  # of libjpeg
 MOST_SCANS = 200  # a progressive image has about ten; thousands over a large image would take hours
 MOST_SEGMENTS = 100_000
 MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # not: filled bytes (0, 0xFF), restart markers (0xD0 to 0xD7)
-UNITS = {1: 25400.0, 2: 10000.0}  # JFIF: inch, centimetre, in um
+UNITS = {1: pixel_size.INCH, 2: pixel_size.CENTIMETRE}  # of JFIF, by number
+LENGTHS, MOST = {number: pixel_size.UNITS[unit] for number, unit in UNITS.items()}, 0xFFFF
 QUALITY = 95
 ICC, EXIF = b"ICC_PROFILE\0", b"Exif\0\0"
 LONGEST_SEGMENT = 65_533
@@ -57,7 +58,10 @@ def read_jpeg(opened: Opened, limits: Limits) -> Image:
     check_size(limits, header.width, header.height)
     check_ratio(limits, header.width * header.height * header.components, len(data))
     pixels = imagecodecs.jpeg8_decode(data)
-    size, size_notes = _pixel_size(header)
+    unit, x, y = header.density
+    size, size_notes = (
+        pixel_size.from_density(x, y, LENGTHS[unit], source="JFIF density") if unit in UNITS else (None, ())
+    )
     turned = exif.orientation(header.exif)
     return Image(
         pixels,
@@ -66,7 +70,12 @@ def read_jpeg(opened: Opened, limits: Limits) -> Image:
         size,
         icc_profile=b"".join(piece[1:] for piece in sorted(header.icc)) or None,
         notes=(*size_notes, *exif.orientation_note(turned)),
-        stored=Stored("jpeg", orientation=turned, exif=header.exif),
+        stored=Stored(
+            "jpeg",
+            orientation=turned,
+            resolution=(x, y, UNITS[unit]) if unit in UNITS else None,
+            exif=header.exif,
+        ),
     )
 
 
@@ -148,21 +157,14 @@ def _read_metadata(header: Header, marker: int, payload: bytes) -> None:
         header.comment = payload[5:]
 
 
-def _pixel_size(header: Header) -> tuple[pixel_size.PixelSize | None, tuple[str, ...]]:
-    unit, x, y = header.density
-    return pixel_size.from_density(x, y, UNITS[unit], source="JFIF density") if unit in UNITS else (None, ())
-
-
 def _segment(marker: int, payload: bytes) -> bytes:
     return struct.pack(">BBH", 0xFF, marker, len(payload) + 2) + payload
 
 
 def _jfif(image: Image) -> bytes:
-    """JFIF 1.01 with pixels a centimetre; pixels smaller than 0.15 um are more than it can say."""
-    unit, x, y = 0, 1, 1
-    if image.pixel_size:
-        x, y = (round(1e4 / um) for um in reversed(image.pixel_size))
-        unit, x, y = (2, x, y) if min(x, y) > 0 and max(x, y) <= 0xFFFF else (0, 1, 1)
+    """JFIF 1.01 with pixels an inch or a centimetre; pixels smaller than 0.15 um are more than it can say."""
+    density = pixel_size.whole_density(image.pixel_size, image.stored.resolution, LENGTHS, MOST)
+    x, y, unit = density or (1, 1, 0)
     return _segment(APP0, b"JFIF\0\1\1" + struct.pack(">BHHBB", unit, x, y, 0, 0))
 
 

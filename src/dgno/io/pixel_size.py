@@ -6,6 +6,7 @@ All pixel sizes are (row, column) in um.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 MICROMETRES = {  # names of units in OME-XML and ImageJ
     "pm": 1e-6,
@@ -24,11 +25,15 @@ MICROMETRES = {  # names of units in OME-XML and ImageJ
     "in": 25400.0,
     "m": 1e6,
 }
+INCH, CENTIMETRE = 2, 3  # units of a Resolution, as TIFF numbers them
+UNITS = {INCH: 25400.0, CENTIMETRE: 1e4}  # in um
+METRE = 1e6
 SCREENS = (72, 96)  # dots an inch that programs write when they know nothing
 SMALLEST, LARGEST = 1e-3, 1e3
 UNLIKELY = 30.0  # above it lie print resolutions: 300 dots an inch are 85 um
 
 PixelSize = tuple[float, float]
+Resolution = tuple[float, float, int]  # pixels per unit in x and y, and the unit
 
 
 def checked(rows: float, columns: float, *, source: str) -> tuple[PixelSize | None, tuple[str, ...]]:
@@ -58,6 +63,32 @@ def from_density(x: float, y: float, micrometres: float, *, source: str) -> tupl
     return checked(rows, columns, source=source)
 
 
-def pixels_per_metre(size: PixelSize) -> tuple[int, int]:
-    """(x, y), rounded, as PNG and BMP store it."""
-    return round(1e6 / size[1]), round(1e6 / size[0])
+def per_centimetre(x: float, y: float) -> Resolution | None:
+    """Pixels a metre, as PNG and BMP tell them; None if they say nothing."""
+    return (x / 100, y / 100, CENTIMETRE) if x and y else None
+
+
+def whole_density(
+    size: PixelSize | None, stored: Resolution | None, units: Mapping[int, float], most: int
+) -> tuple[int, int, int] | None:
+    """What a format of whole numbers says of a pixel size: pixels per unit in x and y, and its number for the unit.
+
+    Of the units the one that rounding changes least is taken, and of equals that of the input. An image without pixel
+    size keeps what its file said, which may be the density of a screen. None: nothing is known, or it cannot be held.
+
+    stored : what the input said
+    units : the lengths in um of the units that the format has, by number
+    most : the largest number that it holds
+    """
+    if size is None and stored is not None and stored[2] in UNITS and min(stored[:2]) > 0:
+        size = UNITS[stored[2]] / stored[1], UNITS[stored[2]] / stored[0]
+    if size is None or not min(size) > 0:
+        return None
+    own = UNITS.get(stored[2]) if stored else None
+    found = []
+    for number, length in units.items():
+        x, y = length / size[1], length / size[0]
+        if min(x, y) > 0.5 and max(x, y) < most + 0.5:
+            change = max(abs(round(value) / value - 1) for value in (x, y))
+            found.append((round(change, 9), length != own, round(x), round(y), number))
+    return min(found)[2:] if found else None

@@ -31,7 +31,7 @@ LONGEST_SIDE = 1_000_000  # of libpng
 MOST_CHUNKS = 1_000_000  # half of what the largest image needs in pieces of 8 KiB
 NEEDED = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 USED = (*NEEDED, b"sBIT", b"pHYs", b"iCCP", b"eXIf", b"acTL", b"tEXt")
-METRE = 1e6  # in um
+UNITS, MOST = {1: pixel_size.METRE}, 2**31 - 1  # of pHYs: its one unit, by number, and the largest density
 
 
 class Header(NamedTuple):
@@ -65,7 +65,7 @@ def read_png(opened: Opened, limits: Limits) -> Image:
         samples = samples[..., [0, *range(3, samples.shape[-1])]]
     pixels, letter, alpha = split_alpha(samples)
     known = _value_range(pixels, chunks)
-    size, size_notes = _pixel_size(chunks)
+    size, size_notes, resolution = _pixel_size(chunks)
     block = chunks.get(b"eXIf", [b""])[0]
     turned = exif.orientation(block)
     notes = (*_format_notes(header, chunks), *known.notes, *size_notes, *exif.orientation_note(turned))
@@ -77,7 +77,7 @@ def read_png(opened: Opened, limits: Limits) -> Image:
         icc_profile=_icc_profile(chunks, limits),
         alpha=alpha,
         notes=notes,
-        stored=Stored("png", orientation=turned, exif=block),
+        stored=Stored("png", orientation=turned, resolution=resolution, exif=block),
         limits=known.limits,
     )
 
@@ -177,12 +177,14 @@ def _value_range(pixels: np.ndarray, chunks: dict[bytes, list[bytes]]) -> Guess:
     return guess_value_range(pixels)
 
 
-def _pixel_size(chunks: dict[bytes, list[bytes]]) -> tuple[pixel_size.PixelSize | None, tuple[str, ...]]:
+def _pixel_size(
+    chunks: dict[bytes, list[bytes]],
+) -> tuple[pixel_size.PixelSize | None, tuple[str, ...], pixel_size.Resolution | None]:
     payload = chunks.get(b"pHYs", [b""])[0]
-    if len(payload) != 9 or payload[8] != 1:  # 1: the unit is the metre
-        return None, ()
+    if len(payload) != 9 or payload[8] not in UNITS:
+        return None, (), None
     x, y = struct.unpack(">II", payload[:8])
-    return pixel_size.from_density(x, y, METRE, source="PNG pHYs")
+    return *pixel_size.from_density(x, y, pixel_size.METRE, source="PNG pHYs"), pixel_size.per_centimetre(x, y)
 
 
 def _icc_profile(chunks: dict[bytes, list[bytes]], limits: Limits) -> bytes | None:
@@ -217,8 +219,8 @@ def _metadata(image: Image, provenance: bytes) -> list[bytes]:
     bits = int(image.value_range[1]).bit_length()
     if image.pixels.dtype == np.uint16 and 8 < bits < 16 and image.value_range == image.ends == (0.0, 2.0**bits - 1):
         parts.append(_chunk(b"sBIT", bytes([bits] * (image.samples + (image.alpha is not None)))))
-    if image.pixel_size:
-        parts.append(_chunk(b"pHYs", struct.pack(">IIB", *pixel_size.pixels_per_metre(image.pixel_size), 1)))
+    if density := pixel_size.whole_density(image.pixel_size, image.stored.resolution, UNITS, MOST):
+        parts.append(_chunk(b"pHYs", struct.pack(">IIB", *density)))
     if block := exif.with_orientation(image.stored.exif, image.stored.orientation):
         parts.append(_chunk(b"eXIf", block))
     if provenance:
