@@ -187,8 +187,18 @@ def test_wrong_inputs_are_refused(cli: Cli, reader: Path, tmp_path: Path) -> Non
     assert cli("assess", tmp_path / "labels.tif", "--reader", reader, "--allow-labels").status == 0
 
 
-def test_two_inputs_that_would_share_outputs_are_refused(cli: Cli, picture: Path, reader: Path, tmp_path: Path) -> None:
+def test_two_inputs_of_one_stem_get_outputs_of_their_whole_names(
+    cli: Cli, picture: Path, reader: Path, tmp_path: Path
+) -> None:
     imsave(picture.with_suffix(".tif"), imread(picture), check_contrast=False)
+    assert cli("assess", picture.parent, "-o", tmp_path / "out", "--reader", reader).status == 0
+    found = sorted(path.name for path in (tmp_path / "out").glob("*.geojson"))
+    assert found == [f"{picture.name}.geojson", f"{picture.stem}.tif.geojson"]
+
+
+def test_two_inputs_that_would_share_outputs_are_refused(cli: Cli, picture: Path, reader: Path, tmp_path: Path) -> None:
+    """Upper and lower case are one name to some file systems."""
+    imsave(picture.with_name(picture.name.swapcase()), imread(picture), check_contrast=False)
     result = cli("assess", picture.parent, "-o", tmp_path / "out", "--reader", reader)
     assert (result.status, "E-OUT-COLLISION" in result.err) == (4, True)
     assert cli("assess", picture.parent, "--reader", reader).status == 0

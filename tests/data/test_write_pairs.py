@@ -250,7 +250,15 @@ def test_a_source_is_never_overwritten(tmp_path: Path) -> None:
     assert source.read_bytes() == before
 
 
-@pytest.mark.parametrize("second", ["b/a.png", "b/A.png", "a.tif"])
+def test_sources_of_one_stem_make_pairs_of_their_whole_names(tmp_path: Path) -> None:
+    sources = [sharp_file(tmp_path / name) for name in ("a.png", "A.tif", "b.tif")]
+    lines = write_pairs(sources, tmp_path / "out", RANGES)
+    assert [line.name for line in lines] == ["a.png", "A.tif", "b"]
+    assert all((tmp_path / "out" / "blurred" / f"{line.name}.tif").is_file() for line in lines)
+    assert sorted(record.key for record in read_folder_pair(tmp_path / "out")) == ["A.tif", "a.png", "b"]
+
+
+@pytest.mark.parametrize("second", ["b/a.png", "b/A.png", "A.png"])
 def test_two_sources_of_one_name_are_refused_before_anything_is_written(tmp_path: Path, second: str) -> None:
     """Upper and lower case are one name to some file systems."""
     (tmp_path / "b").mkdir()

@@ -68,7 +68,14 @@ def test_links_to_folders_are_not_followed(tmp_path: Path) -> None:
     assert len(plan_jobs([tmp_path / "in"], tmp_path / "out")) == 1
 
 
-@pytest.mark.parametrize(("names", "output_format"), [(("x.tif", "X.tif"), "same"), (("x.tif", "x.png"), "png")])
+@pytest.mark.parametrize(
+    ("names", "output_format"),
+    [
+        (("x.tif", "X.tif"), "same"),
+        (("x.tif", "x.png"), "png"),
+        (("\N{LATIN SMALL LETTER A WITH DIAERESIS}.tif", "a\N{COMBINING DIAERESIS}.tif"), "same"),
+    ],
+)
 def test_collisions_are_found_before_anything_is_done(
     tmp_path: Path, names: tuple[str, str], output_format: str
 ) -> None:

@@ -24,6 +24,7 @@ from dgno.data.loading import refuse_unusable
 from dgno.errors import ConfigError, OutputCollision, OutputExists
 from dgno.io.atomic import make_folder, write_bytes
 from dgno.io.image import read_image, write_image
+from dgno.io.output import alike, told_apart
 from dgno.metrics import psnr
 from dgno.optics.exposure import Exposure, ExposureRange, Fact, Scene
 from dgno.optics.threads import one_thread
@@ -109,7 +110,7 @@ def write_scenes(
     lines: list[ManifestLine] = []
     for named in scenes:
         exposure = draw(named, len(lines))
-        if any(line.name.casefold() == named.name.casefold() for line in lines):
+        if any(alike(line.name) == alike(named.name) for line in lines):
             why = f"a plane of {named.source} and an image before it would share the name {named.name!r}"
             raise OutputCollision("two inputs would get one output", why=why, hint="rename one, or give them apart")
         with one_thread():
@@ -128,16 +129,19 @@ def refuse_written(out: Path, *, overwrite: bool) -> None:
 
 
 def unique_names(sources: Sequence[Path]) -> list[str]:
-    """The stems of files. Raises OutputCollision for two of one, also in another case, and ConfigError for none."""
+    """The stems of files, or the whole names of those whose stems are alike.
+
+    Raises OutputCollision for two of one name, also in another case, and ConfigError for none.
+    """
     if not sources:
         raise ConfigError("no sharp images", hint="give at least one")
+    names = [str(name) for name in told_apart([Path(one.stem) for one in sources], [Path(one.name) for one in sources])]
     first: dict[str, Path] = {}
-    for source in sources:
-        if source.stem.casefold() in first:
-            why = f"{first[source.stem.casefold()]} and {source} would share the name {source.stem!r}"
+    for source, name in zip(sources, names, strict=True):
+        if (other := first.setdefault(alike(name), source)) is not source:
+            why = f"{other} and {source} would share the name {name!r}"
             raise OutputCollision("two inputs would get one output", why=why, hint="rename one, or give them apart")
-        first[source.stem.casefold()] = source
-    return [source.stem for source in sources]
+    return names
 
 
 def file_scenes(source: Path, name: str, scale: str) -> Iterator[NamedScene]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -109,6 +111,17 @@ def check_place(path: StrPath, *, inputs: Iterable[StrPath] = (), overwrite: boo
         _probe(Path(os.path.realpath(path)), (), "")
     except OSError as error:
         raise output_error(error, path) from error
+
+
+def alike(name: StrPath) -> str:
+    """What is equal for names that some file system takes for one: in another case, or composed in another way."""
+    return unicodedata.normalize("NFC", os.fspath(name)).casefold()
+
+
+def told_apart(short: Sequence[Path], whole: Sequence[Path]) -> list[Path]:
+    """Names for outputs: the short ones, but the whole ones of those whose short ones are alike (`a.png`, `a.tif`)."""
+    counts = Counter(map(alike, short))
+    return [long if counts[alike(name)] > 1 else name for name, long in zip(short, whole, strict=True)]
 
 
 def losses(image: Image, kind: str) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from dgno.errors import (
     WouldOverwriteInput,
     printable,
 )
-from dgno.io.output import FORMATS
+from dgno.io.output import FORMATS, alike, told_apart
 from dgno.restoration.inputs import FOLDER_SLIDE, SLIDES, Found, find_inputs, is_tree, refuse_among_inputs, refuse_pipe
 
 ENDINGS = {  # of the names that `--format` gives
@@ -113,7 +113,7 @@ def plan_jobs(
         what = "several images, or a folder, and an output named like one image"
         raise ConfigError(what, path=out, hint="name a folder, or end the name with / to have one of that name")
     refuse_among_inputs(inputs, out)
-    jobs = _placed(found, out, lambda path: _renamed(path, output_format))
+    jobs = _jobs(found, [_renamed(place, output_format) for place in _places(found, out)])
     _refuse_replacing(jobs)
     return jobs
 
@@ -135,17 +135,28 @@ def _is_image_name(out: Path) -> bool:
 
 
 def mirrored(inputs: Sequence[Path], out: Path | None, name: Callable[[Path], Path]) -> list[Job]:
-    """Jobs whose outputs, renamed, lie in the folder `out` as the inputs lie in theirs; None: beside the inputs.
+    """Jobs whose outputs, renamed, lie in the folder `out` as the inputs lie in theirs. None: nothing is
+    written, and the names are those of the inputs.
 
+    Outputs that would be named alike keep the whole names of their inputs.
     Raises MissingInput, ConfigError (no images), OutputCollision (two inputs would share an output).
     """
-    return _placed(find_inputs(inputs, out), out, name)
+    found = find_inputs(inputs, out)
+    if out is None:
+        return [Job(path, path) for path, _ in found.files]
+    whole = _places(found, out)
+    return _jobs(found, told_apart([name(place) for place in whole], whole))
 
 
-def _placed(found: Found, out: Path | None, name: Callable[[Path], Path]) -> list[Job]:
-    """`mirrored` for what was found."""
+def _places(found: Found, out: Path) -> list[Path]:
+    """Where outputs lie that are named like their inputs."""
     top = Path(os.path.commonpath([_absolute(root) for _, root in found.files]))
-    jobs = [Job(path, name((out or top) / _absolute(path).relative_to(top))) for path, _ in found.files]
+    return [out / _absolute(path).relative_to(top) for path, _ in found.files]
+
+
+def _jobs(found: Found, targets: Sequence[Path]) -> list[Job]:
+    """Jobs with these outputs. Raises OutputCollision."""
+    jobs = [Job(path, target) for (path, _), target in zip(found.files, targets, strict=True)]
     _refuse_collisions(jobs)
     return jobs
 
@@ -161,7 +172,7 @@ def _renamed(path: Path, output_format: str) -> Path:
 def _refuse_collisions(jobs: Iterable[Job]) -> None:
     first: dict[str, Job] = {}
     for job in jobs:
-        other = first.setdefault(str(job.target).casefold(), job)
+        other = first.setdefault(alike(job.target), job)
         if other is not job:
             why = f"{printable(other.source)} and {printable(job.source)} would both become {printable(job.target)}"
             raise OutputCollision("two inputs would get one output", why=why, hint="rename one, or restore them apart")

@@ -54,7 +54,7 @@ def assess_files(
         torch.set_num_threads(options.threads)
     if out is not None and out.suffix.lower() in (".csv", ".json", ".geojson", ".png", ".tif", ".tiff"):
         raise ConfigError("the output of assess is a folder", path=out, hint=f"for instance {out.with_suffix('')}")
-    jobs = mirrored(inputs, out, (lambda path: path) if out is None else _stem)
+    jobs = mirrored(inputs, out, _stem)
     if out is not None:
         for table in TABLES:
             check_place(out / table, inputs=[job.source for job in jobs], overwrite=options.overwrite)
