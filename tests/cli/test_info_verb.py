@@ -112,7 +112,39 @@ def test_what_a_file_says_cannot_command_the_terminal(cli: Cli, tmp_path: Path) 
 def test_folders_of_ome_zarr(cli: Cli, tmp_path: Path, shared_data: Path) -> None:
     result = cli("info", shared_data / "slides" / "image-02.ome.zarr")
     assert result.status == 0 and "ome-zarr (slide, read by zarr)" in result.out and "float64" in result.out
-    assert cli("info", tmp_path).status == 3
+    unnamed = tmp_path / "named otherwise"
+    unnamed.symlink_to(shared_data / "slides" / "image-02.ome.zarr")
+    assert "ome-zarr (slide, read by zarr)" in cli("info", unnamed).out
+
+
+def test_folders_are_listed(cli: Cli, slide: Path, tmp_path: Path) -> None:
+    """One line an image, results of dgno among them; --json has as much as of files that are named."""
+    image = Image(np.zeros((2, 60, 9), np.uint16), "CYX", (0, 4095), (0.25, 0.5))
+    (tmp_path / "below").mkdir()
+    write_image(tmp_path / "below" / "a.ome.tif", image, provenance={"software": "dgno 0", "operation": "restore"})
+    Pillow.new("RGB", (30, 20)).save(tmp_path / "b.png", dpi=(300, 300))
+    (tmp_path / "notes.txt").write_text("no image")
+    result = cli("info", tmp_path)
+    assert (result.status, result.err) == (0, "")
+    header, *lines = (" ".join(line.split()) for line in result.out.splitlines())
+    assert header.startswith("image format width height planes pixels pixel size notes")
+    png, tiff, scanned = lines
+    assert png.startswith(f"{tmp_path / 'b.png'} png 30 20 1 uint8, 3 colours 84.667 x 84.667 um pixel size 84.7 um")
+    assert tiff.startswith(f"{tmp_path / 'below' / 'a.ome.tif'} ome-tiff 9 60 C 2 uint16, gray 0.5 x 0.25 um")
+    assert scanned.startswith(f"{slide} svs 90 70 1 uint8, 3 colours 0.499 x 0.499 um")
+    found = cli("info", tmp_path, "--json").json
+    named = cli("info", tmp_path / "b.png", tmp_path / "below" / "a.ome.tif", slide, "--json").json
+    assert found == named and len(found["results"]) == 3
+
+
+def test_folders_with_files_that_fail_and_without_any(cli: Cli, slide: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    result = cli("info", tmp_path / "empty")
+    assert result.status == 2 and "no images" in result.err
+    (tmp_path / "empty" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    assert cli("info", tmp_path / "empty").status == 7
+    result = cli("info", tmp_path)
+    assert result.status == 7 and "1 of 2 inputs cannot be read" in result.err and str(slide) in result.out
 
 
 def test_the_shared_slides(cli: Cli, shared_data: Path) -> None:

@@ -16,11 +16,12 @@ from dgno.io.limits import DEFAULT_LIMITS, Limits
 if TYPE_CHECKING:
     from dgno.io.describe import Described
 
-Inputs = Annotated[list[Path], typer.Argument(help="Images, slides, or folders of OME-Zarr.", show_default=False)]
+Inputs = Annotated[list[Path], typer.Argument(help="Images, slides, or folders.", show_default=False)]
 Associated = Annotated[
     str | None, typer.Option(help="Save the label, macro, thumbnail, ... of that name.", show_default=False)
 ]
 Output = Annotated[Path | None, typer.Option("--out", "-o", help="File for --associated.", show_default=False)]
+LISTED = ("image", "format", "width", "height", "planes", "pixels", "pixel size", "notes")
 LEVELS = ("level", "width", "height", "downsample", "tile", "compression")
 
 
@@ -35,9 +36,11 @@ def info(
     debug: Debug = False,
 ) -> None:
     """Show what images and slides say of themselves. Levels, sizes, channels, pixel size, range, compression,
-    provenance.
+    provenance; where folders are named, one line for each image below them.
 
     Example: dgno info slide.svs --associated label -o label.png
+
+    Example: dgno info slides/
     """
     limits = Limits(pixels=max_pixels)
     if (associated is None) != (out is None):
@@ -48,26 +51,41 @@ def info(
         if json:
             print_json({"output": printable(out), "associated": associated})
         return
-    results, failures = _described(inputs, limits, json=json)
+    files, is_list = _files(inputs)
+    results, failures = _described(files, limits, json=json, is_list=is_list)
     if failures:
-        what = f"{failures} of {len(inputs)} inputs cannot be read"
-        hint = "the others are described" if failures < len(inputs) else "none is described"
+        what = f"{failures} of {len(files)} inputs cannot be read"
+        hint = "the others are described" if failures < len(files) else "none is described"
         raise BatchFailed(what, hint=hint, results=results)
     if json:
         print_json({"results": results})
 
 
-def _described(inputs: list[Path], limits: Limits, *, json: bool) -> tuple[list[dict[str, object]], int]:
-    """What every input says of itself, printed as it is found out; a single one's failure is the command's."""
+def _files(inputs: list[Path]) -> tuple[list[Path], bool]:
+    """The inputs, folders replaced by the images below them; and were there any? Raises ConfigError (no images)."""
+    from dgno.io.zarr_store import GROUPS
+    from dgno.restoration.inputs import images_below, is_tree
+
+    folders = {path for path in inputs if is_tree(path) and not any((path / name).exists() for name in GROUPS)}
+    files = [file for path in inputs for file in (images_below(path) if path in folders else [path])]
+    if not files:
+        raise ConfigError("no images", path=inputs[0], why="there is none below it", hint="name files, or their folder")
+    return files, bool(folders)
+
+
+def _described(files: list[Path], limits: Limits, *, json: bool, is_list: bool) -> tuple[list[dict[str, object]], int]:
+    """What every file says of itself, printed as it is found out, or as a list in the end; the failure of the only one
+    that was named is the command's."""
     from dgno.io.describe import describe
 
     results: list[dict[str, object]] = []
+    lines: list[tuple[object, ...]] = []
     failures = 0
-    for path in inputs:
+    for path in files:
         try:
             images = describe(path, limits=limits)
         except DgnoError as error:
-            if len(inputs) == 1:
+            if len(files) == 1 and not is_list:
                 raise
             failures += 1
             results.append({"input": printable(path), "error": error.as_json()})
@@ -76,23 +94,44 @@ def _described(inputs: list[Path], limits: Limits, *, json: bool) -> tuple[list[
         results.append({"input": printable(path), "images": [image.as_json() for image in images]})
         first = 0
         for number, image in enumerate(images if not json else ()):
-            _print(f"{printable(path)}" + (f", image {number}" if len(images) > 1 else ""), image, first)
+            title = f"{printable(path)}" + (f", image {number}" if len(images) > 1 else "")
+            if is_list:
+                lines.append(_line(title, image))
+            else:
+                _print(title, image, first)
             first += math.prod(image.axes.values())
+    if lines:
+        print_table(LISTED, lines)
     return results, failures
+
+
+def _line(title: str, image: Described) -> tuple[object, ...]:
+    """One image, below LISTED."""
+    planes = " ".join(f"{axis} {length}" for axis, length in image.axes.items())
+    values = (image.format, *reversed(image.shape), planes or 1, _pixels(image), _size(image), "; ".join(image.notes))
+    return tuple(_one_line(value) if isinstance(value, str) else value for value in (title, *values))
+
+
+def _pixels(image: Described) -> str:
+    return f"{image.dtype}, " + ("gray" if image.samples == 1 else f"{image.samples} colours")
+
+
+def _size(image: Described) -> str:
+    size = image.pixel_size
+    return f"{size[1]:.5g} x {size[0]:.5g} um" if size else "unknown"
 
 
 def _print(title: str, image: Described, first: int) -> None:
     """first : the number of its first page in the file"""
     height, width = image.shape
-    size = image.pixel_size
     rows: list[tuple[str, object]] = [
         ("format", f"{image.format} ({image.kind}, read by {image.reader})"),
         ("size", f"{width} x {height} px" + "".join(f", {axis} {length}" for axis, length in image.axes.items())),
-        ("pixels", f"{image.dtype}, " + ("gray" if image.samples == 1 else f"{image.samples} colours")),
+        ("pixels", _pixels(image)),
         ("range", "{:g} to {:g}".format(*image.value_range)),
         ("channels", ", ".join(image.channel_names) or image.axes.get("C", 1)),
         ("pages", _pages(image, first)),
-        ("pixel size", f"{size[1]:.5g} x {size[0]:.5g} um" if size else "unknown"),
+        ("pixel size", _size(image)),
         ("magnification", f"{image.magnification:g}x" if image.magnification else "unknown"),
         ("ICC profile", f"yes, {image.icc_profile:,} bytes" if image.icc_profile else "no"),
         ("associated", ", ".join(f"{name} {w} x {h}" for name, (h, w) in image.associated.items()) or "none"),

@@ -86,6 +86,14 @@ def list_files(inputs: Sequence[Path], out: Path | None) -> list[tuple[Path, Pat
     return list(find_inputs(inputs, out).files)
 
 
+def images_below(folder: Path) -> list[Path]:
+    """Every image and slide below a folder, what dgno wrote among them; warns of other files that may be images."""
+    walk = _Walk(folder, None)
+    for words in Found((), others=dict(sorted(walk.others.items()))).left_out:
+        warnings.warn(words, DgnoWarning, stacklevel=2)
+    return sorted([*walk.files, *walk.own])
+
+
 def is_tree(path: Path) -> bool:
     """Is it a folder of inputs, rather than one?"""
     try:
