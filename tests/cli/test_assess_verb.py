@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image as Pillow
 from skimage.io import imread, imsave
 
 from blur_readers import LevelReader, coded, types_in_blocks
@@ -171,6 +172,17 @@ def test_wrong_options_are_refused(
     monkeypatch.chdir(tmp_path)
     result = cli("assess", picture, "--reader", reader, *(part for pair in options.items() for part in pair))
     assert (result.status, said in result.err) == (status, True)
+
+
+def test_what_reading_notes_is_told(cli: Cli, picture: Path, reader: Path) -> None:
+    """As by `dgno restore` and `dgno info`: 300 dots an inch are no pixel size of a microscope."""
+    Pillow.fromarray(imread(picture)).save(picture, dpi=(300, 300))
+    note = "pixel size 84.7 um (PNG pHYs) is unlikely in microscopy; --pixel-size overrules it"
+    result = cli("assess", picture, "--reader", reader)
+    assert result.status == 0 and f"{picture}: {note}\n" in result.err
+    assert note not in cli("assess", picture, "--reader", reader, "--quiet").err
+    (found,) = cli("assess", picture, "--reader", reader, "--json").json["results"]
+    assert found["notes"] == [note]
 
 
 def test_wrong_inputs_are_refused(cli: Cli, reader: Path, tmp_path: Path) -> None:

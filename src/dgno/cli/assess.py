@@ -84,6 +84,8 @@ def assess(
     def tell(outcome: Outcome) -> None:
         if outcome.error and not json:
             say(f"{outcome.input}: failed, {outcome.error['code']}: {told(outcome.error)}")
+        for note in outcome.notes:
+            say(f"{outcome.input}: {note}", quiet=quiet or json)
 
     with progress_bar("assessing", quiet=quiet or json) as progress:
         findings, outcomes = assess_files(inputs, out, options, progress=progress, report=tell)
@@ -111,7 +113,8 @@ def _print(findings: list[Finding], outcomes: list[Outcome], *, json: bool) -> N
     """The table, or the JSON object; then the failures as an error."""
     from dgno.evaluation.assessing.findings import TABLE, table
 
-    results = [asdict(finding) for finding in findings]
+    notes = {one.input: one.notes for one in outcomes}
+    results = [asdict(finding) | {"notes": notes[finding.input]} for finding in findings]
     failures: list[dict[str, object]] = [
         {"input": one.input, "error": one.error} for one in outcomes if one.status == "failed"
     ]

@@ -33,6 +33,7 @@ from dgno.restoration.workbench import RESEARCH_USE, fingerprint, pixels_of
 from dgno.weights.store import FILE_SHA256, find_weights
 
 ASSESSED = "assessed"
+Looked = tuple[list[tuple[Path, Sequence[Scene]]], int, tuple[str, ...]]
 TABLES = ("assessment.csv", "regions.csv", "rescan.csv")
 
 
@@ -116,17 +117,18 @@ class Desk:
         """Read and assess one file, and write its pictures, maps and polygons."""
         started, name = time.monotonic(), printable(job.source)
         look = self._look_at_slide if is_slide(job.source, limits=self.limits) else self._look_at_images
-        found, pixels = look(job, progress)
+        found, pixels, notes = look(job, progress)
         for i, (stem, scenes) in enumerate(found):
             if self.is_writing and scenes:
                 make_folder(stem.parent)
                 facts = self.provenance(job.source)
                 write_outputs(stem, scenes, facts, inputs=self.inputs, overwrite=self.options.overwrite)
             self._keep(name, f"image {i} " if len(found) > 1 else "", scenes)
-        return Outcome(name, printable(job.target), ASSESSED, time.monotonic() - started, pixels / 1e6)
+        return Outcome(name, printable(job.target), ASSESSED, time.monotonic() - started, pixels / 1e6, notes)
 
-    def _look_at_images(self, job: Job, progress: Progress) -> tuple[list[tuple[Path, Sequence[Scene]]], int]:
-        """The scenes of every image of a file, each with what the names of its outputs begin with; and its pixels."""
+    def _look_at_images(self, job: Job, progress: Progress) -> Looked:
+        """The scenes of every image of a file, each with what the names of its outputs begin with; its pixels; and what
+        reading it noted."""
         before = fingerprint(job.source)
         images = read_images(job.source, limits=self.limits)
         wanted = self.options.selection.of(images)
@@ -141,11 +143,13 @@ class Desk:
         ]
         if fingerprint(job.source) != before:
             raise InputChanged("the input changed while it was assessed", path=job.source, hint="assess it again")
-        return list(zip(stems, found, strict=True)), sum(map(pixels_of, images, wanted))
+        shown = [image for image, planes in zip(images, wanted, strict=True) if planes]
+        notes = tuple(dict.fromkeys(note for image in shown for note in image.notes))
+        return list(zip(stems, found, strict=True)), sum(map(pixels_of, images, wanted)), notes
 
-    def _look_at_slide(self, job: Job, progress: Progress) -> tuple[list[tuple[Path, Sequence[Scene]]], int]:
+    def _look_at_slide(self, job: Job, progress: Progress) -> Looked:
         """The same of a slide."""
-        scenes, pixels = assess_slide(
+        scenes, pixels, notes = assess_slide(
             job.source,
             self.viewer.reader,
             self.options,
@@ -153,7 +157,7 @@ class Desk:
             with_pictures=self.is_writing,
             progress=progress,
         )
-        return [(job.target, scenes)], pixels
+        return [(job.target, scenes)], pixels, notes
 
     def _check(self, stem: Path, scenes: int) -> None:
         """Refuse outputs that could not be written, before anything is computed."""

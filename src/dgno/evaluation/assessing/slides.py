@@ -78,8 +78,8 @@ def assess_slide(
     check: Callable[[int], None],
     with_pictures: bool,
     progress: Progress,
-) -> tuple[list[SlideScene], int]:
-    """The scenes that the wanted planes of a slide show, and how many pixels these have.
+) -> tuple[list[SlideScene], int, tuple[str, ...]]:
+    """The scenes that the wanted planes of a slide show, how many pixels these have, and notes from reading it.
 
     check : is told how many scenes there will be, before anything is read, and may raise
     Raises ConfigError (planes that are not there, no pixel size), InputError, CheckpointError, OutOfMemory.
@@ -108,7 +108,8 @@ def assess_slide(
             picture = _picture(slide, numbers, with_pictures)
             scenes.append(_scene(picture, place, summary, options, facts))
         slide.check_unchanged(before)
-    return scenes, len(planes) * facts.shape[0] * facts.shape[1]
+        notes = slide.notes
+    return scenes, len(planes) * facts.shape[0] * facts.shape[1], notes
 
 
 def wanted_planes(slide: Slide, options: AssessOptions) -> frozenset[int]:
