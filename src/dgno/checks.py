@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable
 
 MOST_THREADS = 1024  # some machines crash, others hang, where more are asked for
+MOST_PROCESSES = MOST_THREADS  # each of which takes memory as well
 
 
 def refuse_choice(name: str, value: object, known: Iterable[str]) -> list[str]:
@@ -58,6 +59,11 @@ def _bounds(lowest: float, highest: float, above_lowest: bool) -> str:
     low = "" if lowest == -math.inf else f" {'above' if above_lowest else 'of at least'} {lowest:g}"
     high = "" if highest == math.inf else f"{' and' if low else ''} at most {highest:g}"
     return f"a finite number{low}{high}".replace("number at", "number of at")
+
+
+def refuse_workers(value: object, lowest: int) -> list[str]:
+    """More processes than any machine can feed, or fewer than the lowest number."""
+    return refuse_count("workers", value, lowest, MOST_PROCESSES)
 
 
 def refuse_threads(value: int | None) -> list[str]:

@@ -60,3 +60,15 @@ def test_threads_that_no_machine_starts_are_refused(cli: Cli, arguments: tuple[s
     assert result.status == 2
     assert "E-USAGE" in result.err
     assert "'--threads'" in result.err
+
+
+@pytest.mark.parametrize("arguments", [
+    ("restore", "in.tif", "-o", "out.tif"),
+    ("train", "nano.toml"),
+], ids=lambda arguments: arguments[0])  # fmt: skip
+@pytest.mark.parametrize("number", ["-1", "1025", "100000"])
+def test_workers_that_no_machine_feeds_are_refused(cli: Cli, arguments: tuple[str, ...], number: str) -> None:
+    result = cli(*arguments, "--workers", number)
+    assert result.status == 2
+    assert "E-USAGE" in result.err
+    assert "'--workers'" in result.err

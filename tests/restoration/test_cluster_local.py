@@ -104,3 +104,10 @@ def test_one_line_says_that_no_scheduler_is_there(tmp_path: Path, scheduler: str
     ended = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=90)
     assert ended.returncode == 6
     assert [line.split(":")[1] for line in ended.stderr.splitlines()] == [" error[E-RS-SCHEDULER]"]
+
+
+@pytest.mark.parametrize("workers", [0, 1025])
+def test_a_number_of_workers_is_wanted(workers: int) -> None:
+    wanted = f"workers is {workers}, wanted a whole number of at least 1 and at most 1024"
+    with pytest.raises(ConfigError, match=wanted), connected(None, workers):
+        pass

@@ -119,7 +119,7 @@ def test_processes_end_when_a_run_fails(config: TrainConfig) -> None:
     assert seen == [1] and caught.value.__traceback__ is not None
 
 
-@pytest.mark.parametrize("workers", [-1, True])
+@pytest.mark.parametrize("workers", [-1, True, 1025])
 def test_a_number_of_processes_is_wanted(config: TrainConfig, workers: int) -> None:
     with pytest.raises(ConfigError, match=f"workers is {workers}, wanted a whole number of at least 0"):
         train(config, workers=workers)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dgno.checks import MOST_PROCESSES
 from dgno.cli.console import RESEARCH_USE, print_json, progress_bar, say
 from dgno.cli.options import Debug, Device, Inputs, Json, MaxPixels, Overwrite, Quiet, Threads
 from dgno.errors import BatchFailed, DgnoWarning
@@ -103,7 +104,9 @@ OnBadTile = Annotated[
 Scheduler = Annotated[
     str | None, typer.Option(help="Address of a Dask scheduler that has the work done: tcp://host:8786.")
 ]
-Workers = Annotated[int | None, typer.Option(help="Have this many processes do the work, through Dask.", min=1)]
+Workers = Annotated[
+    int | None, typer.Option(help="Have this many processes do the work, through Dask.", min=1, max=MOST_PROCESSES)
+]
 
 
 def restore(

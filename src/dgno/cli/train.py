@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dgno.checks import MOST_PROCESSES
 from dgno.cli.console import print_json, progress_bar, say
 from dgno.cli.options import Debug, Device, Json, Quiet, Threads
 
@@ -31,7 +32,12 @@ MaxMinutes = Annotated[
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out files that cannot be used, up to 1 % of them.")]
 Workers = Annotated[
     int | None,
-    typer.Option(help="Processes that draw crops ahead. By default as cores are left.", min=0, show_default=False),
+    typer.Option(
+        help="Processes that draw crops ahead. By default as cores are left.",
+        min=0,
+        max=MOST_PROCESSES,
+        show_default=False,
+    ),
 ]
 
 

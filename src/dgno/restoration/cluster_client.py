@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from dgno.checks import refuse_workers
 from dgno.errors import ConfigError, SchedulerUnavailable
 
 if TYPE_CHECKING:
@@ -23,8 +24,10 @@ def connected(scheduler: str | None, workers: int | None) -> Iterator[Client]:
 
     Workers of this machine share its cores, listen on the loopback alone and end with this process. They may take as
     much memory as there is: the limits of Dask would make a worker wait for memory that nobody gives back.
-    Raises ConfigError (no distributed, no address), SchedulerUnavailable.
+    Raises ConfigError (no distributed, no address, no number of workers), SchedulerUnavailable.
     """
+    if problems := refuse_workers(workers, 1) if workers is not None else []:
+        raise ConfigError("no cluster can be made so", why=problems[0])
     try:
         import dask
         from distributed import Client, LocalCluster

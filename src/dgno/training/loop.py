@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from dgno.checks import refuse_count
+from dgno.checks import refuse_workers
 from dgno.errors import CheckpointError, CheckpointMismatch, ConfigError, ResumeError, TrainingDiverged, printable
 from dgno.io.lock import sole_writer
 from dgno.kernels.allocator import keep_freed_memory
@@ -60,7 +60,7 @@ def train(
     """
     if not max_minutes >= 0:
         raise ConfigError(f"max_minutes is {max_minutes}", hint="give a number of minutes of at least 0")
-    if problems := refuse_count("workers", workers, 0):
+    if problems := refuse_workers(workers, 0):
         raise ConfigError("batches cannot be drawn ahead so", why=problems[0], hint="0 draws them in this process")
     for stage in config.stages:
         ranks.slots(stage.batch)
