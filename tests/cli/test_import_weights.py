@@ -58,6 +58,15 @@ def test_refusals(cli: Cli, tmp_path: Path) -> None:
     assert not (tmp_path / "o.safetensors").exists()
 
 
+def test_a_missing_checkpoint_is_told_before_missing_options(cli: Cli, tmp_path: Path) -> None:
+    missing = cli("import-weights", tmp_path / "no.pth", tmp_path / "o.safetensors")
+    assert (missing.status, "E-IN-MISSING" in missing.err) == (3, True)
+    (tmp_path / "c.pth").write_bytes(b"x")
+    for given, told in (((), "--flux and --boundary"), (("--flux", "jump"), "--boundary")):
+        result = cli("import-weights", tmp_path / "c.pth", tmp_path / "o.safetensors", *given)
+        assert (result.status, f"without {told}:" in result.err) == (2, True)
+
+
 def test_the_checkpoint_is_never_replaced(cli: Cli, tmp_path: Path) -> None:
     checkpoint = tmp_path / "c.pth"
     checkpoint.write_bytes(b"all there is")

@@ -10,13 +10,18 @@ import typer
 
 from dgno.cli.console import print_json, say
 from dgno.cli.options import Debug, Json, Overwrite, Quiet
+from dgno.errors import ConfigError
 
 
 def import_weights(
     checkpoint: Annotated[Path, typer.Argument(help="A published DGNO checkpoint (.pth).", show_default=False)],
     out: Annotated[Path, typer.Argument(help="The safetensors file to write.", show_default=False)],
-    flux: Annotated[str, typer.Option(help="central, jump, avg_jump or upwind.", show_default=False)],
-    boundary: Annotated[str, typer.Option(help="dirichlet, neumann or periodic.", show_default=False)],
+    flux: Annotated[
+        str | None, typer.Option(help="central, jump, avg_jump or upwind; needed.", show_default=False)
+    ] = None,
+    boundary: Annotated[
+        str | None, typer.Option(help="dirichlet, neumann or periodic; needed.", show_default=False)
+    ] = None,
     heads: Annotated[int | None, typer.Option(help="Overrides the heads that the tensors tell.")] = None,
     scope: Annotated[
         str, typer.Option(help="elements; none (LG) or global (GG) for the paper's baselines.")
@@ -32,9 +37,16 @@ def import_weights(
     Example: dgno import-weights DGNO_BBBC006_w1_Cell.pth w1-cell.safetensors --flux jump --boundary neumann
     """
     from dgno.networks.config import DGNOConfig
-    from dgno.weights.imported import import_checkpoint
+    from dgno.weights.imported import import_checkpoint, refuse_missing
     from dgno.weights.official import Choices
 
+    refuse_missing(checkpoint)  # before options that only somebody who has it can tell
+    if flux is None or boundary is None:
+        given = {"--flux": flux, "--boundary": boundary}
+        missing = " and ".join(name for name, value in given.items() if value is None)
+        why = "it does not tell what its network was trained with"
+        hint = "for instance --flux jump --boundary neumann"
+        raise ConfigError(f"a checkpoint without {missing}", why=why, hint=hint)
     choices = Choices(flux, boundary, heads=heads, scope=scope, element_size=element_size)
     card = import_checkpoint(checkpoint, out, choices, overwrite=overwrite)
     if json:

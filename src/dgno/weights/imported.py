@@ -20,8 +20,7 @@ def import_checkpoint(checkpoint: Path, out: Path, choices: Choices, *, overwrit
     CorruptCheckpoint.
     Warns as `as_float32` does.
     """
-    if not checkpoint.is_file():
-        raise MissingInput("no such checkpoint", path=checkpoint, hint="give the path of a .pth file")
+    refuse_missing(checkpoint)
     check_place(out, inputs=[checkpoint], overwrite=overwrite)
     params = read_params(checkpoint)
     with about(checkpoint):
@@ -33,3 +32,9 @@ def import_checkpoint(checkpoint: Path, out: Path, choices: Choices, *, overwrit
     card = Card(config, normalization=normalization, training={"imported from": checkpoint.name})
     save_weights(out, tensors, card)
     return card
+
+
+def refuse_missing(checkpoint: Path) -> None:
+    """Raise MissingInput where there is no such file."""
+    if not checkpoint.is_file():
+        raise MissingInput("no such checkpoint", path=checkpoint, hint="give the path of a .pth file")
