@@ -32,6 +32,8 @@ def test_read(run_folder: Path) -> None:
     ("learning_rte = 1e-3", "unknown key 'learning_rte', did you mean 'learning_rate'"),
     ("zzz = 1", "unknown key 'zzz', known: data"),
     ("clip = 'much'", "clip is 'much', wanted float"),
+    ("out = 3", "out is 3, wanted a path in quotes"),
+    ("stages = 3", "stages is 3, wanted a list"),
     ("seed = 1.5", "seed is 1.5, wanted int"),
     ("seed = true", "seed is True, wanted int"),
 ])  # fmt: skip
@@ -50,8 +52,18 @@ def test_all_problems_come_at_once(run_folder: Path) -> None:
     file.write_text(text)
     with pytest.raises(ConfigError) as caught:
         load_config(file)
-    for part in ("out is missing", "width 8 and heads 3", "blur.sigma is [0.6]"):
+    for part in ("out is missing", "width 8 and heads 3", "blur.sigma is [0.6], wanted a list of 2"):
         assert part in str(caught.value)
+
+
+def test_unknown_keys_come_in_the_order_of_the_file_and_what_is_known_once(run_folder: Path) -> None:
+    file = run_folder / "config.toml"
+    file.write_text("zzz = 1\nyyy = 2\nlearning_rte = 3\n" + file.read_text())
+    with pytest.raises(ConfigError) as caught:
+        load_config(file)
+    told = "unknown key 'zzz'; unknown key 'yyy', known: data, out"
+    assert told in str(caught.value) and str(caught.value).count("known: data") == 1
+    assert "unknown key 'learning_rte', did you mean 'learning_rate'?" in str(caught.value)
 
 
 @pytest.mark.parametrize(("old", "new", "message"), [
@@ -138,6 +150,28 @@ def test_broken_toml(tmp_path: Path, text: str) -> None:
     (tmp_path / "c.toml").write_text(text)
     with pytest.raises(ConfigError, match="cannot read the configuration"):
         load_config(tmp_path / "c.toml")
+
+
+@pytest.mark.parametrize(("written", "told"), [
+    (b'data = "x"\nout = \n', "(at line 2, column 7)"),
+    (b"a" * 300 + b".b.c = 1\n[" + b"a" * 300 + b".b]\n", "(at line 2, column 304)"),
+    (b'data = "x"\nout = "caf\xe9"\n', "byte 0xe9 in line 2 is no UTF-8; save it as UTF-8"),
+    (b'data = "C:\\Users\\me"\n', "(at line 1, column 13); write / for \\ in paths"),
+    (b'data = "D:\\slides"\n', "(at line 1, column 13); write / for \\ in paths"),
+], ids=["no value", "long key", "latin-1", "hex", "escape"])  # fmt: skip
+def test_broken_toml_is_told_with_its_place(tmp_path: Path, written: bytes, told: str) -> None:
+    file = tmp_path / "c.toml"
+    file.write_bytes(written)
+    with pytest.raises(ConfigError) as caught:
+        load_config(file)
+    assert str(file) in str(caught.value) and told in str(caught.value)
+
+
+def test_a_mark_of_windows_at_the_start_is_passed_over(run_folder: Path) -> None:
+    file = run_folder / "config.toml"
+    before = load_config(file)
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    assert load_config(file) == before
 
 
 def test_a_configuration_is_of_bounded_length(tmp_path: Path) -> None:

@@ -214,7 +214,7 @@ def _table(path: Path) -> dict[str, Any]:
             data = file.read(LARGEST + 1)
         if len(data) > LARGEST:
             raise ConfigError("too long for a configuration", path=path, why=f"more than {LARGEST} bytes")
-        return tomllib.loads(data.decode())
+        return tomllib.loads(data.decode("utf-8-sig"))  # Windows writes a mark at the start
     except RecursionError as error:
         raise ConfigError("cannot read the configuration", path=path, why="it is nested too deeply") from error
     except FileNotFoundError as error:
@@ -223,5 +223,11 @@ def _table(path: Path) -> dict[str, Any]:
     except OSError as error:
         why, hint = error.strerror or str(error), "check the name, and who may read it"
         raise ConfigError("cannot read the configuration", path=path, why=why, hint=hint) from error
-    except ValueError as error:  # no UTF-8, no TOML, a number of thousands of digits
-        raise ConfigError("cannot read the configuration", path=path, why=str(error)[:200]) from error
+    except UnicodeDecodeError as error:
+        line = 1 + error.object[: error.start].count(b"\n")
+        why, hint = f"byte {error.object[error.start]:#x} in line {line} is no UTF-8", "save it as UTF-8"
+        raise ConfigError("cannot read the configuration", path=path, why=why, hint=hint) from error
+    except ValueError as error:  # no TOML, a number of thousands of digits
+        why = str(error)[-200:]  # the line and the column are at its end
+        hint = "write / for \\ in paths" if "hex value" in why or "Unescaped" in why else ""
+        raise ConfigError("cannot read the configuration", path=path, why=why, hint=hint) from error

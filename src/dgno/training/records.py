@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import types
 import typing
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from dgno.networks.config import DGNOConfig
 from dgno.networks.presets import FAMILIES, PRESETS
 
 SHOWN = 80  # characters of a wrong value
+WANTED = {Path: "a path in quotes", str: "a text in quotes", bool: "true or false"}  # what TOML has for them
 
 
 def with_preset(network: dict[str, Any], problems: list[str]) -> dict[str, Any]:
@@ -56,8 +58,26 @@ def read(kind: Any, value: Any, where: str, problems: list[str]) -> Any:
         and (kind is bool or not isinstance(value, bool))
     ):
         return value
-    problems.append(f"{where} is {repr(value)[:SHOWN]}, wanted {getattr(kind, '__name__', kind)}")
+    wanted = _list_of(arguments) if origin is tuple else WANTED.get(kind, getattr(kind, "__name__", kind))
+    problems.append(f"{where} is {repr(value)[:SHOWN]}, wanted {wanted}")
     return None
+
+
+def _list_of(arguments: tuple[Any, ...]) -> str:
+    """What a tuple of these types is in TOML, in words."""
+    return "a list" if arguments[-1] is ... else f"a list of {len(arguments)}"
+
+
+def _unknown(keys: list[str], known: Iterable[str], prefix: str) -> list[str]:
+    """Keys that a table does not have: with the nearest that it has, or once with all of them."""
+    known, problems = tuple(known), []
+    for key in keys:
+        nearest = difflib.get_close_matches(key, known, n=1)
+        problems.append(f"unknown key {prefix + key!r}" + (f", did you mean {nearest[0]!r}?" if nearest else ""))
+    far = [i for i, problem in enumerate(problems) if not problem.endswith("?")]
+    if far:
+        problems[far[-1]] += f", known: {', '.join(known)}"
+    return problems
 
 
 def _family(network: Any, problems: list[str]) -> type:
@@ -73,16 +93,13 @@ def _read_record(kind: Any, value: Any, where: str, problems: list[str]) -> Any:
         return None
     known, types_ = {f.name: f for f in dataclasses.fields(kind)}, typing.get_type_hints(kind)
     prefix = f"{where}." if where else ""
-    for key in value.keys() - known.keys():
-        nearest = difflib.get_close_matches(key, known, n=1)
-        hint = f"did you mean {nearest[0]!r}?" if nearest else f"known: {', '.join(known)}"
-        problems.append(f"unknown key {prefix + key!r}, {hint}")
+    problems += _unknown([key for key in value if key not in known], known, prefix)
     required = [
         n for n, f in known.items() if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
     ]
     problems += [f"{prefix}{name} is missing" for name in required if name not in value]
     before = len(problems)
-    found = {key: read(types_[key], value[key], prefix + key, problems) for key in value.keys() & known.keys()}
+    found = {key: read(types_[key], value[key], prefix + key, problems) for key in value if key in known}
     if len(problems) > before or any(name not in value for name in required):
         return None
     try:
