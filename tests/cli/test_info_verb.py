@@ -141,6 +141,8 @@ def test_folders_with_files_that_fail_and_without_any(cli: Cli, slide: Path, tmp
     (tmp_path / "empty").mkdir()
     result = cli("info", tmp_path / "empty")
     assert result.status == 2 and "no images" in result.err
+    result = cli("info", tmp_path / "empty" / "*.png")
+    assert result.status == 2 and "nothing matches this pattern" in result.err
     (tmp_path / "empty" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     assert cli("info", tmp_path / "empty").status == 7
     result = cli("info", tmp_path)

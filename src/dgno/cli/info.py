@@ -62,15 +62,29 @@ def info(
 
 
 def _files(inputs: list[Path]) -> tuple[list[Path], bool]:
-    """The inputs, folders replaced by the images below them; and were there any? Raises ConfigError (no images)."""
-    from dgno.io.zarr_store import GROUPS
-    from dgno.restoration.inputs import images_below, is_tree
+    """The inputs, folders replaced by the images below them; and were there any?
 
-    folders = {path for path in inputs if is_tree(path) and not any((path / name).exists() for name in GROUPS)}
+    Raises ConfigError (no images, a pattern that nothing matches), MissingInput.
+    """
+    from dgno.restoration.inputs import images_below, is_tree, refuse_missing
+
+    if len(inputs) == 1:  # of several, one that is missing does not stop the others
+        refuse_missing(inputs)
+    folders = {path for path in inputs if is_tree(path) and not _is_zarr(path)}
     files = [file for path in inputs for file in (images_below(path) if path in folders else [path])]
     if not files:
         raise ConfigError("no images", path=inputs[0], why="there is none below it", hint="name files, or their folder")
     return files, bool(folders)
+
+
+def _is_zarr(folder: Path) -> bool:
+    """Also one that is not named so."""
+    from dgno.io.zarr_store import GROUPS
+
+    try:
+        return any((folder / name).exists() for name in GROUPS)
+    except OSError:  # nobody may look into it
+        return False
 
 
 def _described(files: list[Path], limits: Limits, *, json: bool, is_list: bool) -> tuple[list[dict[str, object]], int]:
