@@ -17,6 +17,16 @@ def test_nan_and_infinity_are_refused_with_count_and_place():
         check_finite(image_of(values, "ZYX"))
 
 
+def test_planes_that_are_only_copied_may_hold_anything():
+    values = np.zeros((3, 5, 6), np.float32)
+    values[1, 2, 3] = np.nan
+    image = image_of(values, "CYX")
+    check_restorable(image, [0, 2])
+    with pytest.raises(NonFiniteInput, match="at C 1, Y 2, X 3") as caught:
+        check_restorable(image, [1, 2])
+    assert "--channels 0,2 restores the others" in str(caught.value.hint)
+
+
 def test_values_beyond_float32_are_refused():
     with pytest.raises(InputOutOfRange, match=r"values up to 1e\+300"):
         check_float32(image_of(np.array([[0, -1e300]])))

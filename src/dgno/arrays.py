@@ -48,6 +48,7 @@ class Stored:
     ome_xml, ome_image : the OME metadata of the file, and the number of the <Image> that describes this one
     imagej : the ImageJ metadata of the file
     exif : the EXIF block, starting at its byte order
+    png_colour : chunks of a PNG file, by kind, that say how its values are to be seen
     """
 
     format: str = ""
@@ -61,6 +62,7 @@ class Stored:
     ome_image: int = 0
     imagej: Mapping[str, Any] = field(default_factory=dict)  # Any: ImageJ keeps text, numbers and tables there
     exif: bytes = b""
+    png_colour: Mapping[bytes, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,10 +22,10 @@ def check_restorable(
 ) -> None:
     """Refuse pixels that cannot be restored: NaN, infinity, values beyond float32, label images and masks.
 
-    planes : numbers of those to restore; the others may be labels or masks. None: all
+    planes : numbers of those to restore; the others may be labels or masks, or hold NaN and infinity. None: all
     """
     if not allow_nonfinite:
-        check_finite(image)
+        check_finite(image, planes)
     check_float32(image)
     if not allow_labels:
         check_light(image, planes)
@@ -62,16 +62,23 @@ def _without(image: Image, plane: int) -> str:
     return f"; --channels {','.join(others)} restores the others and copies this one" if others else ""
 
 
-def check_finite(image: Image) -> None:
-    """Refuse NaN and infinity (NonFiniteInput names how many, and where the first is)."""
+def check_finite(image: Image, planes: Collection[int] | None = None) -> None:
+    """Refuse NaN and infinity (NonFiniteInput names how many, and where the first is).
+
+    planes : numbers of those to look at; None: all
+    """
     if image.pixels.dtype.kind != "f":
         return
     bad = ~np.isfinite(image.pixels)
+    if planes is not None:
+        others = [i for i in range(image.plane_count) if i not in planes]
+        bad.reshape(image.plane_count, -1)[others] = False
     if count := int(bad.sum()):
         first = np.unravel_index(int(bad.argmax()), bad.shape)
         where = ", ".join(f"{axis} {int(i)}" for axis, i in zip(image.axes, first, strict=True))
         kind = "values that are" if count > 1 else "value that is"
-        hint = "replace them, or say --nonfinite inpaint or mask (nonfinite='inpaint')"
+        plane = int(bad.argmax()) // (bad.size // image.plane_count)
+        hint = "replace them, or say --nonfinite inpaint or mask (nonfinite='inpaint')" + _without(image, plane)
         raise NonFiniteInput(f"{count} {kind} NaN or infinite, the first at {where}", hint=hint)
 
 

@@ -44,6 +44,23 @@ def test_resume_skips_what_is_complete_and_refuses_what_is_other(
     assert "E-RES-MISMATCH" in other.out
 
 
+@pytest.mark.parametrize("ending", [".png", ".tif", ".ome.tif", ".jpg", ".bmp"])
+def test_an_output_that_was_cut_off_is_not_complete(
+    cli: Cli, tmp_path: Path, weights: dict[int, Path], ending: str
+) -> None:
+    """The error is of the output, not of the input, and what it advises helps."""
+    imsave(tmp_path / "a.png", photograph(), check_contrast=False)
+    out = tmp_path / f"b{ending}"
+    arguments = ("restore", tmp_path / "a.png", "-o", out, "--weights", weights[1])
+    assert cli(*arguments).status == 0
+    whole = out.read_bytes()
+    assert "complete" in cli(*arguments, "--resume").err
+    out.write_bytes(whole[: len(whole) // 2])
+    result = cli(*arguments, "--resume")
+    assert (result.status, "E-RES" in result.err, "--overwrite" in result.err) == (5, True, True)
+    assert cli(*arguments, "--overwrite").status == 0 and out.read_bytes() == whole
+
+
 def test_folders_are_mirrored_and_every_failure_has_its_line(
     cli: Cli, tmp_path: Path, weights: dict[int, Path]
 ) -> None:

@@ -11,10 +11,12 @@ import pytest
 import tifffile
 from ome_files import RNG, STACK, ome, write_ome
 from PIL import Image as Pillow
+from PIL.PngImagePlugin import PngInfo
 
 from dgno.arrays import Image
 from dgno.io import pixel_size
 from dgno.io.image import read_image, write_image
+from dgno.io.output import losses
 
 # --- pixel size ----------------------------------------------------------------------------------------------------
 
@@ -152,6 +154,34 @@ def test_sbit_of_png(tmp_path):
 
 
 # --- PNG and JPEG --------------------------------------------------------------------------------------------------
+
+
+GAMMA, SRGB_GAMMA = struct.pack(">I", 100000), struct.pack(">I", 45455)
+ADOBE = struct.pack(">8I", 31270, 32900, 64000, 33000, 21000, 71000, 15000, 6000)
+
+
+@pytest.mark.parametrize(("chunks", "is_told"), [
+    ({b"gAMA": GAMMA, b"cHRM": ADOBE}, True),
+    ({b"gAMA": GAMMA}, True),
+    ({b"cICP": bytes([9, 16, 0, 1])}, True),
+    ({b"gAMA": SRGB_GAMMA}, False),
+    ({b"sRGB": b"\0", b"gAMA": SRGB_GAMMA}, False),
+    ({b"gAMA": b"\0"}, False),
+])  # fmt: skip
+def test_png_says_how_its_values_are_seen(tmp_path, chunks, is_told):
+    """PNG keeps it as it came; the others say if colours may look different."""
+    info = PngInfo()
+    for kind, payload in chunks.items():
+        info.add(kind, payload)
+    Pillow.fromarray(RNG.integers(0, 255, (5, 6, 3), np.uint8)).save(tmp_path / "x.png", pnginfo=info)
+    image = read_image(tmp_path / "x.png")
+    write_image(tmp_path / "y.png", image)
+    whole = {kind: payload for kind, payload in chunks.items() if payload != b"\0" or kind == b"sRGB"}
+    assert read_image(tmp_path / "y.png").stored.png_colour == image.stored.png_colour == whole
+    written, before = (tmp_path / "y.png").read_bytes(), b"IDAT"
+    assert all(-1 < written.index(kind + payload) < written.index(before) for kind, payload in whole.items())
+    told = [any("gamma" in note for note in losses(image, kind)) for kind in ("png", "tiff", "ome-tiff", "jpeg", "bmp")]
+    assert told == [False, *[is_told] * 4]
 
 
 def test_broken_metadata_of_png_do_not_matter(tmp_path):

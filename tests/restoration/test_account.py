@@ -82,3 +82,12 @@ def test_scales_are_those_of_each_channel() -> None:
     classical = Account(RestoreOptions(method="wiener", psf="disk:2"), "off")
     classical.put_down(IMAGE, [0], {"defocus": ((), REMEDY)}, {})
     assert (classical.facts["weights"], classical.notes) == ([], ("wiener",))
+
+
+def test_all_weights_that_restored_images_of_a_file_are_named() -> None:
+    """A gray page and one in colour took two; what was learnt is the least of both."""
+    account = Account(RestoreOptions(), "off")
+    for name in ("brightfield-nano", "fluorescence-nano", "brightfield-nano"):
+        account.put_down(IMAGE, [0], {"defocus": ((name,), REMEDY)}, {})
+    assert account.weights == account.facts["weights"] == ["brightfield-nano", "fluorescence-nano"]
+    assert account.notes == ("brightfield-nano, fluorescence-nano",)

@@ -105,6 +105,24 @@ def test_a_gray_restorer_takes_colours_one_by_one() -> None:
     assert any("each colour" in note for note in restored.notes)
 
 
+def test_planes_that_stay_may_hold_nan() -> None:
+    pixels = picture(np.float32, (3, 40, 50))
+    pixels[0, 5, 6] = np.nan
+    restored = restore_image(Image(pixels, "CYX", (0.0, 255.0)), Restorer(), planes={1})
+    assert restored.pixels[0].tobytes() == pixels[0].tobytes() and (restored.pixels[1] > pixels[1]).all()
+
+
+@pytest.mark.parametrize("value", [0, 7])
+def test_colours_without_signal_stay_where_each_is_restored_on_its_own(value: int) -> None:
+    """Fluorescence kept as RGB has two of them; the third becomes what it becomes alone."""
+    pixels = np.full((40, 50, 3), value, np.uint8)
+    pixels[..., 1] = picture(np.uint8)
+    restored = restore_image(Image(pixels, "YXS", (0.0, 255.0)), Restorer(channels=1)).pixels
+    assert (restored[..., [0, 2]] == value).all()
+    alone = restore_image(Image(pixels[..., 1], "YX", (0.0, 255.0)), Restorer(channels=1)).pixels
+    np.testing.assert_array_equal(restored[..., 1], alone)
+
+
 def test_a_colour_restorer_takes_gray_only_when_told() -> None:
     image = Image(picture(np.uint8), "YX", (0.0, 255.0))
     with pytest.raises(ChannelMismatch, match="replicate"):

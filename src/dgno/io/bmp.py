@@ -234,7 +234,10 @@ def text_of(data: bytes) -> bytes | None:
     """The provenance that `encoded_bmp` was given; None if this is not its file."""
     header = read_header(data)
     between = data[header.palette_at + header.colours * header.entry : header.pixels_at]
-    return between.removeprefix(OURS) if between.startswith(OURS) else None
+    if not between.startswith(OURS):
+        return None
+    _rows(data, header)  # refuses a file that was cut off
+    return between.removeprefix(OURS)
 
 
 def encoded_bmp(image: Image, provenance: bytes) -> bytes:

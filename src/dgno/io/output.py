@@ -24,7 +24,7 @@ from dgno.io.bmp import check_bmp
 from dgno.io.imagej import fits_imagej
 from dgno.io.jpeg import check_jpeg
 from dgno.io.ome_write import check_ome, fits_ome, ome_axes
-from dgno.io.png import check_png
+from dgno.io.png import check_png, is_seen_otherwise
 from dgno.io.tiff_write import LARGEST_CLASSIC
 from dgno.io.zarr_store import is_store
 
@@ -133,6 +133,10 @@ def losses(image: Image, kind: str) -> tuple[str, ...]:
             notes.append("JPEG cannot hold pixel sizes below 0.153 um; it is left out")
     if kind == "bmp" and image.icc_profile:
         notes.append("BMP does not keep the colour profile")
+    if kind != "png" and is_seen_otherwise(image):
+        notes.append(
+            "gamma and primaries of the PNG, other than those of sRGB, are not kept: colours may look different"
+        )
     if kind == "ome-tiff" and (axes := ome_axes(image)) != (own := image.axes.removesuffix("S")[:-2]):
         notes.append(f"axes {own} are written as {axes}, the names that OME-TIFF has")
     if image.stored.colour_table is not None and kind not in ("tiff", "ome-tiff", "imagej-tiff"):

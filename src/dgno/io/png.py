@@ -30,7 +30,13 @@ PALETTE = 3
 LONGEST_SIDE = 1_000_000  # of libpng
 MOST_CHUNKS = 1_000_000  # half of what the largest image needs in pieces of 8 KiB
 NEEDED = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
-USED = (*NEEDED, b"sBIT", b"pHYs", b"iCCP", b"eXIf", b"acTL", b"tEXt")
+SRGB = {  # what values are taken for where a file does not say it
+    b"cICP": bytes([1, 13, 0, 1]),
+    b"cHRM": struct.pack(">8I", 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000),
+    b"gAMA": struct.pack(">I", 45455),
+}
+COLOUR = {kind: len(payload) for kind, payload in SRGB.items()} | {b"sRGB": 1}  # bytes of the chunks on colour
+USED = (*NEEDED, *COLOUR, b"sBIT", b"pHYs", b"iCCP", b"eXIf", b"acTL", b"tEXt")
 UNITS, MOST = {1: pixel_size.METRE}, 2**31 - 1  # of pHYs: its one unit, by number, and the largest density
 
 
@@ -77,7 +83,7 @@ def read_png(opened: Opened, limits: Limits) -> Image:
         icc_profile=_icc_profile(chunks, limits),
         alpha=alpha,
         notes=notes,
-        stored=Stored("png", orientation=turned, resolution=resolution, exif=block),
+        stored=Stored("png", orientation=turned, resolution=resolution, exif=block, png_colour=_colour(chunks)),
         limits=known.limits,
     )
 
@@ -105,8 +111,8 @@ def encoded_png(image: Image, provenance: bytes) -> bytes:
 
 
 def text_of(opened: Opened, keyword: bytes, limits: Limits) -> bytes | None:
-    """The text stored under a keyword."""
-    texts = (payload.partition(b"\0") for kind, payload in _chunks(opened, limits) if kind == b"tEXt")
+    """The text stored under a keyword, of a file that is whole to its end."""
+    texts = [payload.partition(b"\0") for kind, payload in _chunks(opened, limits) if kind == b"tEXt"]
     return next((text for key, _, text in texts if key == keyword), None)
 
 
@@ -198,6 +204,23 @@ def _icc_profile(chunks: dict[bytes, list[bytes]], limits: Limits) -> bytes | No
     return profile if inflating.eof and profile else None
 
 
+def _colour(chunks: dict[bytes, list[bytes]]) -> dict[bytes, bytes]:
+    """What the file says of how its values are to be seen, but for the profile; nothing that is broken."""
+    return {
+        kind: chunks[kind][0] for kind, length in COLOUR.items() if [len(p) for p in chunks.get(kind, [])] == [length]
+    }
+
+
+def is_seen_otherwise(image: Image) -> bool:
+    """Did a PNG file say that its values are not those of sRGB, which files without a word on it are taken for?"""
+    said = image.stored.png_colour
+    return (
+        image.icc_profile is None
+        and b"sRGB" not in said
+        and any(said.get(kind, usual) != usual for kind, usual in SRGB.items())
+    )
+
+
 def _format_notes(header: Header, chunks: dict[bytes, list[bytes]]) -> list[str]:
     notes = []
     if header.colour == PALETTE:
@@ -213,7 +236,7 @@ def _format_notes(header: Header, chunks: dict[bytes, list[bytes]]) -> list[str]
 
 def _metadata(image: Image, provenance: bytes) -> list[bytes]:
     """Chunks that stand between header and pixels; pHYs in pixels a metre."""
-    parts = []
+    parts = [_chunk(kind, payload) for kind, payload in image.stored.png_colour.items()]
     if image.icc_profile:
         parts.append(_chunk(b"iCCP", b"ICC\0\0" + zlib.compress(image.icc_profile, 9)))
     bits = int(image.value_range[1]).bit_length()

@@ -65,7 +65,7 @@ class Account:
 
     def __init__(self, options: RestoreOptions, route: str) -> None:
         self.options, self.route, self.blur = options, route, Blur()
-        self.names: dict[str, Names] = {}
+        self.names: dict[str, list[Names]] = {}  # images of other kinds in one file may have taken other weights
         self.normalizations: dict[str, None] = {}
         self.scales: list[tuple[float, float]] = []
 
@@ -94,15 +94,20 @@ class Account:
         self, names: Mapping[str, Names], normalizers: Collection[Normalizer], affines: Collection[Affine]
     ) -> None:
         """Types of blur were restored by these weights, of values brought to [0, 1] so."""
-        self.names |= names
-        known = {one: name for name, one in NORMALIZERS.items()}
-        self.normalizations |= {known[one]: None for one in normalizers}
+        for kind, one in names.items():
+            if one not in (known := self.names.setdefault(kind, [])):
+                known.append(one)
+        titles = {one: name for name, one in NORMALIZERS.items()}
+        self.normalizations |= {titles[one]: None for one in normalizers}
         self.scales += [(one.offset, one.offset + one.scale) for one in affines]
 
     @property
     def weights(self) -> list[str]:
         """Names of the weights that restored anything."""
-        return list(dict.fromkeys(title for names in self.names.values() for title in _titles(names)))
+        return list(dict.fromkeys(title for kind in self.names for title in self._titles(kind)))
+
+    def _titles(self, kind: str) -> list[str]:
+        return list(dict.fromkeys(title for names in self.names[kind] for title in _titles(names)))
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -129,9 +134,13 @@ class Account:
 
     @property
     def learnt(self) -> dict[str, float | None]:
-        """px: the strongest blur that weights learnt, by the type of blur that they restored; None if unknown."""
-        found = {kind: learnt_by(names) for kind, names in self.names.items()}
-        return {kind: None if one is None else round(one.strength, 3) for kind, one in found.items()}
+        """px: the strongest blur that weights learnt, by the type of blur that they restored; None if unknown.
+
+        Where images of a file took other weights, the least of theirs.
+        """
+        found = {kind: [learnt_by(names) for names in each] for kind, each in self.names.items()}
+        known = {kind: [round(one.strength, 3) for one in each if one is not None] for kind, each in found.items()}
+        return {kind: min(each, default=None) for kind, each in known.items()}
 
     @property
     def beyond(self) -> list[str]:
@@ -140,7 +149,7 @@ class Account:
         for kind, limit in self.learnt.items() if self.route != OFF else ():
             strength = self.blur.strength([kind] if self.route != IMAGE else BLURRED)
             if limit is not None and strength is not None and strength > limit:
-                by, blur = " and ".join(_titles(self.names[kind])), f"{kind} blur" if kind == MIXED else kind
+                by, blur = " and ".join(self._titles(kind)), f"{kind} blur" if kind == MIXED else kind
                 learnt = f"{limit:.3g} px that {by} learnt"
                 said.append(f"{blur} of {strength:.3g} px (median) is beyond the {learnt}: reduced, not removed")
         return said

@@ -151,7 +151,7 @@ def assess_image(
     """
     if problems := refuse_number("min_confidence", min_confidence, 0, 1):
         raise ConfigError("nothing can be decided", why="; ".join(problems))
-    check_finite(image)
+    check_finite(image, planes)
     check_float32(image)
     usual = by_range if is_bright_field(image) else by_percentiles
     wanted = range(image.plane_count) if planes is None else sorted(planes)

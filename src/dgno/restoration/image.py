@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -78,10 +78,11 @@ def restore_image(
     planes : numbers of those to restore, in the order of `Image.planes`; the others stay as they are. None restores all
     replicate : give a gray image to a colour restorer as three equal channels
 
-    A plane of one value has nothing to restore and stays as it is. Raises NonFiniteInput, InputOutOfRange,
+    A plane of one value has nothing to restore and stays as it is, and so does a colour where each is restored on its
+    own. Raises NonFiniteInput, InputOutOfRange,
     ChannelMismatch, ConfigError (tiles), OutOfMemory.
     """
-    check_finite(image)
+    check_finite(image, planes)
     check_float32(image)
     adapted, note = fit_channels(restorer, image, replicate=replicate)
     height, width = image.shape_without_samples[-2:]
@@ -92,7 +93,9 @@ def restore_image(
     def restored(i: int, plane: Plane, opacity: Opacity | None) -> tuple[Plane, int]:
         affine = normalize(image, image.channel_of(i))
         given = to_tensor(plane, affine, opacity=opacity)
-        answer = restore_plane(given, adapted, tiles, on_tile=lambda: progress(next(steps) / count))
+        answer = restore_plane(
+            given, leaving(adapted, flat_samples(plane)), tiles, on_tile=lambda: progress(next(steps) / count)
+        )
         return restored_plane(plane, given, answer, affine=affine, ends=image.ends, opacity=opacity)
 
     results = [
@@ -132,6 +135,33 @@ def is_constant(plane: Plane) -> bool:
     return plane.size == 0 or bool((plane == plane.flat[0]).all())
 
 
+def flat_samples(plane: Plane) -> dict[int, float]:
+    """The samples that have one value in all of the plane, with it: colours without any signal."""
+    colours = {i: plane[..., i : i + 1] for i in range(plane.shape[2])}
+    return {i: float(colour.flat[0]) for i, colour in colours.items() if colour.size and is_constant(colour)}
+
+
+@dataclass(frozen=True, eq=False)
+class EachColour:
+    """A restorer of gray images that is given one sample after the other.
+
+    left : samples that stay as they are
+    """
+
+    restorer: Restorer
+    left: frozenset[int] = frozenset()
+
+    def __call__(self, x: Batch) -> Batch:
+        colours = (x[:, i : i + 1] for i in range(x.shape[1]))
+        return torch.cat([one if i in self.left else self.restorer(one) for i, one in enumerate(colours)], 1)
+
+
+def leaving(restorer: Restorer, samples: Iterable[int]) -> Restorer:
+    """The restorer as it is to be where these samples have one value in all of a plane: such colours have nothing to
+    restore, but restorers of several samples see them together with the others."""
+    return replace(restorer, left=frozenset(samples)) if isinstance(restorer, EachColour) else restorer
+
+
 def tiling_of(restorer: Restorer, tile_size: int, overlap: int | None) -> dict[str, int]:
     """How a restorer wants to be tiled: the arguments of `plan_tiles`. Local restorers need no fading."""
     multiple = int(getattr(restorer, "multiple", 1))
@@ -147,9 +177,7 @@ def fit_channels(restorer: Restorer, image: Image, *, replicate: bool = False) -
     if wanted is None or wanted == samples:
         return restorer, ""
     if wanted == 1:
-        return (lambda x: torch.cat([restorer(x[:, i : i + 1]) for i in range(x.shape[1])], 1)), (
-            "each colour was restored on its own: the weights are for gray images"
-        )
+        return EachColour(restorer), "each colour was restored on its own: the weights are for gray images"
     if samples == 1 and replicate:
         return (lambda x: restorer(x.expand(-1, wanted, -1, -1)).mean(1, keepdim=True)), (
             f"the gray image was given to the weights as {wanted} equal channels"

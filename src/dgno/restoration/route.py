@@ -33,7 +33,9 @@ from dgno.restoration.image import (
     answer_of,
     cut_in_words,
     fit_channels,
+    flat_samples,
     is_constant,
+    leaving,
     tiling_of,
 )
 from dgno.restoration.tiling import Tile, plan_tiles
@@ -159,7 +161,7 @@ def restore_routed(
     remedies : of every type of blur that the assessments have
     tile_size, overlap, replicate : as in `restore_image`; or the size of tiles for a restorer
     """
-    check_finite(image)
+    check_finite(image, assessments)
     check_float32(image)
     for assessment in assessments.values():
         _refuse_untreatable(assessment, remedies)
@@ -247,7 +249,9 @@ class _Work:
         base = self.parts[0][2]
         given = to_tensor(plane, base, opacity=opacity)
         change = torch.zeros_like(given)
-        for kind, restorer, affine, tiles in self.parts:
+        flat = flat_samples(plane)
+        for kind, fitted, affine, tiles in self.parts:
+            restorer = leaving(fitted, flat)
             seen = given if affine == base else to_tensor(plane, affine, opacity=opacity)
             for tile in tiles:
                 read = tile.read(seen)

@@ -7,7 +7,7 @@ order, the machine, or what was done before. Statistics for normalising are the 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -16,7 +16,7 @@ import torch
 from dgno.arrays import Affine, Plane, from_tensor, restored_plane, to_tensor
 from dgno.io.slide import Slide, Window
 from dgno.restoration.feather import Weights
-from dgno.restoration.image import Batch, Restorer, answer_of
+from dgno.restoration.image import Batch, Restorer, answer_of, leaving
 from dgno.restoration.journal import Journal
 from dgno.restoration.slide_finite import finite_plane
 from dgno.restoration.slide_parts import parts_of
@@ -44,11 +44,18 @@ class Treatment:
     kind : its number in BLUR_TYPES; EVERYTHING where nobody asks for types
     restorer : see `dgno.restoration.image`; takes the samples that the slide has
     affines : for each channel the map of its values to [0, 1], from statistics of the slide
+    flat : for each channel the samples that have one value wherever the slide was looked at, with it
     """
 
     kind: int
     restorer: Restorer
     affines: Mapping[int, Affine]
+    flat: Mapping[int, Mapping[int, float]] = field(default_factory=dict)
+
+    def restorer_of(self, channel: int, pixels: Plane) -> Restorer:
+        """What restores a block of these pixels: colours without signal stay as they are."""
+        flat = self.flat.get(channel, {})
+        return leaving(self.restorer, [i for i, value in flat.items() if (pixels[..., i] == value).all()])
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,9 +134,10 @@ def restore_block(slide: Slide, work: SlideWork, block: Block, seen: Plane) -> R
     for one in treatments:
         affine, weights = one.affines[channel], work.weights(block, one.kind)
         asked = given if affine == base else to_tensor(filled, affine)
+        restorer = one.restorer_of(channel, filled)
         for part in work.parts(block, weights):
             seen_part = part.read(asked)
-            answer = part.keep(answer_of(one.restorer, seen_part) - seen_part) * (affine.scale / base.scale)
+            answer = part.keep(answer_of(restorer, seen_part) - seen_part) * (affine.scale / base.scale)
             rows = part.rows.write.seen_from(tile.rows.keep.start)
             columns = part.columns.write.seen_from(tile.columns.keep.start)
             place = (..., slice(*rows), slice(*columns))

@@ -137,6 +137,7 @@ class SlideRun:
                 kind,
                 fit_channels(restorer, self.sample, replicate=replicate)[0],
                 {channel: self.survey.affine(channel, normalize) for channel in self.survey.samples},
+                self.survey.flat,
             )
             for kind, (restorer, normalize) in self._restorers.items()
         )

@@ -20,7 +20,7 @@ from dgno.optics.blur_types import CELL
 from dgno.restoration.assessment import BACKGROUND, Assessment
 from dgno.restoration.block_store import Blocks, BlockStore, unpack
 from dgno.restoration.feather import REACH, feather, touches
-from dgno.restoration.image import Normalizer, by_percentiles, by_range
+from dgno.restoration.image import Normalizer, by_percentiles, by_range, flat_samples
 from dgno.restoration.tiling import Span
 
 FACTS, SAMPLES, BLOCKS = "survey.json", "samples.npz", "blocks.bin"
@@ -115,6 +115,11 @@ class SlideSurvey:
     def affine(self, channel: int, normalize: Normalizer | None = None) -> Affine:
         """The map of a channel's values to [0, 1], the same for all of the slide."""
         return (normalize or self.usual)(self.samples[channel], 0)
+
+    @property
+    def flat(self) -> dict[int, dict[int, float]]:
+        """Of each channel the samples that have one value wherever it was looked at."""
+        return {channel: flat_samples(next(iter(image.planes()))) for channel, image in self.samples.items()}
 
     def types(self, plane: int, rows: Span, columns: Span) -> UInt8[np.ndarray, "rows columns"]:
         """Numbers of types in a window of squares of a plane; BACKGROUND where there is no tissue."""
