@@ -94,10 +94,13 @@ def test_files_that_would_replace_themselves_are_refused_before_anything(tmp_pat
 def test_other_files_are_told_once(tmp_path: Path) -> None:
     """By ending, but not what nobody takes for an image."""
     picture(tmp_path / "a.tif")
+    picture(tmp_path / "scan.tif").rename(tmp_path / "scan0001")
     for name in ("b.gif", "c.WEBP", "sub/d.npy", "notes.txt", "report.json", ".e.gif", "README"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
-    with pytest.warns(DgnoWarning, match=r"^3 other files left out \(\.gif, \.npy, \.webp\)$") as told:
+    with pytest.warns(
+        DgnoWarning, match=r"^4 other files left out \(\.gif, \.npy, \.webp, without an ending\)$"
+    ) as told:
         found = find_inputs([tmp_path], None)
     assert (len(told), len(found.files), len(found.left_out)) == (1, 1, 1)
 

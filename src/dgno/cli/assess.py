@@ -32,7 +32,7 @@ PixelSize = Annotated[float | None, typer.Option(help="In um. By default the fil
 Tile = Annotated[int, typer.Option(help="Side of the tiles in px, twice that on slides; 0 takes whole images.", min=0)]
 Channels = Annotated[str, typer.Option(help="all, or a list like 0,2.")]
 Pages = Annotated[str, typer.Option(help="all, or a list like 0,4-7: the planes of a file to assess.")]
-NonFinite = Annotated[str, typer.Option(help="What to do with NaN pixels: refuse or inpaint.")]
+NonFinite = Annotated[str, typer.Option(help="What to do with NaN pixels: refuse, inpaint or mask.")]
 AllowLabels = Annotated[bool, typer.Option("--allow-labels", help="Assess images that look like labels or masks.")]
 RescanAbove = Annotated[float, typer.Option(help="rescan.csv lists slides with more than this share blurred.")]
 RescanStrength = Annotated[str, typer.Option(help="There, blur counts from this strength on: 2px, or 0.5um.")]

@@ -175,7 +175,7 @@ def _refuse_collisions(jobs: Iterable[Job]) -> None:
         other = first.setdefault(alike(job.target), job)
         if other is not job:
             why = f"{printable(other.source)} and {printable(job.source)} would both become {printable(job.target)}"
-            raise OutputCollision("two inputs would get one output", why=why, hint="rename one, or restore them apart")
+            raise OutputCollision("two inputs would get one output", why=why, hint="rename one, or give them apart")
 
 
 def _refuse_replacing(jobs: Iterable[Job]) -> None:

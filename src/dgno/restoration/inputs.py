@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dgno.errors import ConfigError, DgnoError, DgnoWarning, MissingInput, WouldOverwriteInput, printable
+from dgno.io.opening import MAGIC, open_input
 from dgno.io.output import FORMATS
 from dgno.io.provenance import read_provenance
 from dgno.restoration.batch_report import REPORT, made_in
@@ -170,12 +171,21 @@ class _Walk:
     def _take(self, path: Path, *, is_folder: bool) -> None:
         ending = path.suffix.lower()
         if not is_folder and ending not in IMAGES:
-            if ending and ending not in NO_IMAGES:
-                self.others[ending] += 1
+            if ending not in NO_IMAGES and (ending or _is_image(path)):
+                self.others[ending or "without an ending"] += 1
         elif is_own_output(path) or (ending in UNTOLD and printable(path) in self.told):
             self.own.append(path)
         else:
             self.files.append(path)
+
+
+def _is_image(path: Path) -> bool:
+    """Does the file begin as images do?"""
+    try:
+        with open_input(path) as opened:
+            return opened.format in MAGIC
+    except DgnoError:
+        return False
 
 
 def _same(a: Path, b: Path | None) -> bool:

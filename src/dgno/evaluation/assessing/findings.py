@@ -10,11 +10,14 @@ import numpy as np
 from dgno.evaluation.assessing.regions import Region
 from dgno.restoration.assessment import Assessment
 
+NO_TISSUE = "no tissue"
+
 
 @dataclass(frozen=True)
 class Finding:
     """How one scene of a file is blurred: an image, a plane of a stack, or a moment of a time series.
 
+    type, in_focus : of the tissue as a whole; "no tissue" and None without any, or blank images would count as sharp
     scene : its place in the file, such as "z 3"; empty if there is one only
     confidence : probability of the type, for the tissue as a whole
     tissue : share of the squares that are tissue
@@ -28,7 +31,7 @@ class Finding:
     input: str
     scene: str
     type: str
-    in_focus: bool
+    in_focus: bool | None
     confidence: float
     tissue: float
     blurred: float
@@ -55,8 +58,8 @@ def find(
     return Finding(
         input=name,
         scene=scene,
-        type=assessment.type,
-        in_focus=assessment.in_focus,
+        type=assessment.type if tissue else NO_TISSUE,
+        in_focus=assessment.in_focus if tissue else None,
         confidence=assessment.confidence,
         tissue=tissue / assessment.types.size,
         blurred=sum(shares[1:]),
@@ -80,7 +83,7 @@ def table(findings: Sequence[Finding]) -> list[list[object]]:
     return [
         [
             f"{found.input} {found.scene}".strip(),
-            found.type if found.tissue else "no tissue",
+            found.type,
             round(found.confidence, 2) if found.tissue else None,
             f"{100 * found.tissue:.0f}%",
             f"{100 * found.blurred:.0f}%",

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from dgno.arrays import Image
-from dgno.evaluation.assessing.findings import Finding
+from dgno.evaluation.assessing.findings import NO_TISSUE, Finding
 from dgno.evaluation.assessing.options import AssessOptions
 from dgno.evaluation.assessing.overlay import LARGEST
 from dgno.evaluation.assessing.rescan import Checked, Strength
@@ -54,8 +54,8 @@ class SlideScene(Scene):
         return Finding(
             input=name,
             scene=label,
-            type=summary.type,
-            in_focus=summary.type == "in focus",
+            type=summary.type if summary.tissue else NO_TISSUE,
+            in_focus=summary.type == "in focus" if summary.tissue else None,
             confidence=summary.confidence,
             tissue=summary.tissue / max(summary.squares, 1),
             blurred=sum(shares[1:]),
