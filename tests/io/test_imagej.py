@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tifffile
@@ -32,6 +34,52 @@ def test_imagej_hyperstacks_come_back_to_imagej(tmp_path, dtype):
         "Labels": labels,
     }
     assert kept["Info"].startswith("objective 60x")
+
+
+UNKNOWN_SIZES = [("inch", 72.0), ("mm", 0.5), ("furlong", 0.25), ("pixel", 1.0)]
+
+
+@pytest.mark.parametrize("unit, density", UNKNOWN_SIZES)
+def test_the_scale_of_imagej_stays_beside_its_unit_where_it_is_no_pixel_size(tmp_path, unit, density):
+    given = {"axes": "ZYX", "unit": unit, "spacing": 3.0}
+    tifffile.imwrite(tmp_path / "x.tif", STACK, imagej=True, resolution=(density, density), metadata=given)
+    found = read_image(tmp_path / "x.tif")
+    assert found.pixel_size is None
+    write_image(tmp_path / "y.tif", found)
+    again = read_image(tmp_path / "y.tif").stored
+    assert again.resolution[:2] == (density, density)
+    assert (again.imagej["unit"], again.imagej["spacing"]) == (unit, 3.0)
+
+
+UNITS = [("nanometer", 0.01), ("micrometre", 10.0), ("microns", 10.0), ("millimeters", 1e4), ("cm", 1e5)]
+
+
+@pytest.mark.parametrize("unit, density", UNITS)
+def test_the_pixel_size_that_is_given_leaves_the_spacing_of_imagej_true(tmp_path, unit, density):
+    given = {"axes": "ZYX", "unit": unit, "spacing": 3 / density}
+    tifffile.imwrite(tmp_path / "x.tif", STACK, imagej=True, resolution=(density, density), metadata=given)
+    found = read_image(tmp_path / "x.tif")
+    np.testing.assert_allclose(found.pixel_size, (0.1, 0.1), rtol=1e-6)
+    write_image(tmp_path / "y.tif", replace(found, pixel_size=(0.2, 0.2)))
+    again = read_image(tmp_path / "y.tif")
+    np.testing.assert_allclose(again.pixel_size, (0.2, 0.2), rtol=1e-6)
+    assert (again.stored.imagej["unit"], again.stored.imagej["spacing"]) == (unit, 3 / density)
+
+
+def test_a_spacing_in_an_unknown_unit_stays_as_many_pixels(tmp_path):
+    given = {"axes": "ZYX", "unit": "furlong", "spacing": 300.0}
+    tifffile.imwrite(tmp_path / "x.tif", STACK, imagej=True, resolution=(0.01, 0.01), metadata=given)
+    write_image(tmp_path / "y.tif", replace(read_image(tmp_path / "x.tif"), pixel_size=(0.2, 0.2)))
+    again = read_image(tmp_path / "y.tif").stored.imagej
+    assert again["unit"] == "um"
+    assert again["spacing"] == pytest.approx(0.6)
+
+
+def test_1_pixel_a_unit_of_length_is_a_pixel_size_of_imagej(tmp_path):
+    tifffile.imwrite(tmp_path / "x.tif", STACK[0], imagej=True, resolution=(1, 1), metadata={"unit": "um"})
+    assert read_image(tmp_path / "x.tif").pixel_size == (1, 1)
+    tifffile.imwrite(tmp_path / "x.tif", STACK[0], imagej=True, resolution=(1, 1))
+    assert read_image(tmp_path / "x.tif").pixel_size is None
 
 
 ODD_IMAGEJ = [

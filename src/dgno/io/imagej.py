@@ -5,6 +5,7 @@ Format: ij.io.TiffEncoder and ij.io.TiffDecoder of ImageJ 1.54. Axes are T, Z, C
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -51,20 +52,45 @@ def imagej_arguments(image: Image, provenance: Mapping[str, str] | None) -> dict
     metadata |= {"Info": "\n".join(info)} if info else {}
     if image.stored.colour_table is not None:
         metadata.setdefault("LUTs", (image.stored.colour_table >> 8).astype(np.uint8))
-    arguments: dict[str, Any] = {}
-    if image.pixel_size:
-        unit = str(metadata.get("unit", "")).lower()
-        metadata["unit"] = metadata["unit"] if unit in MICROMETRES else "um"
-        micrometres = MICROMETRES.get(unit, 1.0)
-        arguments["resolution"] = tuple(micrometres / size for size in reversed(image.pixel_size))
-        arguments["resolutionunit"] = "NONE"
-    return arguments | {
+    return {
+        **_resolution(image, metadata),
         "data": np.ascontiguousarray(image.pixels),
         "photometric": "rgb" if image.is_colour else "minisblack",
-        "metadata": {**metadata, "axes": image.axes},
+        "metadata": {**_with_unit(metadata, image), "axes": image.axes},
         "software": software(),
         "iccprofile": image.icc_profile,
     }
+
+
+def _resolution(image: Image, metadata: Mapping[str, Any]) -> dict[str, Any]:  # Any: of tifffile
+    """Pixels per unit; without a pixel size what the file said, which its unit and spacing are true with."""
+    if image.pixel_size:
+        micrometres = MICROMETRES.get(str(metadata.get("unit", "")).lower(), 1.0)
+        return {
+            "resolution": tuple(micrometres / size for size in reversed(image.pixel_size)),
+            "resolutionunit": "NONE",
+        }
+    return kept_resolution(image)
+
+
+def kept_resolution(image: Image) -> dict[str, Any]:  # Any: of tifffile
+    """The tags of resolution as they were, where TIFF can hold them."""
+    if image.stored.resolution is None or not all(0 < value < 2**31 for value in image.stored.resolution[:2]):
+        return {}
+    x, y, unit = image.stored.resolution
+    return {"resolution": (x, y), "resolutionunit": unit if unit in (1, 2, 3) else 1}
+
+
+def _with_unit(metadata: Mapping[str, Any], image: Image) -> dict[str, Any]:  # Any: as in the file
+    """With the unit um where only dgno knows the size of the pixels; the spacing stays as many of their widths."""
+    if not image.pixel_size or str(metadata.get("unit", "")).lower() in MICROMETRES:
+        return dict(metadata)
+    changed = {key: value for key, value in metadata.items() if key not in ("yunit", "zunit", "spacing")}
+    changed["unit"] = "um"
+    spacing, resolution = metadata.get("spacing"), image.stored.resolution
+    if isinstance(spacing, (int, float)) and "zunit" not in metadata and resolution and math.isfinite(resolution[0]):
+        changed["spacing"] = spacing * resolution[0] * image.pixel_size[1]
+    return changed
 
 
 def kept_metadata(imagej: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,22 +8,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-MICROMETRES = {  # names of units in OME-XML and ImageJ
-    "pm": 1e-6,
-    "å": 1e-4,
-    "nm": 1e-3,
-    "um": 1.0,
-    "µm": 1.0,  # micro sign
-    "μm": 1.0,  # Greek mu
-    "\\u00b5m": 1.0,  # as ImageJ escapes it
-    "micron": 1.0,
-    "microns": 1.0,
-    "micrometer": 1.0,
-    "mm": 1e3,
-    "cm": 1e4,
-    "inch": 25400.0,
-    "in": 25400.0,
-    "m": 1e6,
+MICROMETRES = {  # names of units in OME-XML, OME-Zarr and ImageJ
+    **dict.fromkeys(("pm", "picometer", "picometers", "picometre", "picometres"), 1e-6),
+    **dict.fromkeys(("å", "angstrom", "angstroms"), 1e-4),
+    **dict.fromkeys(("nm", "nanometer", "nanometers", "nanometre", "nanometres"), 1e-3),
+    **dict.fromkeys(("um", "micron", "microns", "micrometer", "micrometers", "micrometre", "micrometres"), 1.0),
+    **dict.fromkeys(("\u00b5m", "\u03bcm", "\\u00b5m", "\\u03bcm"), 1.0),  # micro sign, mu; as ImageJ escapes them
+    **dict.fromkeys(("mm", "millimeter", "millimeters", "millimetre", "millimetres"), 1e3),
+    **dict.fromkeys(("cm", "centimeter", "centimeters", "centimetre", "centimetres"), 1e4),
+    **dict.fromkeys(("in", "inch", "inches"), 25400.0),
+    **dict.fromkeys(("m", "meter", "meters", "metre", "metres"), 1e6),
 }
 INCH, CENTIMETRE = 2, 3  # units of a Resolution, as TIFF numbers them
 UNITS = {INCH: 25400.0, CENTIMETRE: 1e4}  # in um
@@ -49,15 +43,19 @@ def checked(rows: float, columns: float, *, source: str) -> tuple[PixelSize | No
     return size, tuple(notes)
 
 
-def from_density(x: float, y: float, micrometres: float, *, source: str) -> tuple[PixelSize | None, tuple[str, ...]]:
+def from_density(
+    x: float, y: float, micrometres: float, *, source: str, is_named: bool = False
+) -> tuple[PixelSize | None, tuple[str, ...]]:
     """Pixels per unit in x and y, and the length of the unit in um -> pixel size and notes.
 
     1 pixel a unit, and the densities of screens (72, 96 dots an inch), are written by programs that know nothing: the
     size is unknown, without a note.
+
+    is_named : the file names the unit, as programs that know nothing do not: 1 pixel a unit is meant
     """
     per_inch = [value * 25400 / micrometres for value in (x, y)]
     is_screen = all(any(abs(value - screen) < 0.5 for screen in SCREENS) for value in per_inch)
-    if is_screen or (x, y) == (1, 1):
+    if is_screen or ((x, y) == (1, 1) and not is_named):
         return None, ()
     rows, columns = (micrometres / value if value else math.inf for value in (y, x))
     return checked(rows, columns, source=source)

@@ -114,7 +114,9 @@ def size_of_pixels(page: TiffPage, ome: OmeImage | None, imagej: Mapping[str, An
     x, y, unit = resolution
     if imagej:
         micrometres = pixel_size.MICROMETRES.get(str(imagej.get("unit", "")).lower())
-        return pixel_size.from_density(x, y, micrometres, source="ImageJ") if micrometres else (None, ())
+        if not micrometres:
+            return None, ()
+        return pixel_size.from_density(x, y, micrometres, source="ImageJ", is_named=True)
     if unit not in RESOLUTION_UNITS:
         return None, ()
     return pixel_size.from_density(x, y, RESOLUTION_UNITS[unit], source="TIFF resolution")

@@ -15,7 +15,7 @@ from tifffile import FileHandle, TiffWriter
 
 from dgno.arrays import Image
 from dgno.io.colour import joined
-from dgno.io.imagej import imagej_arguments
+from dgno.io.imagej import imagej_arguments, kept_resolution
 from dgno.io.ome_write import facts_of, ome_document
 from dgno.io.provenance import software
 from dgno.io.tiff_facts import LARGEST_VALUE, SMALLEST_VALUE, holds, turned_range
@@ -102,10 +102,7 @@ def _resolution(image: Image) -> dict[str, Any]:
     if image.pixel_size:
         rows, columns = image.pixel_size
         return {"resolution": (1e4 / columns, 1e4 / rows), "resolutionunit": "CENTIMETER"}
-    if image.stored.resolution is None or not all(0 < value < 2**31 for value in image.stored.resolution[:2]):
-        return {}
-    x, y, unit = image.stored.resolution
-    return {"resolution": (x, y), "resolutionunit": unit if unit in (1, 2, 3) else 1}
+    return kept_resolution(image)
 
 
 def _tags(image: Image) -> list[tuple[int, str, int, Any, bool]]:

@@ -27,9 +27,6 @@ from dgno.value_ranges import Range
 
 Json = Mapping[str, Any]  # Any: whatever JSON holds
 AXES = {"t": "T", "c": "C", "z": "Z", "y": "Y", "x": "X"}
-UNITS = {**pixel_size.MICROMETRES, "micrometre": 1.0, "nanometer": 1e-3, "nanometre": 1e-3, "angstrom": 1e-4,
-         "picometer": 1e-6, "picometre": 1e-6, "millimeter": 1e3, "millimetre": 1e3, "centimeter": 1e4,
-         "centimetre": 1e4, "meter": 1e6, "metre": 1e6}  # fmt: skip
 COMPLETE = "complete.json"
 MANY_CHUNKS = 2**31  # bytes of complete.json
 
@@ -194,7 +191,7 @@ def _pixel_size(axes: str, units: list[str], parts: list[Json]) -> tuple[pixel_s
         if transform.get("type") == "scale":
             scale = [a * float(b) for a, b in zip(scale, transform["scale"], strict=True)]
             found = True
-    rows, columns = (UNITS.get(unit) for unit in units[-2:])
+    rows, columns = (pixel_size.MICROMETRES.get(unit) for unit in units[-2:])
     if not found or rows is None or columns is None:
         return None, ()
     return pixel_size.checked(scale[-2] * rows, scale[-1] * columns, source="OME-Zarr")
