@@ -12,7 +12,7 @@ from ome_files import IMAGE, OME, RNG, STACK, ome, write_ome
 from dgno.arrays import Image, Stored
 from dgno.io.image import read_image, read_images, write_image, write_images
 from dgno.io.limits import DEFAULT_LIMITS
-from dgno.io.ome import BadMetadataError, parse_ome, parse_xml, rewritten
+from dgno.io.ome import BadMetadataError, local, parse_ome, parse_xml, rewritten
 
 
 def test_axes_names_sizes_and_bits_come_from_ome(tmp_path):
@@ -44,6 +44,15 @@ def test_what_else_ome_says_is_kept(tmp_path):
         assert 'LensNA="1.4"' in kept.ome_metadata and 'Name="cells"' in kept.ome_metadata
         assert kept.series[0].axes == "ZCYX"
         np.testing.assert_array_equal(kept.asarray().reshape(STACK.shape), STACK)
+
+
+def test_annotations_stand_before_the_regions_as_the_schema_has_it(tmp_path):
+    regions = '<ROI ID="ROI:0"><Union><Point ID="Shape:0" X="1" Y="2"/></Union></ROI>'
+    text = OME.format(IMAGE.format(c=2, z=3, t=1, more="", inside="<TiffData/>") + regions)
+    write_ome(tmp_path / "x.ome.tif", text)
+    write_image(tmp_path / "y.ome.tif", read_image(tmp_path / "x.ome.tif"), provenance={"k": "v"})
+    root = parse_xml(tifffile.tiffcomment(tmp_path / "y.ome.tif").encode(), DEFAULT_LIMITS)
+    assert [local(child) for child in root] == ["Image", "StructuredAnnotations", "ROI"]
 
 
 def test_several_images_of_ome_come_and_go_in_order(tmp_path):

@@ -202,7 +202,8 @@ def _annotate(root: Element, provenance: Mapping[str, str]) -> None:
     """A map annotation, the place that OME has for what else is to be said."""
     annotations = root.find("StructuredAnnotations")
     if annotations is None:
-        annotations = SubElement(root, "StructuredAnnotations")
+        annotations = Element("StructuredAnnotations")
+        root.insert(1 + list(root).index(root.findall("Image")[-1]), annotations)  # before the ROIs
     for old in [e for e in annotations if local(e) == "MapAnnotation" and e.get("Namespace") == NAMESPACE]:
         annotations.remove(old)
     ours = SubElement(annotations, "MapAnnotation", {"ID": "Annotation:dgno", "Namespace": NAMESPACE})
