@@ -14,6 +14,7 @@ from dgno.arrays import Image
 from dgno.errors import OutputFormat
 from dgno.io.limits import DEFAULT_LIMITS
 from dgno.io.ome import local, parse_xml
+from dgno.io.ome_versions import modern
 from dgno.io.provenance import NAMESPACE, software
 from dgno.io.slide import SlideFacts
 
@@ -111,17 +112,16 @@ def legal(text: str) -> str:
 def _kept(images: Sequence[SlideFacts]) -> Element | None:
     """The document of the input, less the images that are not written; names without namespace.
 
-    None if there is none, the images are from several documents or not in its order, or it is of an older schema.
+    None if there is none, or the images are from several documents or not in its order.
     """
     document, numbers = images[0].stored.ome_xml, [image.stored.ome_image for image in images]
     if not document or {image.stored.ome_xml for image in images} != {document} or numbers != sorted(set(numbers)):
         return None
-    root = parse_xml(document, DEFAULT_LIMITS)
-    for element in root.iter():
-        if str(element.tag).startswith(f"{{{SCHEMA}}}"):
-            element.tag = local(element)
+    root = modern(parse_xml(document, DEFAULT_LIMITS))
+    if root is None:
+        return None
     elements = root.findall("Image")
-    if root.tag != "OME" or numbers[-1] >= len(elements):
+    if numbers[-1] >= len(elements):
         return None
     for number, element in enumerate(elements):
         if number not in numbers:

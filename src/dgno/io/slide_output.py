@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from dgno.errors import ConfigError, NoSpace, OutputFormat, printable
+from dgno.io.ome_versions import left_out
 from dgno.io.ome_write import TYPES
 from dgno.io.output import StrPath
 from dgno.io.slide import SlideFacts
@@ -85,7 +86,9 @@ def slide_losses(facts: SlideFacts, kind: SlideKind, compression: SlideCompressi
         notes.append("the magnification stands in the description, where other programs do not look for it")
     if kind == "tiff-pyramid" and facts.dtype.name != "uint8":
         notes.append(f"OpenSlide reads {facts.dtype} as 8 bits or not at all; tifffile reads it as it is")
-    if left_out := sum(not key.startswith(NO_PROPERTIES) for key in facts.properties):
-        what = "1 property is" if left_out == 1 else f"{left_out} properties are"
+    if kind == "ome-tiff":
+        notes += left_out(facts.stored.ome_xml)
+    if unnamed := sum(not key.startswith(NO_PROPERTIES) for key in facts.properties):
+        what = "1 property is" if unnamed == 1 else f"{unnamed} properties are"
         notes.append(f"{what} left out that only the maker of the input has names for")
     return tuple(notes)
