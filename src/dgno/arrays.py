@@ -34,6 +34,24 @@ NOT_GIVEN = (math.nan, math.nan)  # the value range of an image of which no one 
 BAND = 512  # rows converted at a time, which bounds the float64 copies
 
 
+@dataclass(frozen=True)
+class PlaneFacts:
+    """What a file says of the planes of a stack. None, or nothing, where it does not.
+
+    z_step : um from plane to plane of Z
+    time_step : s from frame to frame
+    colours : that channels are shown in, one a channel, as "RRGGBB"
+    shown : the values that are shown as black and as the full colour, one pair a channel
+    origin : (z, row, column) of the first pixel, in um
+    """
+
+    z_step: float | None = None
+    time_step: float | None = None
+    colours: tuple[str, ...] = ()
+    shown: tuple[tuple[float, float], ...] = ()
+    origin: tuple[float, float, float] | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class Stored:
     """How the file stored the image: what writing back needs, and the pixels do not say.
@@ -49,6 +67,7 @@ class Stored:
     imagej : the ImageJ metadata of the file
     exif : the EXIF block, starting at its byte order
     png_colour : chunks of a PNG file, by kind, that say how its values are to be seen
+    planes : steps along Z and T, and how channels are shown
     """
 
     format: str = ""
@@ -63,6 +82,7 @@ class Stored:
     imagej: Mapping[str, Any] = field(default_factory=dict)  # Any: ImageJ keeps text, numbers and tables there
     exif: bytes = b""
     png_colour: Mapping[bytes, bytes] = field(default_factory=dict)
+    planes: PlaneFacts = field(default_factory=PlaneFacts)
 
 
 @dataclass(frozen=True, eq=False)

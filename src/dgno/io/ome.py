@@ -13,8 +13,10 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 from xml.parsers import expat
 
+from dgno.arrays import PlaneFacts
 from dgno.io.limits import Limits
 from dgno.io.pixel_size import MICROMETRES
+from dgno.io.plane_facts import of_ome
 
 DEEPEST = 64
 MOST_ELEMENTS = 1_000_000
@@ -35,6 +37,7 @@ class OmeImage:
     blocks : (first plane, first page, number of planes) of every TiffData
     pixel_size : (row, column) in um, unchecked
     significant_bits : 0 if unknown
+    plane_facts : steps along Z and T, and colours of channels
     """
 
     number: int
@@ -46,6 +49,7 @@ class OmeImage:
     pixel_size: tuple[float, float] | None
     significant_bits: int
     channel_names: tuple[str, ...]
+    plane_facts: PlaneFacts
 
     @property
     def planes(self) -> int:
@@ -173,6 +177,7 @@ def _image(element: Element, number: int, pages: int) -> OmeImage:
         _pixel_size(pixels),
         _integer(pixels, "SignificantBits", 0, 64, default=0),
         names if any(names) else (),
+        of_ome(pixels.attrib, [channel.get("Color") for channel in channels]),
     )
     data = [child for child in pixels if local(child) == "TiffData"]
     blocks = tuple(_block(child, image, pages) for child in data)

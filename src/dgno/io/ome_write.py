@@ -148,6 +148,10 @@ def _describe(element: Element, image: SlideFacts, number: int, page: int) -> in
         rows, columns = image.pixel_size
         pixels.attrib |= {"PhysicalSizeX": repr(columns), "PhysicalSizeXUnit": "µm"}
         pixels.attrib |= {"PhysicalSizeY": repr(rows), "PhysicalSizeYUnit": "µm"}
+    if (z_step := image.stored.planes.z_step) and "PhysicalSizeZ" not in pixels.attrib:
+        pixels.attrib |= {"PhysicalSizeZ": repr(z_step), "PhysicalSizeZUnit": "µm"}
+    if (time_step := image.stored.planes.time_step) and "TimeIncrement" not in pixels.attrib:
+        pixels.attrib |= {"TimeIncrement": repr(time_step), "TimeIncrementUnit": "s"}
     _set_channels(pixels, image, number)
     for child in [child for child in pixels if local(child) in DESCRIBED_ANEW]:
         pixels.remove(child)
@@ -167,7 +171,7 @@ def _set_significant_bits(pixels: Element, image: SlideFacts) -> None:
 
 def _set_channels(pixels: Element, image: SlideFacts, number: int) -> None:
     """One <Channel> for each channel; those of the input stay if they are as many."""
-    present = pixels.findall("Channel")
+    present, colours = pixels.findall("Channel"), image.stored.planes.colours
     if len(present) != image.channels:
         for child in present:
             pixels.remove(child)
@@ -179,6 +183,9 @@ def _set_channels(pixels: Element, image: SlideFacts, number: int) -> None:
         channel.attrib["SamplesPerPixel"] = str(image.samples)
         if image.channel_names:
             channel.attrib["Name"] = legal(image.channel_names[place])
+        if len(colours) == len(present) and "Color" not in channel.attrib:
+            rgba = int(colours[place] + "FF", 16)
+            channel.attrib["Color"] = str(rgba - 2**32 if rgba >= 2**31 else rgba)  # signed, as the schema has it
 
 
 def _set_magnification(root: Element, element: Element, magnification: float, number: int) -> None:

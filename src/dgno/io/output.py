@@ -25,6 +25,7 @@ from dgno.io.imagej import fits_imagej
 from dgno.io.jpeg import check_jpeg
 from dgno.io.ome_versions import left_out
 from dgno.io.ome_write import check_ome, fits_ome, ome_axes
+from dgno.io.plane_losses import losses_of_planes
 from dgno.io.png import check_png, is_seen_otherwise
 from dgno.io.tiff_write import LARGEST_CLASSIC
 from dgno.io.zarr_store import is_store
@@ -142,6 +143,8 @@ def losses(image: Image, kind: str) -> tuple[str, ...]:
         notes.append(f"axes {own} are written as {axes}, the names that OME-TIFF has")
     if kind == "ome-tiff":
         notes += left_out(image.stored.ome_xml)
+    if kind in ("ome-tiff", "tiff"):
+        notes += losses_of_planes(image.stored, kind, image.value_range)
     if image.stored.colour_table is not None and kind not in ("tiff", "ome-tiff", "imagej-tiff"):
         notes.append(f"{kind.upper()} does not keep the pseudo-colours; values are written as grays")
     if image.alpha is not None and image.alpha_kind == "unspecified" and kind in ("png", "bmp"):

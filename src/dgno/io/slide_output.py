@@ -10,6 +10,7 @@ from dgno.errors import ConfigError, NoSpace, OutputFormat, printable
 from dgno.io.ome_versions import left_out
 from dgno.io.ome_write import TYPES
 from dgno.io.output import StrPath
+from dgno.io.plane_losses import losses_of_planes
 from dgno.io.slide import SlideFacts
 from dgno.io.tile_codecs import SlideCompression
 
@@ -88,6 +89,7 @@ def slide_losses(facts: SlideFacts, kind: SlideKind, compression: SlideCompressi
         notes.append(f"OpenSlide reads {facts.dtype} as 8 bits or not at all; tifffile reads it as it is")
     if kind == "ome-tiff":
         notes += left_out(facts.stored.ome_xml)
+    notes += losses_of_planes(facts.stored, kind, facts.value_range)
     if unnamed := sum(not key.startswith(NO_PROPERTIES) for key in facts.properties):
         what = "1 property is" if unnamed == 1 else f"{unnamed} properties are"
         notes.append(f"{what} left out that only the maker of the input has names for")

@@ -14,6 +14,7 @@ from dgno.arrays import Stored
 from dgno.io.exif import orientation_note
 from dgno.io.limits import Limits
 from dgno.io.ome import BadMetadataError, OmeImage, local, parse_xml
+from dgno.io.plane_facts import of_imagej
 from dgno.io.slide import SlideFacts, checked_magnification
 from dgno.io.tiff_facts import (
     LARGEST_VALUE,
@@ -69,6 +70,7 @@ def facts_of(
             ome_xml=document if ome else b"",
             ome_image=ome.number if ome else 0,
             imagej=imagej,
+            planes=ome.plane_facts if ome else of_imagej(imagej, has_size=size is not None),
         ),
         limits=known.limits,
     )  # fmt: skip

@@ -16,6 +16,7 @@ from dgno.arrays import Image
 from dgno.io import pixel_size
 from dgno.io.exif import orientation_note
 from dgno.io.ome import OmeImage
+from dgno.io.plane_facts import of_imagej
 from dgno.value_ranges import Guess, Range, guess_value_range
 
 RESOLUTION_UNITS = {2: 25400.0, 3: 10000.0, 4: 1000.0, 5: 1.0}  # inch, centimetre; tifffile adds mm and um
@@ -44,6 +45,7 @@ def described(image: Image, series: TiffPageSeries, ome: OmeImage | None, docume
         ome_xml=document,
         ome_image=ome.number if ome else 0,
         imagej=imagej,
+        planes=ome.plane_facts if ome else of_imagej(imagej, has_size=size is not None),
     )
     return replace(
         image,

@@ -21,7 +21,7 @@ from dgno.io.limits import DEFAULT_LIMITS, Limits
 from dgno.io.opening import naming
 from dgno.io.slide import Level, OnBadTile, SlideFacts
 from dgno.io.zarr_level import ZarrLevel
-from dgno.io.zarr_metadata import is_zarr, own_facts, read_multiscale
+from dgno.io.zarr_metadata import is_zarr, more_attributes, own_facts, read_multiscale
 from dgno.value_ranges import Guess, guess_value_range
 
 LEFT_OUT = "copy it again; if whoever wrote it leaves out chunks of nothing but the fill value, mask them (on_bad_tile)"
@@ -111,8 +111,12 @@ class ZarrSlide(BlockSlide):
             channel_names=names if len(names) == planes.get("C", 1) else (),
             icc_profile=own.icc_profile,
             fill=first.fill,
-            properties={"ngff.version": image.version, "zarr.format": str(first.format)},
-            stored=Stored("ome-zarr"),
+            properties={
+                "ngff.version": image.version,
+                "zarr.format": str(first.format),
+                **more_attributes(image.attributes),
+            },
+            stored=Stored("ome-zarr", planes=image.planes),
             limits=known.limits,
         )  # fmt: skip
         self.notes = (*image.notes, *known.notes)

@@ -100,16 +100,20 @@ def group_attributes(facts: SlideFacts, levels: int, ngff: Ngff, provenance: Map
 
 
 def _axes(facts: SlideFacts) -> list[dict[str, str]]:
-    """A unit for y and x where the pixel size is known; the step of z and t is not."""
-    unit = {"unit": "micrometer"} if facts.pixel_size else {}
-    axes = [{"name": axis.lower(), "type": KINDS[axis]} for axis in AXES]
-    return [*axes, *({"name": axis, "type": "space"} | unit for axis in "yx")]
+    """A unit for each axis along which the step is known."""
+    planes, um = facts.stored.planes, {"unit": "micrometer"}
+    units = {"T": {"unit": "second"} if planes.time_step else {}, "C": {}, "Z": um if planes.z_step else {}}
+    axes = [{"name": axis.lower(), "type": KINDS[axis]} | units[axis] for axis in AXES]
+    return [*axes, *({"name": axis, "type": "space"} | (um if facts.pixel_size else {}) for axis in "yx")]
 
 
 def _dataset(facts: SlideFacts, level: int) -> Json:
-    rows, columns = facts.pixel_size or (1.0, 1.0)
-    scale = [1.0, 1.0, 1.0, rows * 2**level, columns * 2**level]
-    return {"path": str(level), "coordinateTransformations": [{"type": "scale", "scale": scale}]}
+    planes, (rows, columns) = facts.stored.planes, facts.pixel_size or (1.0, 1.0)
+    scale = [planes.time_step or 1.0, 1.0, planes.z_step or 1.0, rows * 2**level, columns * 2**level]
+    transforms: list[Json] = [{"type": "scale", "scale": scale}]
+    if planes.origin and facts.pixel_size:
+        transforms.append({"type": "translation", "translation": [0.0, 0.0, *planes.origin]})
+    return {"path": str(level), "coordinateTransformations": transforms}
 
 
 def _channels(facts: SlideFacts) -> list[Json]:
@@ -118,10 +122,17 @@ def _channels(facts: SlideFacts) -> list[Json]:
         looks = list(RGB)
     else:
         names = facts.channel_names or tuple(f"channel {number}" for number in range(facts.channels))
-        colours = PALETTE if facts.channels > 1 else PALETTE[-1:]
+        colours: tuple[str, ...] = PALETTE if facts.channels > 1 else PALETTE[-1:]
+        if len(facts.stored.planes.colours) == facts.channels:
+            colours = facts.stored.planes.colours
         looks = [(name, colours[number % len(colours)]) for number, name in enumerate(names)]
-    window = {"min": low, "max": high, "start": low, "end": high}
-    return [{"label": label, "color": colour, "active": True, "window": window} for label, colour in looks]
+    shown = facts.stored.planes.shown
+    ranges = shown if len(shown) == len(looks) else ((low, high),) * len(looks)
+    windows = [{"min": low, "max": high, "start": start, "end": end} for start, end in ranges]
+    return [
+        {"label": label, "color": colour, "active": True, "window": window}
+        for (label, colour), window in zip(looks, windows, strict=True)
+    ]
 
 
 def _own(facts: SlideFacts, provenance: Mapping[str, str] | None) -> Json:

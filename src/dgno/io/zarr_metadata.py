@@ -18,15 +18,19 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from dgno.arrays import PlaneFacts
 from dgno.errors import InputTooLarge, UnknownFormat, UnreadableInput, UnsupportedInput
 from dgno.io import pixel_size
 from dgno.io.limits import Limits
 from dgno.io.opening import open_regular
+from dgno.io.plane_facts import SECONDS, of_omero, step
 from dgno.io.slide import checked_magnification
 from dgno.value_ranges import Range
 
 Json = Mapping[str, Any]  # Any: whatever JSON holds
 AXES = {"t": "T", "c": "C", "z": "Z", "y": "Y", "x": "X"}
+KNOWN = ("ome", "multiscales", "omero", "dgno", "_creator", "image-label", "labels")
+LONGEST_TEXT = 2000  # characters of an attribute
 COMPLETE = "complete.json"
 MANY_CHUNKS = 2**31  # bytes of complete.json
 
@@ -39,6 +43,7 @@ class Multiscale:
     axes : letters of all axes, the first slowest
     paths : of the arrays of the levels
     pixel_size : (row, column) of level 0 in um, checked
+    planes : steps along Z and T, and how channels are shown
     samples : 3 if the axis C is the colours of a pixel, else 1
     chunks : checksum of every chunk by its key, None where it was left out; empty without `complete.json`
     """
@@ -48,6 +53,7 @@ class Multiscale:
     paths: tuple[str, ...]
     pixel_size: tuple[float, float] | None
     channel_names: tuple[str, ...]
+    planes: PlaneFacts
     samples: int
     attributes: Json
     chunks: Mapping[str, str | None]
@@ -85,6 +91,12 @@ def own_facts(attributes: Json) -> OwnFacts:
         tuple(map(str, names)) if isinstance(names, list) else None,
         profile or None,
     )
+
+
+def more_attributes(attributes: Json) -> dict[str, str]:
+    """Attributes of the group that neither NGFF nor dgno has, as text by name."""
+    others = (key for key in attributes if key not in KNOWN and not key.startswith("bioformats2raw"))
+    return {f"attributes.{key}": json.dumps(attributes[key])[:LONGEST_TEXT] for key in others}
 
 
 def _range(said: object) -> Range | None:
@@ -158,11 +170,13 @@ def _multiscale(
     samples = int(own.get("samples", 1)) if isinstance(own, Mapping) else 1
     if samples not in (1, 3):
         raise ValueError(f"samples {samples}")
-    size, notes = _pixel_size(axes, units, [datasets[0], image])
+    scale, origin = _transformed(axes, [datasets[0], image])
+    size, notes = _pixel_size(scale, units)
     more = (f"the first of the {images} images of the group",) if images > 1 else ()
     version = str(inner.get("version") or image.get("version") or "")
     names = _channel_names(inner.get("omero"))
-    return Multiscale(version, axes, paths, size, names, samples, attributes, chunks, (*more, *notes))
+    planes = _planes(axes, units, scale, origin, inner.get("omero"))
+    return Multiscale(version, axes, paths, size, names, planes, samples, attributes, chunks, (*more, *notes))
 
 
 def _axes(image: Json) -> tuple[str, list[str]]:
@@ -183,18 +197,45 @@ def _inside(path: str) -> str:
     return path
 
 
-def _pixel_size(axes: str, units: list[str], parts: list[Json]) -> tuple[pixel_size.PixelSize | None, tuple[str, ...]]:
-    """The product of all scales, in um; None without a unit of length."""
-    scale = [1.0] * len(axes)
+def _transformed(axes: str, parts: list[Json]) -> tuple[list[float] | None, list[float]]:
+    """The product of all scales along each axis, None without any; and where the first pixel is."""
+    scale, origin = [1.0] * len(axes), [0.0] * len(axes)
     found = False
     for transform in (t for part in parts for t in part.get("coordinateTransformations", ())):
         if transform.get("type") == "scale":
-            scale = [a * float(b) for a, b in zip(scale, transform["scale"], strict=True)]
+            by = [float(number) for number in transform["scale"]]
+            scale = [a * b for a, b in zip(scale, by, strict=True)]
+            origin = [a * b for a, b in zip(origin, by, strict=True)]
             found = True
+        elif isinstance(transform.get("translation"), list):
+            origin = [a + float(b) for a, b in zip(origin, transform["translation"], strict=True)]
+    return scale if found else None, origin
+
+
+def _pixel_size(scale: list[float] | None, units: list[str]) -> tuple[pixel_size.PixelSize | None, tuple[str, ...]]:
+    """In um; None without a unit of length."""
     rows, columns = (pixel_size.MICROMETRES.get(unit) for unit in units[-2:])
-    if not found or rows is None or columns is None:
+    if scale is None or rows is None or columns is None:
         return None, ()
     return pixel_size.checked(scale[-2] * rows, scale[-1] * columns, source="OME-Zarr")
+
+
+def _planes(axes: str, units: list[str], scale: list[float] | None, origin: list[float], omero: object) -> PlaneFacts:
+    steps, colours = dict(zip(axes, zip(scale or (), units, strict=False), strict=False)), of_omero(omero)
+    z_step, z_unit = steps.get("Z", (0.0, ""))
+    time_step, time_unit = steps.get("T", (0.0, ""))
+    places = {
+        axis: place * pixel_size.MICROMETRES.get(unit, math.nan)
+        for axis, place, unit in zip(axes, origin, units, strict=True)
+        if axis in "ZYX"
+    }
+    z, rows, columns = (places.get(axis, 0.0) for axis in "ZYX")
+    return PlaneFacts(
+        step(z_step, pixel_size.MICROMETRES.get(z_unit)),
+        step(time_step, SECONDS.get(time_unit)),
+        *colours,
+        (z, rows, columns) if math.isfinite(z + rows + columns) and any((z, rows, columns)) else None,
+    )
 
 
 def _channel_names(omero: Any) -> tuple[str, ...]:  # Any: JSON
