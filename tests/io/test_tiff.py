@@ -234,3 +234,27 @@ def test_other_dtypes_are_refused(tmp_path, dtype):
     tifffile.imwrite(tmp_path / "x.tif", np.zeros((5, 5), dtype), metadata=None)
     with pytest.raises(UnsupportedInput, match="8, 16 or 32 bits"):
         read_image(tmp_path / "x.tif")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252"])
+@pytest.mark.parametrize("provenance", [None, {"k": "v"}])
+def test_descriptions_keep_letters_that_are_not_ascii(tmp_path, encoding, provenance):
+    text = "Präparat 7, 5 µm"
+    tifffile.imwrite(tmp_path / "x.tif", pixels("uint8", 9, 8), description=text.encode(encoding), metadata=None)
+    found = read_image(tmp_path / "x.tif")
+    assert found.stored.description == text
+    write_image(tmp_path / "y.tif", found, provenance=provenance)
+    assert read_image(tmp_path / "y.tif").stored.description == text
+    write_image(tmp_path / "y.ome.tif", found, provenance=provenance)
+    with tifffile.TiffFile(tmp_path / "y.ome.tif") as tiff:
+        assert tiff.series[0].name == text
+    assert write_image(tmp_path / "y.png", found) == ("PNG does not keep the description",)
+
+
+def test_descriptions_of_later_pages_are_not_lost_without_a_word(tmp_path):
+    for texts, told in ((("a", "b"), True), (("a", "a"), False), (("a", None), False)):
+        with tifffile.TiffWriter(tmp_path / "x.tif") as writer:
+            for text in texts:
+                writer.write(pixels("uint8", 9, 8), description=text, metadata=None)
+        notes = read_image(tmp_path / "x.tif").notes
+        assert ("of the descriptions of the pages the first is kept" in notes) == told

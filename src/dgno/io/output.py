@@ -145,6 +145,8 @@ def losses(image: Image, kind: str) -> tuple[str, ...]:
         notes += left_out(image.stored.ome_xml)
     if kind in ("ome-tiff", "tiff"):
         notes += losses_of_planes(image.stored, kind, image.value_range)
+    if image.stored.description and kind in ("png", "jpeg", "bmp"):
+        notes.append(f"{kind.upper()} does not keep the description")
     if image.stored.colour_table is not None and kind not in ("tiff", "ome-tiff", "imagej-tiff"):
         notes.append(f"{kind.upper()} does not keep the pseudo-colours; values are written as grays")
     if image.alpha is not None and image.alpha_kind == "unspecified" and kind in ("png", "bmp"):

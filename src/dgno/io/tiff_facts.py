@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import re
@@ -54,7 +55,7 @@ def described(image: Image, series: TiffPageSeries, ome: OmeImage | None, docume
         pixel_size=size,
         channel_names=names if len(names) == image.channels else (),
         icc_profile=page.iccprofile,
-        notes=(*image.notes, *known.notes, *size_notes, *orientation_note(orientation)),
+        notes=(*image.notes, *known.notes, *size_notes, *orientation_note(orientation), *_further_texts(series)),
         stored=stored,
     )
 
@@ -152,4 +153,15 @@ def free_text(page: TiffPage, kind: str, shaped: Mapping[str, Any]) -> str:
     if kind in ("ome", "imagej") or page.is_ome:
         return ""
     text = shaped.get("description", "") if shaped else page.description
-    return str(text) if text.isascii() else ""
+    return text.decode("cp1252", "replace") if isinstance(text, bytes) else str(text)
+
+
+def _further_texts(series: TiffPageSeries) -> tuple[str, ...]:
+    """A note if the second page of a plain file has a description of its own; the others are not looked at."""
+    if series.kind in ("ome", "imagej"):
+        return ()
+    second = next(itertools.islice(series, 1, 2), None)
+    text = second.aspage().description if second is not None else ""
+    if not text or text == series.keyframe.description:
+        return ()
+    return ("of the descriptions of the pages the first is kept",)

@@ -141,8 +141,8 @@ def _plain_text(image: Image, images: int, provenance: Mapping[str, str] | None)
     """
     text = "" if image.stored.description.startswith(VENDORS) else image.stored.description
     leading = image.axes.removesuffix("S")[:-2]
-    if images == 1 and not provenance and leading in ("", "I") and not image.channel_names:
-        return text
+    if images == 1 and not provenance and leading in ("", "I") and not image.channel_names and text.isascii():
+        return text  # TIFF holds ASCII; the escapes of JSON hold the rest
     facts: dict[str, Any] = {"shape": list(image.pixels.shape), "axes": image.axes}
     if image.stored.interleaved_channels and image.axes.endswith("CYX"):
         facts = {"shape": list(np.moveaxis(image.pixels, -3, -1).shape), "axes": image.axes[:-3] + "YXS"}
