@@ -184,6 +184,7 @@ def test_what_reading_notes_is_told(cli: Cli, picture: Path, reader: Path) -> No
     assert note not in cli("assess", picture, "--reader", reader, "--quiet").err
     (found,) = cli("assess", picture, "--reader", reader, "--json").json["results"]
     assert found["notes"] == [note]
+    assert "unlikely" not in cli("assess", picture, "--reader", reader, "--pixel-size", "0.5").err
 
 
 def test_wrong_inputs_are_refused(cli: Cli, reader: Path, tmp_path: Path) -> None:

@@ -184,6 +184,17 @@ def test_pixel_size_and_format(cli: Cli, blurred: Path, tmp_path: Path, weights:
         assert "not for clinical diagnosis" in (tiff.ome_metadata or "")
 
 
+@pytest.mark.parametrize("name", ["out.tif", "out.ome.zarr"])
+def test_who_gives_the_pixel_size_is_not_told_to(cli: Cli, tmp_path: Path, name: str) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (64, 65), dtype=np.uint8)
+    tifffile.imwrite(tmp_path / "x.tif", noise, resolution=(300, 300), resolutionunit="INCH")
+    given = ("restore", tmp_path / "x.tif", "-o", tmp_path / name, "--method", "wiener", "--psf", "gaussian:1")
+    result = cli(*given, "--route", "off", "--pixel-size", 0.25)
+    assert (result.status, "unlikely" in result.err) == (0, False)
+    result = cli(*given, "--route", "off", "--overwrite")
+    assert (result.status, "unlikely" in result.err) == (0, True)
+
+
 def test_debug_shows_the_traceback(cli: Cli, tmp_path: Path) -> None:
     result = cli("restore", tmp_path / "no.tif", "-o", tmp_path / "out.tif", "--debug")
     assert "Traceback" in result.err

@@ -109,7 +109,7 @@ CASES = [
     Case("B12", "mixed sizes.tif", pages),
     Case("B15", "1 x 100,000.tif", tiff(noise("uint8", 1, 100_000))),
     Case("B15", "65,536 x 4.png", lambda path: Pillow.fromarray(noise("uint8", 4, 65_536)).save(path)),
-    Case("B16", "no pixel size.tif", tiff(noise("uint8", 9, 8), resolution=(0, 0), resolutionunit="INCH"), "absurd"),
+    Case("B16", "no pixel size.tif", tiff(noise("uint8", 9, 8), resolution=(0, 0), resolutionunit="INCH"), "is 0 x 0"),
     Case(
         "B16", "a metre.tif", tiff(noise("uint8", 9, 8), resolution=(0.01, 0.01), resolutionunit="CENTIMETER"), "absurd"
     ),

@@ -48,6 +48,39 @@ def test_densities_of_screens_are_no_pixel_sizes(density):
     assert pixel_size.from_density(density / 2.54, density / 2.54, 1e4, source="test") == (None, ())
 
 
+@pytest.mark.parametrize("density", [(0, 0), (0, 300), (math.inf, 300), (math.nan, 300), (-300, 300)])
+def test_densities_that_are_none_leave_the_size_unknown(density):
+    size, notes = pixel_size.from_density(*density, 25400, source="test")
+    assert size is None and notes[0].startswith("pixel size unknown: the resolution (test) is")
+
+
+ODD_SIZES = [
+    ("1", "pixel", "its unit 'pixel' is no length"),
+    ("1", "reference frame", "its unit 'reference frame' is no length"),
+    ("0,25", "µm", "'0,25' is no number"),
+    ("nan", "µm", "absurd"),
+    ("0.25", "furlong" * 9, f"its unit '{('furlong' * 9)[:40]}' is no length"),
+]
+
+
+@pytest.mark.parametrize("size, unit, why", ODD_SIZES)
+def test_the_note_names_what_ome_says_in_place_of_a_length(tmp_path, size, unit, why):
+    said = "".join(f' PhysicalSize{axis}="{size}" PhysicalSize{axis}Unit="{unit}"' for axis in "XY")
+    write_ome(tmp_path / "x.ome.tif", ome(more=said))
+    found = read_image(tmp_path / "x.ome.tif")
+    assert found.pixel_size is None and any(why in note for note in found.notes)
+
+
+def test_who_gives_the_pixel_size_reads_nothing_of_the_files_own():
+    said = [
+        *pixel_size.checked(85, 80, source="test")[1],
+        *pixel_size.checked(0, 0, source="test")[1],
+        *pixel_size.from_density(0, 0, 1.0, source="test")[1],
+    ]
+    assert len(said) == 4
+    assert pixel_size.overruled(["another", *said]) == ("another",)
+
+
 @pytest.mark.parametrize("unit, micrometres", [("INCH", 25400), ("CENTIMETER", 1e4)])
 def test_resolution_of_tiff(tmp_path, unit, micrometres):
     resolution = (micrometres / 0.5, micrometres / 0.25)

@@ -6,7 +6,6 @@ Schema: openmicroscopy.org/Schemas/OME/2016-06; older ones use the same names fo
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import NoReturn
 from xml.etree import ElementTree
@@ -36,6 +35,7 @@ class OmeImage:
     samples : colour samples of a pixel
     blocks : (first plane, first page, number of planes) of every TiffData
     pixel_size : (row, column) in um, unchecked
+    odd_size : why what is said of it is not used, in words; else empty
     significant_bits : 0 if unknown
     plane_facts : steps along Z and T, and colours of channels
     """
@@ -47,6 +47,7 @@ class OmeImage:
     samples: int
     blocks: tuple[tuple[int, int, int], ...]
     pixel_size: tuple[float, float] | None
+    odd_size: str
     significant_bits: int
     channel_names: tuple[str, ...]
     plane_facts: PlaneFacts
@@ -174,7 +175,7 @@ def _image(element: Element, number: int, pages: int) -> OmeImage:
         sizes,
         samples,
         (),
-        _pixel_size(pixels),
+        *_pixel_size(pixels),
         _integer(pixels, "SignificantBits", 0, 64, default=0),
         names if any(names) else (),
         of_ome(pixels.attrib, [channel.get("Color") for channel in channels]),
@@ -227,15 +228,18 @@ def _integer(element: Element, name: str, low: int, high: int, *, default: int |
     return value
 
 
-def _pixel_size(pixels: Element) -> tuple[float, float] | None:
-    """(row, column) in um; NaN for what is no number, which the check of pixel sizes then names."""
+def _pixel_size(pixels: Element) -> tuple[tuple[float, float] | None, str]:
+    """(row, column) in um; and why it is none, if something is said that is no length."""
     if "PhysicalSizeX" not in pixels.attrib or "PhysicalSizeY" not in pixels.attrib:
-        return None
+        return None, ""
     sizes = []
     for axis in "YX":
-        unit = MICROMETRES.get(pixels.get(f"PhysicalSize{axis}Unit", "µm").lower())
+        text, name = pixels.attrib[f"PhysicalSize{axis}"], pixels.get(f"PhysicalSize{axis}Unit", "µm")
+        unit = MICROMETRES.get(name.lower())
+        if unit is None:
+            return None, f"its unit {name[:40]!r} is no length"
         try:
-            sizes.append(float(pixels.attrib[f"PhysicalSize{axis}"]) * (math.nan if unit is None else unit))
+            sizes.append(float(text) * unit)
         except ValueError:
-            sizes.append(math.nan)
-    return sizes[0], sizes[1]
+            return None, f"{text[:40]!r} is no number"
+    return (sizes[0], sizes[1]), ""

@@ -6,7 +6,7 @@ All pixel sizes are (row, column) in um.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 MICROMETRES = {  # names of units in OME-XML, OME-Zarr and ImageJ
     **dict.fromkeys(("pm", "picometer", "picometers", "picometre", "picometres"), 1e-6),
@@ -43,6 +43,11 @@ def checked(rows: float, columns: float, *, source: str) -> tuple[PixelSize | No
     return size, tuple(notes)
 
 
+def overruled(notes: Iterable[str]) -> tuple[str, ...]:
+    """Notes but for those on the pixel size, which the user knows better."""
+    return tuple(note for note in notes if not note.startswith(("pixel size ", "pixels are not square")))
+
+
 def from_density(
     x: float, y: float, micrometres: float, *, source: str, is_named: bool = False
 ) -> tuple[PixelSize | None, tuple[str, ...]]:
@@ -53,12 +58,13 @@ def from_density(
 
     is_named : the file names the unit, as programs that know nothing do not: 1 pixel a unit is meant
     """
+    if not all(math.isfinite(value) and value > 0 for value in (x, y)):
+        return None, (f"pixel size unknown: the resolution ({source}) is {x:g} x {y:g}",)
     per_inch = [value * 25400 / micrometres for value in (x, y)]
     is_screen = all(any(abs(value - screen) < 0.5 for screen in SCREENS) for value in per_inch)
     if is_screen or ((x, y) == (1, 1) and not is_named):
         return None, ()
-    rows, columns = (micrometres / value if value else math.inf for value in (y, x))
-    return checked(rows, columns, source=source)
+    return checked(micrometres / y, micrometres / x, source=source)
 
 
 def per_centimetre(x: float, y: float) -> Resolution | None:

@@ -107,6 +107,8 @@ def holds(declared: Range, pixels: np.ndarray) -> bool:
 
 def size_of_pixels(page: TiffPage, ome: OmeImage | None, imagej: Mapping[str, Any]) -> Size:
     """From OME-XML, the Aperio description, ImageJ's unit, or the resolution tags, whichever is there first."""
+    if ome and ome.odd_size:
+        return None, (f"pixel size unknown: {ome.odd_size} (OME-XML)",)
     if ome and ome.pixel_size:
         return pixel_size.checked(*ome.pixel_size, source="OME-XML")
     if page.is_svs and (found := APERIO_PIXEL_SIZE.search(page.description)):

@@ -19,6 +19,7 @@ from dgno.io.limits import Limits
 from dgno.io.lock import LOCK, sole_writer
 from dgno.io.open_slide import is_slide
 from dgno.io.output import check_place
+from dgno.io.pixel_size import overruled
 from dgno.io.slide_output import check_room, check_slide, slide_kind, slide_losses
 from dgno.io.slide_write import write_slide
 from dgno.restoration.batch import Job, Outcome
@@ -215,6 +216,7 @@ def _outcome(run: SlideRun, journal: Journal, result: RestoredSlide, *, seconds:
     facts = report_of(run, journal, result, account)
     chosen = options.selection.notes([stand_in(run.slide.facts)], [run.planes])
     told = (*note_again(run.job.source), *account.notes, *chosen)
+    noted = run.slide.notes if options.pixel_size is None else overruled(run.slide.notes)
     lost = slide_losses(run.facts, slide_kind(target), options.compression, options.quality)
     return Outcome(
         input=printable(run.job.source),
@@ -222,7 +224,7 @@ def _outcome(run: SlideRun, journal: Journal, result: RestoredSlide, *, seconds:
         status="incomplete" if run.slide.bad_tiles else "restored",
         seconds=seconds,
         megapixels=run.slide.facts.pixels / 1e6,
-        notes=(*told, *run.slide.notes, *run.notes, *in_words(facts), *lost),
+        notes=(*told, *noted, *run.notes, *in_words(facts), *lost),
         facts=facts,
     )
 

@@ -18,6 +18,7 @@ from dgno.errors import InputChanged, OutOfMemory, printable
 from dgno.io.checksum import file_sha256, slide_digest
 from dgno.io.image import check_output, read_images, write_images
 from dgno.io.opening import os_error
+from dgno.io.pixel_size import overruled
 from dgno.io.provenance import software
 from dgno.kernels.allocator import keep_freed_memory
 from dgno.optics.blur_types import DEFOCUS
@@ -115,7 +116,7 @@ class Workbench:
             allow_nonfinite = options.nonfinite != "refuse"
             check_restorable(image, planes, allow_labels=options.allow_labels, allow_nonfinite=allow_nonfinite)
         if self.options.pixel_size is not None:
-            image = replace(image, pixel_size=(self.options.pixel_size,) * 2)
+            image = replace(image, pixel_size=(self.options.pixel_size,) * 2, notes=overruled(image.notes))
         if planes and self.options.normalize == "none" and image.pixels.dtype.kind == "f":
             image = replace(image, pixels=image.pixels.astype(np.float32))
         return image

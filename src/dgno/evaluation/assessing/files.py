@@ -25,6 +25,7 @@ from dgno.io.image import read_images
 from dgno.io.limits import Limits
 from dgno.io.open_slide import is_slide
 from dgno.io.output import check_place
+from dgno.io.pixel_size import overruled
 from dgno.io.provenance import software
 from dgno.restoration.batch import Job, Outcome, is_single, mirrored, run_jobs
 from dgno.restoration.from_weights import make_reader
@@ -145,6 +146,7 @@ class Desk:
             raise InputChanged("the input changed while it was assessed", path=job.source, hint="assess it again")
         shown = [image for image, planes in zip(images, wanted, strict=True) if planes]
         notes = tuple(dict.fromkeys(note for image in shown for note in image.notes))
+        notes = notes if self.options.pixel_size is None else overruled(notes)
         return list(zip(stems, found, strict=True)), sum(map(pixels_of, images, wanted)), notes
 
     def _look_at_slide(self, job: Job, progress: Progress) -> Looked:

@@ -16,6 +16,7 @@ from dgno.evaluation.assessing.rescan import Checked, Strength
 from dgno.evaluation.assessing.scenes import Scene, places_of, unknown_pixel_size
 from dgno.io.limits import Limits
 from dgno.io.open_slide import open_slide
+from dgno.io.pixel_size import overruled
 from dgno.io.slide import Slide, SlideFacts
 from dgno.restorable import check_restorable
 from dgno.restoration.blur_maps import Reader
@@ -108,7 +109,7 @@ def assess_slide(
             picture = _picture(slide, numbers, with_pictures)
             scenes.append(_scene(picture, place, summary, options, facts))
         slide.check_unchanged(before)
-        notes = slide.notes
+        notes = slide.notes if options.pixel_size is None else overruled(slide.notes)
     return scenes, len(planes) * facts.shape[0] * facts.shape[1], notes
 
 
