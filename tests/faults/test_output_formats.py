@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from output_cases import GRAY, OTHER, names
 
-from dgno.arrays import Image, Stored
+from dgno.arrays import Image
 from dgno.errors import (
     ConfigError,
     OutputFormat,
 )
 from dgno.io.image import check_output, write_image, write_images
 from dgno.io.output import output_format
+from dgno.stored import Stored
 
 
 def image(dtype: str, axes: str = "YX", shape: tuple[int, ...] = (9, 7), **facts) -> Image:

@@ -9,10 +9,11 @@ import pytest
 import tifffile
 from ome_files import IMAGE, OME, RNG, STACK, ome, write_ome
 
-from dgno.arrays import Image, Stored
+from dgno.arrays import Image
 from dgno.io.image import read_image, read_images, write_image, write_images
 from dgno.io.limits import DEFAULT_LIMITS
 from dgno.io.ome import BadMetadataError, local, parse_ome, parse_xml, rewritten
+from dgno.stored import Stored
 
 
 def test_axes_names_sizes_and_bits_come_from_ome(tmp_path):

@@ -10,13 +10,14 @@ import pytest
 import tifffile
 from ome_files import STACK
 
-from dgno.arrays import Image, PlaneFacts, Stored
+from dgno.arrays import Image
 from dgno.io.image import read_image, write_image
 from dgno.io.image_slide import ImageSlide
 from dgno.io.open_slide import open_slide
 from dgno.io.plane_facts import step
 from dgno.io.slide import Slide, SlideFacts
 from dgno.io.slide_write import write_slide
+from dgno.stored import PlaneFacts, Stored
 
 VALUES = np.tile(STACK.reshape(1, 3, 2, 9, 8), (2, 1, 1, 1, 1))  # T, Z, C, Y, X
 SAID = PlaneFacts(0.3, 1.5, ("FF0000", "00FF80"), ((100.0, 2000.0), (50.0, 3000.0)))

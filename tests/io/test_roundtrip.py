@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from PIL import Image as Pillow
 from random_images import image_of, pixels, same
 
-from dgno.arrays import Image, Stored
+from dgno.arrays import Image
 from dgno.errors import OutputFormat
 from dgno.io.colour import joined
 from dgno.io.image import read_image, read_images, write_image, write_images
+from dgno.stored import Stored
 
 INTEGERS = ["uint8", "int8", "uint16", "int16", "uint32", "int32"]
 

@@ -16,7 +16,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from slide_cases import Source, all_levels, pixels_of
 
-from dgno.arrays import Stored
 from dgno.errors import ConfigError, InputError, OutputError, OutputFormat, TruncatedInput
 from dgno.io.image import read_image
 from dgno.io.ome import local
@@ -24,6 +23,7 @@ from dgno.io.provenance import read_provenance
 from dgno.io.slide import SlideFacts
 from dgno.io.slide_output import ENDINGS, slide_kind
 from dgno.io.slide_write import write_slide
+from dgno.stored import Stored
 
 COLOURS = SlideFacts((1030, 1100), np.dtype("uint8"), 3, pixel_size=(0.25, 0.5), magnification=20.0, icc_profile=b"icc")
 STACK = SlideFacts(

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import UInt8
 
-from dgno.arrays import Image, Stored
+from dgno.arrays import Image
 from dgno.errors import OutputFormat, TruncatedInput, UnreadableInput, UnsupportedCodec, UnsupportedInput
 from dgno.io import pixel_size
 from dgno.io.colour import apply_palette, is_identity, joined, palette_note, split_alpha, widened
 from dgno.io.limits import Limits, check_ratio, check_size
 from dgno.io.opening import Opened
 from dgno.io.run_length import decoded_runs
+from dgno.stored import Stored
 
 OS2_1 = 12
 INFO_SIZES = (OS2_1, 16, 40, 52, 56, 64, 108, 124)

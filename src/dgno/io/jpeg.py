@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 import imagecodecs
 import numpy as np
 
-from dgno.arrays import Image, Stored
+from dgno.arrays import Image
 from dgno.errors import OutputFormat, TruncatedInput, UnreadableInput, UnsupportedCodec, UnsupportedInput
 from dgno.io import exif, pixel_size
 from dgno.io.limits import Limits, check_ratio, check_size
 from dgno.io.opening import Opened
+from dgno.stored import Stored
 
 FRAMES = {0xC0: "baseline", 0xC1: "extended", 0xC2: "progressive", 0xC9: "arithmetic", 0xCA: "arithmetic progressive"}
 OTHER_FRAMES = {0xC3: "lossless", 0xC5: "differential", 0xC6: "differential", 0xC7: "differential", 0xCB: "lossless"}

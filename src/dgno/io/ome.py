@@ -12,10 +12,10 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 from xml.parsers import expat
 
-from dgno.arrays import PlaneFacts
 from dgno.io.limits import Limits
 from dgno.io.pixel_size import MICROMETRES
 from dgno.io.plane_facts import of_ome
+from dgno.stored import PlaneFacts
 
 DEEPEST = 64
 MOST_ELEMENTS = 1_000_000

@@ -133,12 +133,6 @@ def losses(image: Image, kind: str) -> tuple[str, ...]:
         notes.append("JPEG is lossy (quality 95, no chroma subsampling); .png and .tif are not")
         if image.pixel_size and min(image.pixel_size) < 1e4 / 0xFFFF:
             notes.append("JPEG cannot hold pixel sizes below 0.153 um; it is left out")
-    if kind == "bmp" and image.icc_profile:
-        notes.append("BMP does not keep the colour profile")
-    if kind != "png" and is_seen_otherwise(image):
-        notes.append(
-            "gamma and primaries of the PNG, other than those of sRGB, are not kept: colours may look different"
-        )
     if kind == "ome-tiff" and (axes := ome_axes(image)) != (own := image.axes.removesuffix("S")[:-2]):
         notes.append(f"axes {own} are written as {axes}, the names that OME-TIFF has")
     if kind == "ome-tiff":
@@ -147,11 +141,21 @@ def losses(image: Image, kind: str) -> tuple[str, ...]:
         notes += losses_of_planes(image.stored, kind, image.value_range)
     if image.stored.description and kind in ("png", "jpeg", "bmp"):
         notes.append(f"{kind.upper()} does not keep the description")
+    return (*notes, *_losses_of_colour(image, kind))
+
+
+def _losses_of_colour(image: Image, kind: str) -> list[str]:
+    notes = []
+    if kind == "bmp" and image.icc_profile:
+        notes.append("BMP does not keep the colour profile")
+    if kind != "png" and is_seen_otherwise(image):
+        what = "gamma and primaries of the PNG, other than those of sRGB, are not kept"
+        notes.append(f"{what}: colours may look different")
     if image.stored.colour_table is not None and kind not in ("tiff", "ome-tiff", "imagej-tiff"):
         notes.append(f"{kind.upper()} does not keep the pseudo-colours; values are written as grays")
     if image.alpha is not None and image.alpha_kind == "unspecified" and kind in ("png", "bmp"):
         notes.append("the last sample, whose meaning the input does not tell, is written as opacity")
-    return tuple(notes)
+    return notes
 
 
 def _check_name(path: Path) -> None:

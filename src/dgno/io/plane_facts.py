@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from dgno.arrays import PlaneFacts
 from dgno.io.pixel_size import MICROMETRES
+from dgno.stored import PlaneFacts
 
 SECONDS = {  # names of units in OME-XML, OME-Zarr and ImageJ
     **dict.fromkeys(("us", "\u00b5s", "\u03bcs", "microsecond", "microseconds"), 1e-6),

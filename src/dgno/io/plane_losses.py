@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from dgno.arrays import Stored
 from dgno.io.plane_facts import look_up_tables
 from dgno.io.provenance import INFO_KEY
+from dgno.stored import Stored
 
 BLOCKS = {"Labels": "labels of slices", "Overlays": "overlays", "ROI": "region", "Properties": "properties"}
 

@@ -15,12 +15,13 @@ import imagecodecs
 import numpy as np
 from jaxtyping import UInt8
 
-from dgno.arrays import Image, Stored
+from dgno.arrays import Image
 from dgno.errors import InputTooLarge, OutputFormat, TruncatedInput, UnreadableInput
 from dgno.io import exif, pixel_size
 from dgno.io.colour import is_gray, joined, palette_note, split_alpha
 from dgno.io.limits import Limits, check_ratio, check_size
 from dgno.io.opening import MAGIC, Opened
+from dgno.stored import Stored
 from dgno.value_ranges import Guess, guess_value_range
 
 SIGNATURE = MAGIC["png"][0]

@@ -17,9 +17,10 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Shaped
 
-from dgno.arrays import Plane, Stored
+from dgno.arrays import Plane
 from dgno.errors import InputChanged
 from dgno.io.opening import os_error
+from dgno.stored import Stored
 from dgno.value_ranges import ends_of
 
 OnBadTile = Literal["fail", "mask"]

@@ -16,13 +16,14 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped, UInt8
 
-from dgno.arrays import Plane, Stored
+from dgno.arrays import Plane
 from dgno.errors import ConfigError, UnknownFormat, UnreadableInput, UnsupportedCodec
 from dgno.io import pixel_size
 from dgno.io.block_slide import CACHE_BYTES, Block, BlockSlide
 from dgno.io.limits import DEFAULT_LIMITS, Limits, check_size
 from dgno.io.opening import naming, shortened
 from dgno.io.slide import Level, OnBadTile, SlideFacts
+from dgno.stored import Stored
 
 EXTRA = "pip install 'dgno[slides]'"
 BLOCK = 512  # px of a block where OpenSlide does not name its tiles

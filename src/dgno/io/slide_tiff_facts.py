@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from tifffile import TiffPage
 
-from dgno.arrays import Stored
 from dgno.io.exif import orientation_note
 from dgno.io.limits import Limits
 from dgno.io.ome import BadMetadataError, OmeImage, local, parse_xml
@@ -27,6 +26,7 @@ from dgno.io.tiff_facts import (
 )
 from dgno.io.tiff_levels import Pyramid
 from dgno.io.tiff_read import PALETTE, expanded
+from dgno.stored import Stored
 
 NO_DATA_TAG, SOURCE_LENS = 42113, 65421
 TEXT_TAGS = {270: "ImageDescription", 271: "Make", 272: "Model", 305: "Software", 306: "DateTime", 315: "Artist"}

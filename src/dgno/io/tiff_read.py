@@ -16,7 +16,7 @@ import numpy as np
 import tifffile
 from tifffile import TiffFile, TiffFrame, TiffPage, TiffPageSeries
 
-from dgno.arrays import AlphaKind, Image, Stored
+from dgno.arrays import AlphaKind, Image
 from dgno.errors import TruncatedInput, UnreadableInput, UnsupportedCodec, UnsupportedInput
 from dgno.io.colour import apply_palette, is_pseudo_colour, palette_note, split_alpha, widened
 from dgno.io.limits import Limits, check_ratio, check_size
@@ -24,6 +24,7 @@ from dgno.io.ome import BadMetadataError, OmeImage, is_ome, parse_ome, parse_xml
 from dgno.io.opening import Opened, shortened
 from dgno.io.tiff_facts import described
 from dgno.io.tiff_structure import Structure
+from dgno.stored import Stored
 
 WHITE_IS_ZERO, RGB, PALETTE, YCBCR = 0, 2, 3, 6  # values of PhotometricInterpretation
 INKS = {4: "a transparency mask", 5: "CMYK", 8: "CIE Lab", 9: "ICC Lab", 10: "ITU Lab", 32803: "a raw camera mosaic"}

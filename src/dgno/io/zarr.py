@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Shaped
 
-from dgno.arrays import Plane, Stored
+from dgno.arrays import Plane
 from dgno.errors import ConfigError, MissingInput, NotAFile, UnreadableInput
 from dgno.io.block_slide import CACHE_BYTES, Block, BlockSlide
 from dgno.io.limits import DEFAULT_LIMITS, Limits
@@ -22,6 +22,7 @@ from dgno.io.opening import naming
 from dgno.io.slide import Level, OnBadTile, SlideFacts
 from dgno.io.zarr_level import ZarrLevel
 from dgno.io.zarr_metadata import is_zarr, more_attributes, own_facts, read_multiscale
+from dgno.stored import Stored
 from dgno.value_ranges import Guess, guess_value_range
 
 LEFT_OUT = "copy it again; if whoever wrote it leaves out chunks of nothing but the fill value, mask them (on_bad_tile)"

@@ -18,13 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from dgno.arrays import PlaneFacts
 from dgno.errors import InputTooLarge, UnknownFormat, UnreadableInput, UnsupportedInput
 from dgno.io import pixel_size
 from dgno.io.limits import Limits
 from dgno.io.opening import open_regular
 from dgno.io.plane_facts import SECONDS, of_omero, step
 from dgno.io.slide import checked_magnification
+from dgno.stored import PlaneFacts
 from dgno.value_ranges import Range
 
 Json = Mapping[str, Any]  # Any: whatever JSON holds
