@@ -69,6 +69,9 @@ def test_the_note_names_what_ome_says_in_place_of_a_length(tmp_path, size, unit,
     write_ome(tmp_path / "x.ome.tif", ome(more=said))
     found = read_image(tmp_path / "x.ome.tif")
     assert found.pixel_size is None and any(why in note for note in found.notes)
+    write_image(tmp_path / "y.ome.tif", found)
+    is_number = size in ("1", "0.25")  # other texts would make the document invalid
+    assert ("PhysicalSizeX=" in tifffile.tiffcomment(tmp_path / "y.ome.tif")) == is_number
 
 
 def test_who_gives_the_pixel_size_reads_nothing_of_the_files_own():

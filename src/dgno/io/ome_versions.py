@@ -33,8 +33,9 @@ def _is_number(value: str) -> bool:
     return re.fullmatch(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?|[+-]?\.\d+([eE][+-]?\d+)?", value) is not None
 
 
-def _is_positive(value: str) -> bool:
-    return _is_number(value) and float(value) > 0
+def is_positive(value: str) -> bool:
+    """Is this the text of a positive number, as XML Schema has them?"""
+    return _is_number(value.strip()) and float(value) > 0
 
 
 def _is_whole(value: str) -> bool:
@@ -61,12 +62,12 @@ SAME: dict[str, Attributes] = {  # what 2016-06 has by the same name, and which 
     "ObjectiveSettings": {"ID": _is_text, "RefractiveIndex": _is_number},
     "Pixels": {
         "ID": _is_text,
-        **dict.fromkeys(("PhysicalSizeX", "PhysicalSizeY", "PhysicalSizeZ"), _is_positive),
+        **dict.fromkeys(("PhysicalSizeX", "PhysicalSizeY", "PhysicalSizeZ"), is_positive),
         "TimeIncrement": _is_number,
     },
     "Channel": {
         **dict.fromkeys(("ID", "Name", "Fluor"), _is_text),
-        **dict.fromkeys(("EmissionWavelength", "ExcitationWavelength"), _is_positive),
+        **dict.fromkeys(("EmissionWavelength", "ExcitationWavelength"), is_positive),
         **dict.fromkeys(("PinholeSize", "NDFilter"), _is_number),
         "Color": _is_whole,
     },

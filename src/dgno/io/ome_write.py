@@ -14,7 +14,7 @@ from dgno.arrays import Image
 from dgno.errors import OutputFormat
 from dgno.io.limits import DEFAULT_LIMITS
 from dgno.io.ome import local, parse_xml
-from dgno.io.ome_versions import modern
+from dgno.io.ome_versions import is_positive, modern
 from dgno.io.provenance import NAMESPACE, software
 from dgno.io.slide import SlideFacts
 
@@ -144,6 +144,9 @@ def _describe(element: Element, image: SlideFacts, number: int, page: int) -> in
         **{f"Size{axis}": str(size) for axis, size in sizes.items()},
     }
     _set_significant_bits(pixels, image)
+    for name in ("PhysicalSizeX", "PhysicalSizeY", "PhysicalSizeZ"):
+        if not is_positive(pixels.get(name, "1")):  # which the schema forbids
+            del pixels.attrib[name]
     if image.pixel_size:
         rows, columns = image.pixel_size
         pixels.attrib |= {"PhysicalSizeX": repr(columns), "PhysicalSizeXUnit": "µm"}
