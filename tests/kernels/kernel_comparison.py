@@ -115,6 +115,33 @@ def values_and_gradients(
     return [*(r.detach() for r in results), *torch.autograd.grad(results, tensors, probes)]
 
 
+def assert_not_differentiated_twice(function: Callable[..., Any], inputs: Sequence[Tensor]) -> None:
+    """A gradient of a gradient is refused at every input, though it is reached past the kernel too, and with a loss
+    that is linear in the result; where it is not refused, the gradient does not depend on the input.
+    """
+    leaves = [t.detach().clone().requires_grad_() for t in inputs]
+
+    def gradients(tensors: Sequence[Tensor], *, twice: bool = False) -> list[Tensor]:
+        returned = function(*tensors)
+        results = [r for r in (returned if isinstance(returned, tuple) else (returned,)) if r is not None]
+        loss = sum(r.sum() for r in results if r.requires_grad) + sum(t.square().sum() for t in tensors)
+        return list(torch.autograd.grad(loss, tensors, create_graph=twice))
+
+    refused, firsts = 0, gradients(leaves, twice=True)
+    for i, first in enumerate(firsts):
+        for j, leaf in enumerate(leaves):
+            try:
+                torch.autograd.grad(first.sum(), leaf, retain_graph=True, materialize_grads=True)
+            except RuntimeError as error:
+                assert "differentiated twice" in str(error)
+                assert "without_compiled" in str(error)
+                refused += 1
+                continue
+            moved = [t + 0.5 if k == j else t for k, t in enumerate(leaves)]
+            assert_agree(gradients(moved)[i] - int(i == j), first.detach())
+    assert refused
+
+
 def compiled_versions(module: ModuleType) -> list[int]:
     """The instruction-set versions of a compiled kernel that this machine runs; none where it was not compiled. Old
     libraries beside new sources are an error: nothing would be tested."""

@@ -44,3 +44,10 @@ def test_the_gradient_of_a_view_is_taken_too() -> None:
     order = torch.randperm(20)
     (gradient,) = torch.autograd.grad(reorder(rows, order, inverse_permutation(order)).sum(), rows)
     assert torch.equal(gradient, torch.ones(20, 3))
+
+
+def test_it_is_differentiable_twice() -> None:
+    """The gradient of a gradient of anything behind it is autograd's for indexing."""
+    rows, order = torch.randn(20, 3, dtype=torch.float64, requires_grad=True), torch.randperm(20)
+    inverse = inverse_permutation(order)
+    assert torch.autograd.gradgradcheck(lambda r: reorder(r, order, inverse).pow(3), (rows,))

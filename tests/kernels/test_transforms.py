@@ -88,6 +88,26 @@ def test_torch_func_trains() -> None:
     assert_all_agree([ours[name] for name, _ in network.named_parameters()], used, 1e-3)
 
 
+@needs_compiler
+def test_second_derivatives_are_refused_or_right() -> None:
+    """By plain tensor code they are those of torch.func, noise of the routing and all; otherwise an error says where
+    there are some, though features go past every compiled part."""
+    parts, x = parts_and_map()
+    network, direction = nn.Sequential(*parts, nn.ReLU()).train(), torch.randn_like(x)
+
+    def summed(z: Tensor) -> Tensor:
+        torch.manual_seed(3)
+        return network(z).sum() + z.square().sum()
+
+    _, exact = jvp(grad(summed), (x,), (direction,))
+    with backends.without_compiled():
+        _, second = torch.autograd.functional.hvp(summed, x, direction)
+    assert (second - 2 * direction).abs().max() > 1e-3
+    assert_agree(second, exact, 1e-4)
+    with pytest.raises(RuntimeError, match="differentiated twice"):
+        torch.autograd.functional.hvp(summed, x, direction)
+
+
 def test_images_may_be_mapped_over() -> None:
     """A whole network, which puts the channels of a pixel side by side: torch.func has no such order."""
     network, images = build(NETWORKS["nano-face"]).eval(), torch.rand(2, 1, 32, 32)

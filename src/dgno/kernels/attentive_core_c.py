@@ -13,12 +13,12 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from dgno.kernels.attentive_core import CLASSES, CoreWeights, Map
 from dgno.kernels.attentive_scan_c import STATES, Core, check_block, check_core_weights, load, packed_core
 from dgno.kernels.compiled import channels_last, check_plain, check_shapes, fields
 from dgno.kernels.packing import pack
+from dgno.kernels.second_derivatives import once_differentiable
 
 BEYOND = 12  # rows after the last one that a product may read, as in products.h
 SUMMED = 8  # pixels a channel over which a task sums, at least: fewer, and the sums outweigh the maps
@@ -38,11 +38,12 @@ class _AttentiveCore(torch.autograd.Function):
         y: Tensor,
         classes: Tensor,
         prompts: Tensor,
+        origin: Tensor,
         block: int | None,
         prompt_sorted: bool,
         *weights: Tensor,
     ) -> Tensor:
-        x, y, prompts = channels_last(x), channels_last(y), prompts.detach().contiguous()
+        own_y, x, y, prompts = y, channels_last(x), channels_last(y), prompts.detach().contiguous()
         own = CoreWeights(*(weight.detach() for weight in weights))
         folded, classes = _without_norm(own), classes.to(torch.uint8).contiguous()
         held = packed_core(folded)
@@ -52,7 +53,7 @@ class _AttentiveCore(torch.autograd.Function):
         kept = _kept(arguments, held["A"]) if any(ctx.needs_input_grad[1:]) else {}
         arguments.point(x=x, y=y, classes=classes, prompts=prompts, order=order, out=out, **held, **kept)
         load().run("attentive_core", arguments)
-        ctx.save_for_backward(y, order, *kept.values(), *weights)
+        ctx.save_for_backward(own_y, origin, order, *kept.values(), *weights)
         ctx.packed, ctx.folded, ctx.kept = held, folded, list(kept)
         ctx.block, ctx.prompt_sorted = block, prompt_sorted
         return out
@@ -62,9 +63,9 @@ class _AttentiveCore(torch.autograd.Function):
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         if not any(ctx.needs_input_grad[1:]):
             return g, *[None] * (len(ctx.needs_input_grad) - 1)
-        y, order, *saved = ctx.saved_tensors
+        y, _, order, *saved = ctx.saved_tensors
         kept, own = dict(zip(ctx.kept, saved, strict=False)), CoreWeights(*saved[len(ctx.kept) :])
-        g, packed = channels_last(g), ctx.packed | _transposed(ctx.folded)
+        g, y, packed = channels_last(g), channels_last(y), ctx.packed | _transposed(ctx.folded)
         arguments = _CoreGradient(prompt_sorted=ctx.prompt_sorted)
         arguments.size(g, own.dt_proj.shape[1], ctx.block)
         length = arguments.block_height * arguments.block_width
@@ -76,7 +77,7 @@ class _AttentiveCore(torch.autograd.Function):
         load().run("attentive_core_gradient", arguments)
         at_weights = _at_weights(sums.sum(0), own)
         wanted = ctx.needs_input_grad
-        every = (g, gy, None, gprompts, None, None, *at_weights)
+        every = (g, gy, None, gprompts, None, None, None, *at_weights)
         return tuple(each if is_wanted else None for each, is_wanted in zip(every, wanted, strict=True))
 
 
@@ -152,7 +153,8 @@ def attentive_core_c(
     _check(x, y, classes, prompts, weights, block)
     if not x.numel():
         return x
-    return _AttentiveCore.apply(x, y, classes, prompts, block, prompt_sorted, *weights)
+    origin = prompts[:0].clone()  # kept for where the prompts came from, without their memory: sums of them are kept
+    return _AttentiveCore.apply(x, y, classes, prompts, origin, block, prompt_sorted, *weights)
 
 
 def _check(x: Tensor, y: Tensor, classes: Tensor, prompts: Tensor, weights: CoreWeights, block: int | None) -> None:

@@ -18,7 +18,6 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from dgno.kernels.attentive_core import Map
 from dgno.kernels.depthwise import sigmoid_gate
@@ -50,11 +49,10 @@ class StraightThrough(torch.autograd.Function):
         return F.embedding(classes, prompts)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, Tensor]:
         classes, prompts = ctx.saved_tensors
-        chosen = torch.zeros_like(prompts).index_add_(0, classes.flatten(), gradient.flatten(0, 1))
-        return gradient @ prompts.mT, None, chosen
+        chosen = torch.zeros_like(prompts).index_add(0, classes.flatten(), gradient.flatten(0, 1))
+        return gradient @ prompts.detach().mT, None, chosen
 
 
 def chosen_rows(

@@ -17,13 +17,13 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from dgno.kernels import attentive_scan_c
 from dgno.kernels.attentive_core import CLASSES, Map
 from dgno.kernels.attentive_lift import LiftWeights
 from dgno.kernels.compiled import Arguments, CompiledKernel, channels_last, check_plain, fields
 from dgno.kernels.packing import pack, pad_outputs
+from dgno.kernels.second_derivatives import once_differentiable
 from dgno.kernels.tiles import widest_tile
 
 STRIP = 16  # rows of a tile at least: lower ones repeat too much above and below
@@ -72,9 +72,8 @@ def _nothing(x: Tensor, prompts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 class _AttentiveLift(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, uniform: Tensor | None, *parameters: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        x, weights = channels_last(x), LiftWeights(*parameters)
-        tile = _tile(x.shape[3], x.shape[1])
-        y, classes = attentive_scan_c.lift(x, weights, half=False, uniform=uniform, tile=tile)
+        weights, tile = LiftWeights(*parameters), _tile(x.shape[3], x.shape[1])
+        y, classes = attentive_scan_c.lift(channels_last(x), weights, half=False, uniform=uniform, tile=tile)
         ctx.save_for_backward(x, classes, uniform, *parameters)
         numbers = classes.flatten(1).long()
         ctx.mark_non_differentiable(numbers)
@@ -84,8 +83,8 @@ class _AttentiveLift(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gy: Tensor, _: Tensor, grows: Tensor) -> tuple[Tensor | None, ...]:
         x, classes, soft, *parameters = ctx.saved_tensors
-        gradients = _gradients(x, LiftWeights(*parameters), classes, soft, channels_last(gy), grows.contiguous())
-        wanted = ctx.needs_input_grad
+        x, gy, wanted = channels_last(x), channels_last(gy), ctx.needs_input_grad
+        gradients = _gradients(x, LiftWeights(*parameters), classes, soft, gy, grows.contiguous())
         return tuple(g if is_wanted else None for g, is_wanted in zip(gradients, wanted, strict=True))
 
 

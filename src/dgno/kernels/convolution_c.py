@@ -16,11 +16,11 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from dgno.kernels.compiled import Arguments, CompiledKernel, channels_last, check_plain, check_shapes, fields
 from dgno.kernels.convolution import convolution
 from dgno.kernels.packing import pack, pad_outputs
+from dgno.kernels.second_derivatives import once_differentiable
 
 POINTS = 16  # of a 4x4 window, which gives 2x2 results
 FEW = 4  # inputs for which transforms cost more than they save; outputs that do not fill a vector
@@ -131,15 +131,15 @@ def _at_weight(x: Tensor, second: Tensor | None, gout: Tensor) -> Tensor:
 class _Convolve(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, second: Tensor | None) -> Tensor:
-        x, weight, second = channels_last(x), weight.detach(), None if second is None else channels_last(second)
         ctx.save_for_backward(x, weight, second)
         ctx.has_bias = bias is not None
-        return _convolved(x, weight, bias, second)
+        return _convolved(channels_last(x), weight.detach(), bias, None if second is None else channels_last(second))
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gout: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, second = ctx.saved_tensors
+        x, second = channels_last(x), None if second is None else channels_last(second)
         gout, wanted = channels_last(gout), ctx.needs_input_grad
         at_maps: Sequence[Tensor | None] = (None, None)
         if wanted[0] or wanted[3]:

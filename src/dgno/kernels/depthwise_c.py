@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from dgno.kernels.compiled import Arguments, CompiledKernel, channels_last, check_plain, fields
+from dgno.kernels.second_derivatives import once_differentiable
 
 
 class _Gate(Arguments):
@@ -47,20 +47,19 @@ def load() -> CompiledGate:
 class _GatedConvolution(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        x, taps = channels_last(x), weight.detach().flatten(1).T.contiguous()
-        bias = None if bias is None else bias.detach().contiguous()
+        ctx.save_for_backward(x, weight, bias)
+        x, taps, bias = _in_c(x, weight, bias)
         b, c, h, w = x.shape
         out = x.new_empty(b, h, w, c // 2 if bias is None else c).permute(0, 3, 1, 2)
         gate = _Gate(batch=b, height=h, width=w, channels=c)
         gate.point(x=x, weight=taps, bias=bias, out=out)
         load().run("gate_forward", gate)
-        ctx.save_for_backward(x, taps, bias)
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gout: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        x, taps, bias = ctx.saved_tensors
+        x, taps, bias = _in_c(*ctx.saved_tensors)
         b, c, h, w = x.shape
         rows = load().strip_rows(w)
         strips = -(-h // rows)
@@ -71,6 +70,12 @@ class _GatedConvolution(torch.autograd.Function):
         gate.point(x=x, weight=taps, bias=bias, gout=gout, gx=gx, gweight=gweight, gbias=gbias)
         load().run("gate_backward", gate)
         return gx, gweight.sum(0).T.reshape(c, 1, 3, 3), None if gbias is None else gbias.sum(0)
+
+
+def _in_c(x: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Map, taps and bias as the C code reads them."""
+    taps = weight.detach().flatten(1).T.contiguous()
+    return channels_last(x), taps, None if bias is None else bias.detach().contiguous()
 
 
 def _check(channels: int, **tensors: Tensor) -> None:

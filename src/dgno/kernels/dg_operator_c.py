@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from dgno.kernels.compiled import Arguments, CompiledKernel, channels_last, check_plain, fields
 from dgno.kernels.dg_operator import Map, Operators, Sides
+from dgno.kernels.second_derivatives import once_differentiable
 
 
 class _DG(Arguments):
@@ -74,6 +74,7 @@ class _Integrate(torch.autograd.Function):
     def forward(
         ctx: Any, kv: Tensor, key_norm: Tensor, value_norm: Tensor, size: tuple[int, int], sides: bool
     ) -> tuple[Tensor, Tensor | None]:
+        ctx.save_for_backward(kv, key_norm, value_norm)
         kv, key_norm, value_norm = channels_last(kv), key_norm.detach().contiguous(), value_norm.detach().contiguous()
         (b, _, h, w), (_, heads, d), (ph, pw) = kv.shape, key_norm.shape, size
         shape = (b, h // ph, w // pw, heads, d, d)
@@ -82,7 +83,6 @@ class _Integrate(torch.autograd.Function):
         arguments = _DG(batch=b, rows=shape[1], columns=shape[2], ph=ph, pw=pw, heads=heads, width=d)
         arguments.point(kv=kv, key_norm=key_norm, value_norm=value_norm, volume=volume, sides=side)
         load().run("dg_integrate", arguments)
-        ctx.save_for_backward(kv, key_norm, value_norm)
         ctx.size = size
         return volume_view, side_view
 
@@ -90,6 +90,7 @@ class _Integrate(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gvolume: Tensor, gsides: Tensor | None) -> tuple[Tensor | None, ...]:
         kv, key_norm, value_norm = ctx.saved_tensors
+        kv, key_norm, value_norm = channels_last(kv), key_norm.contiguous(), value_norm.contiguous()
         (b, rows, columns, heads, d, _), (ph, pw) = gvolume.shape, ctx.size
         gvolume, gsides = as_in_c(gvolume), None if gsides is None else as_in_c(gsides)
         gkv = torch.empty_like(kv)
@@ -104,23 +105,22 @@ class _Integrate(torch.autograd.Function):
 class _Apply(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, q: Tensor, operators: Tensor, onto: Tensor | None) -> Tensor:
+        ctx.save_for_backward(q, operators)
         q, shape, operators = channels_last(q), operators.shape, as_in_c(operators)
         out = torch.empty_like(q)
         arguments = _apply_arguments(q, operators, shape)
         onto = None if onto is None else channels_last(onto)
         arguments.point(onto=onto, out=out)
         load().run("dg_apply", arguments)
-        ctx.save_for_backward(q, operators)
-        ctx.shape = shape
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gout: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         q, operators = ctx.saved_tensors
-        gout = channels_last(gout)
-        gq, (goperators, goperators_view) = torch.empty_like(q), new_operators(q, *ctx.shape)
-        arguments = _apply_arguments(q, operators, ctx.shape)
+        q, gout, shape, operators = channels_last(q), channels_last(gout), operators.shape, as_in_c(operators)
+        gq, (goperators, goperators_view) = torch.empty_like(q), new_operators(q, *shape)
+        arguments = _apply_arguments(q, operators, shape)
         arguments.point(gout=gout, gq=gq, goperators=goperators)
         load().run("dg_apply_backward", arguments)
         return gq, goperators_view, gout if ctx.needs_input_grad[2] else None

@@ -13,11 +13,11 @@ import torch
 import triton
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from dgno.kernels import dg_operator_programs as programs
 from dgno.kernels.compiled import channels_last
 from dgno.kernels.dg_operator import Map, Operators, Sides
+from dgno.kernels.second_derivatives import once_differentiable
 from dgno.kernels.triton_runtime import check_served, launch_options, on_device_of
 
 TOKENS = 16  # of a tile
@@ -65,6 +65,7 @@ class _Integrate(torch.autograd.Function):
     def forward(
         ctx: Any, kv: Tensor, key_norm: Tensor, value_norm: Tensor, size: tuple[int, int], sides: bool
     ) -> tuple[Tensor, Tensor | None]:
+        ctx.save_for_backward(kv, key_norm, value_norm)
         kv, key_norm, value_norm = channels_last(kv), key_norm.detach().contiguous(), value_norm.detach().contiguous()
         (b, c2, h, w), (_, heads, d), (ph, pw) = kv.shape, key_norm.shape, size
         cut = Cut(b, h // ph, w // pw, ph, pw, heads, d)
@@ -74,7 +75,6 @@ class _Integrate(torch.autograd.Function):
                 programs.contract[cut.grid(len(parts))](
                     kv, kv[:, c2 // 2 :], key_norm, value_norm, parts, c2, *cut.sizes, NORMALISED=True, **cut.blocks
                 )
-        ctx.save_for_backward(kv, key_norm, value_norm)
         ctx.cut = cut
         return (parts[0], parts[1:]) if sides else (parts[0], None)
 
@@ -82,6 +82,7 @@ class _Integrate(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gvolume: Tensor, gsides: Tensor | None) -> tuple[Tensor | None, ...]:
         kv, key_norm, value_norm = ctx.saved_tensors
+        kv, key_norm, value_norm = channels_last(kv), key_norm.contiguous(), value_norm.contiguous()
         cut, c2, gkv = ctx.cut, kv.shape[1], torch.empty_like(kv)
         gvolume, gsides = gvolume.contiguous(), None if gsides is None else gsides.contiguous()
         gnorms = kv.new_empty(2, cut.grid()[0], 2, cut.heads, cut.d, dtype=torch.float32)
@@ -97,9 +98,9 @@ class _Integrate(torch.autograd.Function):
 class _Apply(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, q: Tensor, operators: Tensor, onto: Tensor | None) -> Tensor:
+        ctx.save_for_backward(q, operators)
         q, operators = channels_last(q), operators.detach().contiguous()
         onto = None if onto is None else channels_last(onto)
-        ctx.save_for_backward(q, operators)
         ctx.onto_dtype = None if onto is None else onto.dtype
         dtype = q.dtype if onto is None else torch.promote_types(q.dtype, onto.dtype)
         return _applied(q, operators, onto, dtype, is_transposed=False)
@@ -108,6 +109,7 @@ class _Apply(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gout: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         q, operators = ctx.saved_tensors
+        q, operators = channels_last(q), operators.contiguous()
         gout, cut = channels_last(gout), _cut_of(q, operators)
         goperators = operators.new_empty(operators.shape, dtype=torch.float32)
         if goperators.numel():

@@ -13,11 +13,11 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from dgno.kernels.compiled import Arguments, CompiledKernel, channels_last, check_no_gradient, check_plain, fields
 from dgno.kernels.feed_forward import Map
 from dgno.kernels.packing import HALF_INPUTS, pack, pad_outputs
+from dgno.kernels.second_derivatives import once_differentiable
 from dgno.kernels.tiles import TILE, strip_height, tile_width
 
 WIDEST = 128  # channels of which a gradient pays: computing wide hidden maps again takes longer than keeping them
@@ -62,8 +62,8 @@ def _arguments(x: Tensor, hidden: int, **lengths: int) -> _FeedForward:
 class _Network(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, half: bool, *tensors: Tensor) -> Tensor:
+        ctx.save_for_backward(*tensors)
         x = channels_last(tensors[0])
-        ctx.save_for_backward(x, *tensors[1:])
         norm_weight, norm_bias, project_in, depthwise, project_out = (t.detach() for t in tensors[1:])
         lanes, out, arguments = load().lanes(), torch.empty_like(x), _arguments(x, project_out.shape[1], half=half)
         arguments.strip = strip_height(x.shape[2], x.shape[0] * -(-x.shape[3] // arguments.tile))
@@ -78,12 +78,8 @@ class _Network(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gout: Tensor) -> tuple[Tensor | None, ...]:
         x, norm_weight, norm_bias, project_in, depthwise, project_out = (t.detach() for t in ctx.saved_tensors)
-        lanes, (c, hidden), weight, bias = (
-            load().lanes(),
-            project_out.shape,
-            norm_weight.contiguous(),
-            norm_bias.contiguous(),
-        )
+        x, weight, bias = channels_last(x), norm_weight.contiguous(), norm_bias.contiguous()
+        lanes, (c, hidden) = load().lanes(), project_out.shape
         packed_in, taps = pack(_padded_halves(project_in), lanes), _taps(depthwise)
         in_back, out_back = pack(project_in.T, lanes), pack(project_out.T, lanes)
         sizes = [c, c, 2 * hidden * c, taps.numel(), hidden * c]

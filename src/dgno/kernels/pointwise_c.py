@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from dgno.kernels.compiled import Arguments, CompiledKernel, check_plain, fields
 from dgno.kernels.packing import pack, pad_outputs
+from dgno.kernels.second_derivatives import once_differentiable
 
 CHUNK = 4096  # rows over which the gradient at the weights is summed by one task
 
@@ -63,10 +63,9 @@ def _summed_products(a: Tensor, b: Tensor) -> Tensor:
 class _PointwiseMap(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        rows = rows.detach().contiguous()
         ctx.save_for_backward(rows, weight)
         ctx.has_bias = bias is not None
-        return _map(rows, weight, bias)
+        return _map(rows.detach().contiguous(), weight, bias)
 
     @staticmethod
     @once_differentiable
@@ -74,7 +73,7 @@ class _PointwiseMap(torch.autograd.Function):
         rows, weight = ctx.saved_tensors
         gradient = gradient.contiguous()
         at_rows = _map(gradient, weight.detach().T, None) if ctx.needs_input_grad[0] else None
-        at_weight = _summed_products(gradient, rows) if ctx.needs_input_grad[1] else None
+        at_weight = _summed_products(gradient, rows.contiguous()) if ctx.needs_input_grad[1] else None
         return at_rows, at_weight, gradient.sum(0) if ctx.has_bias else None
 
 

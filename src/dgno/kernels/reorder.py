@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from dgno.kernels.transforms import is_transformed
 
@@ -21,7 +20,6 @@ class _Reorder(torch.autograd.Function):
         return rows.index_select(0, order)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         return gradient.contiguous().index_select(0, ctx.saved_tensors[0]), None, None
 

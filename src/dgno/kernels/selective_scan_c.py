@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from dgno.kernels.compiled import Arguments, CompiledKernel, check_plain, fields
+from dgno.kernels.second_derivatives import once_differentiable
 
 
 class _Scan(Arguments):
@@ -58,35 +58,40 @@ def load() -> CompiledScan:
 class _SelectiveScan(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor) -> Tensor:
-        compiled = load()
+        compiled, inputs = load(), _in_c(u, delta, A, B, C, D)
         b, length, d = u.shape
-        inputs = {"u": u, "delta": delta, "A": A.mT.contiguous(), "B": B, "C": C, "D": D}
-        inputs = {name: t.detach().contiguous() for name, t in inputs.items()}
         segments = -(-length // compiled.segment)
         y = torch.empty_like(inputs["u"])
         starts = u.new_empty(b, segments, A.shape[1], d) if any(ctx.needs_input_grad) else None
         scan = _Scan(batch=b, length=length, channels=d, states=A.shape[1], segments=segments)
         scan.point(y=y, starts=starts, **inputs)
         compiled.run("scan_forward", scan)
-        ctx.save_for_backward(*inputs.values(), starts)
+        ctx.save_for_backward(u, delta, A, B, C, D, starts)
         return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gy: Tensor) -> tuple[Tensor, ...]:
         compiled = load()
-        u, delta, A, B, C, D, starts = ctx.saved_tensors  # A : (n, d) here
-        (b, length, d), n = u.shape, A.shape[0]
+        *own, starts = ctx.saved_tensors
+        inputs = _in_c(*own)
+        u, (b, length, d), n = inputs["u"], inputs["u"].shape, inputs["A"].shape[0]
         chunks = -(-d // compiled.chunk)
         gy = gy.contiguous()
         gu, gdelta = torch.empty_like(u), torch.empty_like(u)
         gA, gD = u.new_empty(b, n, d), u.new_empty(b, d)
         gB, gC = u.new_empty(chunks, b, length, n), u.new_empty(chunks, b, length, n)
         scan = _Scan(batch=b, length=length, channels=d, states=n, segments=starts.shape[1])
-        scan.point(u=u, delta=delta, A=A, B=B, C=C, D=D, starts=starts, gy=gy)
+        scan.point(starts=starts, gy=gy, **inputs)
         scan.point(gu=gu, gdelta=gdelta, gA=gA, gB=gB, gC=gC, gD=gD)
         compiled.run("scan_backward", scan)
         return gu, gdelta, gA.sum(0).mT, gB.sum(0), gC.sum(0), gD.sum(0)
+
+
+def _in_c(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor) -> dict[str, Tensor]:
+    """The inputs as the C code reads them, A as (n, d)."""
+    inputs = {"u": u, "delta": delta, "A": A.mT, "B": B, "C": C, "D": D}
+    return {name: t.detach().contiguous() for name, t in inputs.items()}
 
 
 def selective_scan_c(

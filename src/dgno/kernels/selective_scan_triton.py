@@ -23,9 +23,9 @@ import torch
 import triton
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from dgno.kernels import selective_scan_programs as programs
+from dgno.kernels.second_derivatives import once_differentiable
 from dgno.kernels.triton_runtime import INTERPRETED, check_served, launch_options, on_device_of
 
 SHORTEST, LONGEST = 32, 128  # tokens of a chunk
@@ -80,16 +80,21 @@ class Cut(NamedTuple):
         return entering
 
 
+def _in_rows(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor) -> tuple[Tensor, ...]:
+    """The inputs as the programs read them, A as (n, d)."""
+    return tuple(t.detach().contiguous() for t in (u, delta, A.float().mT, B, C, D))
+
+
 class _SelectiveScan(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, order: Tensor | None
     ) -> Tensor:
-        A = A.detach().float().mT.contiguous()  # (n, d)
-        u, delta, B, C, D = (t.detach().contiguous() for t in (u, delta, B, C, D))
+        own = u, delta, A, B, C, D
+        u, delta, A, B, C, D = _in_rows(*own)
         y, cut = torch.empty_like(u), Cut.of(u, A.shape[0])
         if y.numel() == 0:
-            ctx.save_for_backward(u, delta, A, B, C, D, order, None, None)
+            ctx.save_for_backward(*own, order, None, None)
             return y
         states, decays = cut.matrices(u), cut.matrices(u)
         sizes = (cut.length, cut.chunk, cut.chunks, cut.d, cut.n)
@@ -98,15 +103,16 @@ class _SelectiveScan(torch.autograd.Function):
                 programs.chunk_states[cut.grid](u, delta, A, B, order, states, decays, *sizes, **cut.blocks)
             entering = cut.carry(states, decays)
             programs.outputs[cut.grid](u, delta, A, B, C, D, order, entering, y, *sizes, **cut.blocks)
-        ctx.save_for_backward(u, delta, A, B, C, D, order, entering, decays)
+        ctx.save_for_backward(*own, order, entering, decays)
         return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gy: Tensor) -> tuple[Tensor | None, ...]:
-        u, delta, A, B, C, D, order, entering, decays = ctx.saved_tensors
+        *own, order, entering, decays = ctx.saved_tensors
         if gy.numel() == 0:
-            return (*(torch.zeros_like(t) for t in (u, delta, A.mT, B, C, D)), None)
+            return (*(torch.zeros_like(t) for t in own), None)
+        u, delta, A, B, C, D = _in_rows(*own)
         cut, gy, rows = Cut.of(u, A.shape[0]), gy.contiguous(), u.shape[0] * u.shape[1]
         starts, gstates = cut.matrices(u, cut.chunk // SEGMENT), cut.matrices(u)
         gu, gdelta, gA = torch.empty_like(u), torch.empty_like(delta), cut.matrices(u)
