@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import math
 
 import pytest
@@ -52,3 +53,21 @@ def test_rounding_of_a_float32_field_is_no_error() -> None:
     field = torch.full(SHAPE, 0.6)  # in float64 a little more
     for levels in ([0.6], [0.1, 0.6]):
         SpatiallyVaryingBlur(field, FAMILY, levels=levels)
+
+
+@pytest.mark.parametrize("reading", READINGS)
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64, torch.bool, torch.float16, torch.bfloat16], ids=str)
+def test_what_has_no_shares_of_one_is_refused(dtype: torch.dtype, reading: str) -> None:
+    """Images and fields, the result of a blur and the weights of PSFs: integers would be blurred by weights of 0. The
+    annotations' own check, which only tests have, is left out."""
+    make, of_psfs = SpatiallyVaryingBlur, inspect.unwrap(SpatiallyVaryingBlur.of_psfs.__func__)
+    ones = torch.ones(16, 16)
+    blur = make(2 * ones, gaussian, reading=reading)
+    name, wanted = str(dtype).removeprefix("torch."), "wanted float32 or float64"
+    for of in (blur.apply, blur.adjoint):
+        with pytest.raises(ConfigError, match=f"an image of {name}.*{wanted}"):
+            inspect.unwrap(of.__func__)(blur, ones.to(dtype))
+    with pytest.raises(ConfigError, match=f"a field of {name}.*{wanted}"):
+        inspect.unwrap(make.__init__)(blur, (2 * ones).to(dtype), gaussian, reading=reading)
+    with pytest.raises(ConfigError, match=f"weights of {name}.*{wanted}"):
+        of_psfs(make, ones[None].to(dtype), [gaussian(1.0)], reading=reading)

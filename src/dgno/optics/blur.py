@@ -34,8 +34,8 @@ class SpatiallyVaryingBlur:
     at steps of the field: gather keeps a flat image flat, scatter keeps the light of every point. For PSFs that are
     their own mirror images each is the other's adjoint, under every boundary but "replicate".
 
-    field : (h, w) strength at each pixel, in the unit that `family` takes; its dtype is that of the weights. Gradients
-        by it are the slopes between levels
+    field : (h, w) strength at each pixel, in the unit that `family` takes; its dtype, float32 or float64, is that of
+        the weights. Gradients by it are the slopes between levels
     family : strength -> PSF
     reading : "gather", for the paper's "blur strength at each pixel" and for bright field, or "scatter", Eq. 1 to the
         letter, for specimens that glow
@@ -54,6 +54,7 @@ class SpatiallyVaryingBlur:
         boundary: str = "reflect",
         levels: Sequence[float] | None = None,
     ) -> None:
+        _refuse_dtype("a field", field)
         lowest, highest = map(float, field.detach().aminmax())
         strengths = blur_levels(lowest, highest) if levels is None else list(levels)
         if levels is None and field.requires_grad and len(strengths) == 1:  # a level on each side, for the slope
@@ -81,6 +82,7 @@ class SpatiallyVaryingBlur:
         return blur
 
     def _mix(self, weights: Tensor, psfs: Sequence[AnyPSF], reading: str, boundary: str) -> None:
+        _refuse_dtype("weights", weights)
         problems = refuse_choice("reading", reading, READINGS) + refuse_choice("boundary", boundary, BOUNDARIES)
         if len(weights) != len(psfs):
             problems.append(f"{len(weights)} weights for {len(psfs)} PSFs")
@@ -93,8 +95,10 @@ class SpatiallyVaryingBlur:
     def apply(self, h: Images) -> Inside:
         """The blurred image.
 
-        Raises ConfigError for an image of another size than the field, or smaller than a "valid" blur's PSF.
+        Raises ConfigError for an image of another size than the field, smaller than a "valid" blur's PSF, or neither
+        float32 nor float64.
         """
+        _refuse_dtype("an image", h)
         if h.shape[-2:] != self.weights.shape[-2:]:
             sizes = f"{h.shape[-1]} x {h.shape[-2]} px, the field {self.weights.shape[-1]} x {self.weights.shape[-2]}"
             raise ConfigError("the image is not of the field's size", why=f"it has {sizes}")
@@ -137,6 +141,7 @@ class SpatiallyVaryingBlur:
 
     def adjoint(self, g: Inside) -> Images:
         """The transpose of `apply`: <apply(h), g> = <h, adjoint(g)>."""
+        _refuse_dtype("an image", g)
         image = g.new_zeros(*g.shape[:-2], *(n + 2 * self.margin for n in g.shape[-2:]))
         transpose = torch.func.vjp(self.apply, image)[1]
         return transpose(g)[0]
@@ -165,6 +170,13 @@ def blur_levels(lowest: float, highest: float, per_e: int = 10) -> list[float]:
     count = max(4, math.ceil(per_e * math.log(highest / start)))
     levels = [float(level) for level in np.geomspace(start, highest, count)]
     return levels if lowest >= start else [lowest, *levels]
+
+
+def _refuse_dtype(name: str, tensor: Tensor) -> None:
+    """Shares of 1 between PSFs are nothing in integers, and spectra are none in half precision."""
+    if tensor.dtype not in (torch.float32, torch.float64):
+        dtype = str(tensor.dtype).removeprefix("torch.")
+        raise ConfigError(f"{name} of {dtype}", why="wanted float32 or float64", hint="give it as .float()")
 
 
 def _refuse_strengths(levels: Sequence[float], lowest: float, highest: float) -> None:
