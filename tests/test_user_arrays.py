@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+import dgno
 from dgno.errors import ConfigError, DgnoError, InputTooLarge
 from dgno.user_arrays import as_image, as_pixels, named_axes
 
@@ -89,3 +93,21 @@ def test_nonsense_is_refused(shape: tuple[int, ...], axes: str, error: type[Dgno
     with pytest.raises(error) as caught:
         as_image(numbered(*shape), axes)
     assert caught.value.hint
+
+
+@pytest.mark.parametrize("verb", [dgno.restore, dgno.assess, dgno.simulate])
+def test_masked_arrays_are_refused(verb: Callable[[np.ndarray], object]) -> None:
+    """Their mask would be lost, and what is below it taken for light."""
+    pixels = np.random.default_rng(0).integers(0, 1000, (32, 32)).astype(np.uint16)
+    with pytest.raises(ConfigError, match=r"a masked array.*filled"):
+        verb(np.ma.masked_greater(pixels, 900))
+
+
+@pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")
+@pytest.mark.parametrize("of", [np.matrix, np.asfortranarray, np.memmap], ids=lambda of: of.__name__)
+def test_kinds_of_arrays_are_images_like_others(of: Callable[..., np.ndarray], tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 1000, (32, 32)).astype(np.uint16)
+    given = of(tmp_path / "pixels", pixels.dtype, "w+", shape=pixels.shape) if of is np.memmap else of(pixels)
+    given[...] = pixels
+    for verb in (dgno.restore, lambda x: dgno.simulate(x)[0], lambda x: dgno.assess(x).strength):
+        np.testing.assert_array_equal(verb(given), verb(pixels))

@@ -24,6 +24,9 @@ def named_axes(pixels: Pixels, axes: str = "") -> str:
     Without `axes`, (h, w) is "YX", (h, w, 3) and (h, w, 4) are "YXS", other (h, w, c) "YXC". Raises ConfigError for
     what is no image, could be a stack as well, or has other axes; InputTooLarge for too many channels.
     """
+    if isinstance(pixels, np.ma.MaskedArray):
+        hint = 'fill it: image.filled(0), or of floats image.filled(numpy.nan) with nonfinite="inpaint" or "mask"'
+        raise ConfigError("a masked array", why="a mask is not kept, and what is below it counts as light", hint=hint)
     if not isinstance(pixels, np.ndarray) or pixels.dtype.kind not in "uifb" or pixels.ndim < 2:
         raise _no_image(pixels)
     if 0 in pixels.shape:
@@ -44,7 +47,7 @@ def named_axes(pixels: Pixels, axes: str = "") -> str:
 
 def as_image(pixels: Pixels, axes: str = "") -> Image:
     """The record of an array, with guessed values of black and white; see `named_axes`."""
-    letters = named_axes(pixels, axes)
+    letters, pixels = named_axes(pixels, axes), np.asarray(pixels)  # a matrix has two axes whatever is taken of it
     values, alpha = pixels.transpose(_order(letters)), None
     guess = guess_value_range(pixels)
     if "S" in letters:
