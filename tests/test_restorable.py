@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import dgno
 from array_images import image_of
 from dgno.errors import InputOutOfRange, NonFiniteInput, UnsupportedInput
 from dgno.restorable import check_finite, check_float32, check_restorable, is_label_plane
+
+RNG = np.random.default_rng(0)
 
 
 def test_nan_and_infinity_are_refused_with_count_and_place():
@@ -33,6 +36,24 @@ def test_values_beyond_float32_are_refused():
     check_float32(image_of(np.array([[0, 3.4e38]])))
 
 
+@pytest.mark.parametrize("dtype", [">f8", "<f8", np.longdouble])
+@pytest.mark.parametrize("verb", [dgno.restore, dgno.simulate, dgno.assess])
+def test_values_beyond_float32_are_refused_in_every_dtype(verb, dtype):
+    """Whatever its order of bytes; of a longdouble even what is beyond float64."""
+    pixels = RNG.random((32, 32)).astype(dtype)
+    verb(pixels)
+    for largest in ("1e300", "1e4000" if dtype is np.longdouble else "4e38"):
+        pixels[3, 4] = np.array(largest, dtype)
+        with pytest.raises(InputOutOfRange, match="values up to " + largest.replace("e", r"e\+")):
+            verb(pixels)
+
+
+def test_values_of_which_a_network_makes_none_are_no_fault_of_the_weights():
+    pixels = 3e38 * RNG.random((32, 32)).astype(np.float32)
+    with pytest.raises(InputOutOfRange, match=r"values up to 3e\+38.*divide the image by a constant"):
+        dgno.restore(pixels, normalize="none")
+
+
 def labels(step: int = 32, background: bool = True) -> np.ndarray:
     """Squares numbered from 1 on a grid, with or without zeros between them."""
     numbers = 1 + np.arange(64).reshape(8, 8)
@@ -49,9 +70,6 @@ def discs(count: int) -> np.ndarray:
         row, column = rng.integers(20, 236, 2)
         plane[(rows - row) ** 2 + (columns - column) ** 2 < 150] = number
     return plane
-
-
-RNG = np.random.default_rng(0)
 
 
 BLOB = np.exp(-((np.indices((256, 256)) - 128) ** 2).sum(0) / 3000)

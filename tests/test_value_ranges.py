@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
 
+import dgno
 from dgno.arrays import Image
 from dgno.io.image import read_image, write_image
 from dgno.io.open_slide import open_slide
 from dgno.io.slide_output import ENDINGS, SlideKind
 from dgno.io.slide_write import write_slide
 from dgno.restoration.image import as_is, restore_image
-from dgno.value_ranges import guess_value_range
+from dgno.user_arrays import as_image
+from dgno.value_ranges import float_below, guess_value_range
 
 
 def nucleus(top: int, dtype: str = "uint16", *, times: int = 1) -> np.ndarray:
@@ -47,6 +51,33 @@ def test_a_guess_does_not_say_where_values_end(pixels: np.ndarray, ends: tuple[i
     guess = guess_value_range(pixels)
     assert Image(pixels, "YX", guess.value_range, limits=guess.limits).ends == ends
     assert guess.value_range[1] <= ends[1]
+
+
+@pytest.mark.parametrize("dtype", ["int64", "uint64", ">i8"])
+@pytest.mark.parametrize("bits", [31, 32, 33, 40, 53, 62, 63, 64])
+def test_long_integers_have_a_range(bits: int, dtype: str) -> None:
+    """The range holds the values and is held by the dtype; what leaves it is cut, not wrapped round."""
+    top = min(2**bits - 1, int(np.iinfo(dtype).max))
+    pixels = nucleus(2**16 - 1).astype(dtype)
+    pixels[:4] = top
+    image = as_image(pixels)
+    black, white = image.value_range
+    assert black == 0 and white <= np.iinfo(dtype).max and top <= white * (1 + 2**-52)
+    restored = doubled(image).pixels
+    assert restored.dtype == dtype and restored.min() >= 0 and (restored[:4] >= 0.99 * top).all()
+
+
+@pytest.mark.parametrize("top", [2**32, 2**64 - 1])
+@pytest.mark.parametrize("verb", [dgno.restore, dgno.simulate, dgno.assess])
+def test_long_integers_are_images(verb: Callable[[np.ndarray], object], top: int) -> None:
+    verb(nucleus(2**16 - 1).astype(np.uint64) * np.uint64(top // (2**16 - 1)))
+
+
+@pytest.mark.parametrize("whole", [0, 1, -1, 2**53, 2**53 + 1, 2**63 - 1, 2**64 - 1, -(2**63), -(2**63) - 1])
+def test_a_float_below(whole: int) -> None:
+    """None above the integer, and the next one is."""
+    below = float_below(whole)
+    assert int(below) <= whole < int(math.nextafter(below, math.inf)) + (abs(whole) < 2**53)
 
 
 @pytest.mark.parametrize("suffix", ["tif", "ome.tif", "png"])

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from jaxtyping import Float, Shaped
 
-from dgno.errors import CheckpointError, ConfigError
+from dgno.errors import CheckpointError, ConfigError, InputOutOfRange
 from dgno.stored import Stored
-from dgno.value_ranges import Guess, ends_of, extremes, guess_value_range
+from dgno.value_ranges import Guess, ends_of, extremes, float_below, guess_value_range
 
 if TYPE_CHECKING:
     from torch import Tensor  # imported on first use: reading and describing images does without
@@ -224,7 +224,7 @@ def restored_plane(
     given, restored : what the restorer got and gave, both normalised by `affine`
     ends : values end at these, or at those of the plane where it goes beyond
     Integers are rounded half to even. A value whose change is exactly 0 keeps its bits. A restorer that gives NaN or
-    infinity is refused (CheckpointError).
+    infinity is refused (CheckpointError; InputOutOfRange where what it got was far from light).
     """
     low, high = _limits(plane, ends)
     result, cut = np.empty(plane.shape, plane.dtype), 0
@@ -232,6 +232,9 @@ def restored_plane(
     for rows in _bands(len(plane)):
         change = (after[rows].astype(np.float64) - before[rows]) * affine.scale
         if not np.isfinite(change).all():
+            if (largest := float(np.abs(before).max())) > SPREAD:
+                hint = "divide the image by a constant, or let its range be normalised (normalize='range')"
+                raise InputOutOfRange(f"values up to {largest:.2g} at the restorer: it gave none", hint=hint)
             hint = "try --precision fp32, or other weights"
             raise CheckpointError("the restorer gave values that are NaN or infinite", hint=hint)
         if opacity is not None:
@@ -264,4 +267,6 @@ def _bands(height: int) -> Iterator[slice]:
 
 def _limits(plane: Plane, ends: tuple[float, float]) -> tuple[float, float]:
     """The values that a restored plane may take; a black above white counts as well."""
-    return min(*ends, float(plane.min())), max(*ends, float(plane.max()))
+    largest = plane.max()
+    top = float(largest) if plane.dtype.kind == "f" else float_below(int(largest))
+    return min(*ends, float(plane.min())), max(*ends, top)

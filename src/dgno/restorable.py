@@ -84,13 +84,14 @@ def check_finite(image: Image, planes: Collection[int] | None = None) -> None:
 
 def check_float32(image: Image) -> None:
     """Refuse finite values that float32 cannot hold (InputOutOfRange)."""
-    if image.pixels.dtype != np.float64:
+    if image.pixels.dtype.kind != "f" or image.pixels.dtype.itemsize <= 4:
         return
     with np.errstate(invalid="ignore"):
-        largest = float(np.abs(image.pixels).max(initial=0.0, where=np.isfinite(image.pixels)))
+        largest = np.abs(image.pixels).max(initial=0.0, where=np.isfinite(image.pixels))
     if largest > LARGEST_FLOAT32:
         why = f"float32, in which networks compute, ends at {LARGEST_FLOAT32:.2g}"
-        raise InputOutOfRange(f"values up to {largest:.2g}", why=why, hint="divide the image by a constant")
+        shown = np.format_float_scientific(largest, precision=1, trim="-")  # a longdouble may be no float
+        raise InputOutOfRange(f"values up to {shown}", why=why, hint="divide the image by a constant")
 
 
 def is_label_plane(plane: Plane) -> bool:

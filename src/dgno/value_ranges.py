@@ -6,13 +6,27 @@ restoring raises peaks, so where a value is cut is never guessed: at what the fi
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
 
 Range = tuple[float, float]
 
-BITS = (10, 12, 14, 16, 20, 24, 28, 32)  # depths that a range is guessed among; no camera has fewer than 10 in 16
+BITS = (
+    10,
+    12,
+    14,
+    16,
+    20,
+    24,
+    28,
+    32,
+    40,
+    48,
+    56,
+    64,
+)  # depths that a range is guessed among; no camera has fewer than 10 in 16
 SEVERAL = 2  # values at the very end of a depth that show a camera to end there; one may be chance
 
 
@@ -46,17 +60,18 @@ def guess_value_range(pixels: np.ndarray) -> Guess:
         return Guess((0.0, 1.0))
     if pixels.dtype.itemsize == 1:
         return Guess((float(np.iinfo(pixels.dtype).min), float(np.iinfo(pixels.dtype).max)))
-    low, high = extremes(pixels)
     if pixels.dtype.kind == "f":
+        low, high = extremes(pixels)
         within = low >= 0 and high <= 1
         if within:
             return Guess((0.0, 1.0))
         return Guess((low, high), None, (f"value range {low:g} to {high:g} taken from the data",))
-    sign = 1 if low < 0 else 0
-    needed = max(int(high), -int(low) - 1).bit_length() + sign
+    least, greatest = (int(pixels.min()), int(pixels.max())) if pixels.size else (0, 1)
+    sign = 1 if least < 0 else 0
+    needed = max(greatest, -least - 1).bit_length() + sign
     bits = next(b for b in BITS if b >= needed)
     bits = min(bits, pixels.dtype.itemsize * 8 - (pixels.dtype.kind == "i" and not sign))
-    bounds = (-float(2 ** (bits - 1)), float(2 ** (bits - 1) - 1)) if sign else (0.0, float(2**bits - 1))
+    bounds = (-float(2 ** (bits - 1)), float_below(2 ** (bits - 1) - 1)) if sign else (0.0, float_below(2**bits - 1))
     note = f"value range {bounds[0]:.0f} to {bounds[1]:.0f} ({bits} bits) guessed from the data"
     return Guess(bounds, _limits(pixels, bounds), (note,))
 
@@ -65,8 +80,14 @@ def _limits(pixels: np.ndarray, guessed: Range) -> Range | None:
     """The limits of the dtype; a guessed end where several pixels stand at it, and 0 where none is negative."""
     info = np.iinfo(pixels.dtype)
     low = guessed[0] if guessed[0] == 0 or _is_reached(pixels, guessed[0]) else float(info.min)
-    high = guessed[1] if _is_reached(pixels, guessed[1]) else float(info.max)
+    high = guessed[1] if _is_reached(pixels, guessed[1]) else float_below(info.max)
     return None if (low, high) == guessed else (low, high)
+
+
+def float_below(whole: int) -> float:
+    """The largest float that is not above an integer: that of 2^64 - 1 is not 2^64, which no integer of 64 bits is."""
+    nearest = float(whole)
+    return nearest if int(nearest) <= whole else math.nextafter(nearest, -math.inf)
 
 
 def _is_reached(pixels: np.ndarray, end: float) -> bool:
