@@ -62,7 +62,10 @@ class Routing(nn.Module):
 
 
 class SelectiveScan(nn.Module):
-    """The scan with its input-dependent parameters; `hidden` channels, N states, one direction. Always in float32."""
+    """The scan with its input-dependent parameters; `hidden` channels, N states, one direction.
+
+    In float32, or in float64 where the rows are, whatever the parameters are rounded to: sums would be lost in less.
+    """
 
     def __init__(self, hidden: int, states: int = STATES) -> None:
         super().__init__()
@@ -93,10 +96,21 @@ class SelectiveScan(nn.Module):
     ) -> Float[Tensor, "s l d"]:
         """The scanned rows, each where it was; `order` says in which order they are scanned, if not in their own."""
         with torch.autocast(u.device.type, enabled=False):
-            u, prompt = u.float(), prompt.float()
-            dt, B, C = self.x_proj(u).split([self.rank, self.states, self.states], dim=-1)
-            delta = F.softplus(self.dt_proj(dt))
-            return backends.selective_scan(u, delta, -torch.exp(self.A_log), B, C + prompt, self.D, order)
+            dtype = torch.promote_types(u.dtype, torch.float32)
+            u, prompt, A_log, D = (t.to(dtype) for t in (u, prompt, self.A_log, self.D))
+            dt, B, C = _called_in(dtype, self.x_proj, u).split([self.rank, self.states, self.states], dim=-1)
+            delta = F.softplus(_called_in(dtype, self.dt_proj, dt))
+            return backends.selective_scan(u, delta, -torch.exp(A_log), B, C + prompt, D, order).to(self.D.dtype)
+
+
+def _called_in(dtype: torch.dtype, layer: nn.Module, rows: Tensor) -> Tensor:
+    """The layer of rows of this dtype, its parameters for once in it too."""
+    parameters = dict(layer.named_parameters())
+    if all(p.dtype == dtype for p in parameters.values()):
+        called: Tensor = layer(rows)
+    else:
+        called = torch.func.functional_call(layer, {name: p.to(dtype) for name, p in parameters.items()}, (rows,))
+    return called
 
 
 def sigmoid_gated(x: Map, convolution: nn.Module) -> Map:
