@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -151,3 +152,36 @@ def test_what_is_found_prints_in_one_line() -> None:
     found = repr(dgno.assess(sharp))
     assert re.fullmatch(r"Assessment\([a-z ]+, probability \S+; .*%.*; 64 x 80 px\)", found), found
     assert repr(dgno.assess(np.zeros((64, 80)))) == "Assessment(nothing that could be blurred; 64 x 80 px)"
+
+
+@contextlib.contextmanager
+def other_default(default: torch.dtype | str) -> Iterator[None]:
+    if isinstance(default, str):
+        with torch.device(default):
+            yield
+        return
+    torch.set_default_dtype(default)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize("default", [torch.float64, torch.float16, "meta"], ids=str)
+def test_defaults_of_torch_change_no_result(default: torch.dtype | str) -> None:
+    """What the user's program makes new tensors of is not what dgno makes them of; afterwards it is as before."""
+    image = np.random.default_rng(0).random((48, 48), dtype=np.float32)
+    verbs: dict[str, Callable[[], np.ndarray]] = {
+        "restore": lambda: dgno.restore(image),
+        "restore routed": lambda: dgno.restore(image, route="auto"),
+        "assess": lambda: dgno.assess(image).strength,
+        "simulate": lambda: dgno.simulate(image)[0],
+        "defocus": lambda: dgno.simulate(image, defocus=2.0, numerical_aperture=0.5, pixel_size=0.3)[0],
+        "load": lambda: next(dgno.load("fluorescence-nano").parameters()).detach().numpy(),
+    }
+    for verb in verbs.values():
+        plain = verb()
+        with other_default(default):
+            before = torch.get_default_dtype(), torch.get_default_device()
+            np.testing.assert_array_equal(verb(), plain, strict=True)
+            assert before == (torch.get_default_dtype(), torch.get_default_device())

@@ -15,6 +15,7 @@ from torch import Tensor
 from dgno.arrays import Affine, Image, Plane, from_tensor, range_affine, to_tensor
 from dgno.checks import refuse_count, refuse_number
 from dgno.errors import ConfigError, NonFiniteInput
+from dgno.kernels.defaults import own_defaults
 from dgno.networks.dbmid import DBMIDNet
 from dgno.networks.dgno import DGNO
 from dgno.optics.blur_types import DEFOCUS
@@ -50,6 +51,7 @@ def load(name: str | Path) -> DGNO | DBMIDNet:
     return load_weights(name)[0]
 
 
+@own_defaults()
 def restore(  # noqa: PLR0913  # as the command has options
     image: Pixels,
     *,
@@ -120,6 +122,7 @@ def _routing(route: str | Routing, method: str, weights: str, device: str) -> Ro
     return None if route == OFF else Routing(make_reader(READER, device), as_one=route == IMAGE)
 
 
+@own_defaults()
 def assess(
     image: Pixels,
     *,
@@ -172,6 +175,7 @@ class Truth:
         return f"Truth({widths}; psf of {len(self.psf)} x {len(self.psf)} px; maps: {', '.join(self.maps)})"
 
 
+@own_defaults()
 def simulate(
     sharp: Pixels,
     *,

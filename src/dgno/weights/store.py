@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from dgno.errors import CheckpointMismatch, ConfigError, CorruptCheckpoint, UnknownWeights
 from dgno.io.atomic import write_atomically
 from dgno.io.checksum import file_sha256
+from dgno.kernels.defaults import own_defaults
 from dgno.networks.blur_reader import BlurReader
 from dgno.networks.config import SINCE, DGNOConfig
 from dgno.networks.dbmid import DBMIDNet
@@ -156,6 +157,7 @@ def restores(name: str | Path) -> bool:
         raise CorruptCheckpoint("not a whole safetensors file", path=path, why=str(error)) from error
 
 
+@own_defaults()
 def load_network(name: str | Path) -> tuple[Network, Card]:
     """The network of any family, see `load_weights`."""
     path = find_weights(name)
