@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
 
+from dgno.kernels import backends
 from dgno.networks.blocks import every_other_pixel, pad_to_multiple
 from dgno.networks.config import CHOICES, DGNOConfig
 from dgno.networks.dgno import DGNO
@@ -192,3 +194,21 @@ def test_local_networks_forget_far_pixels() -> None:
 
     assert reach(LOCAL) < 1e-6
     assert reach(replace(LOCAL, scan_block=None)) > 1e-5
+
+
+@pytest.mark.parametrize("is_plain", [False, True])
+@pytest.mark.parametrize("is_training", [False, True])
+@every_kind
+def test_of_no_images_there_is_nothing(config: DGNOConfig, is_training: bool, is_plain: bool) -> None:
+    """As of layers of torch: empty results of the right sizes, and gradients that are 0."""
+    network = build(config).train(is_training)
+    x = torch.empty(0, 1, 41, 35, requires_grad=True)
+    with backends.without_compiled() if is_plain else contextlib.nullcontext():
+        outputs = (network(x), *network.at_all_scales(x))
+    assert [tuple(y.shape[2:]) for y in outputs] == [(41, 35), (41, 35), (21, 18), (11, 9)]
+    assert all(y.shape[:2] == (0, 1) for y in outputs)
+    sum(y.sum() for y in outputs).backward()
+    assert x.grad is not None and x.grad.shape == x.shape
+    assert all(p.grad is not None and not p.grad.any() for p in network.parameters())
+    with torch.no_grad():
+        assert network(x).shape == x.shape

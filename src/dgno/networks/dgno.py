@@ -98,12 +98,17 @@ class DGNO(nn.Module):
 
     def forward(self, x: ImageBatch) -> ImageBatch:
         """The restored image, of the size of `x`."""
+        if not len(x):
+            return self._of_no_images(x)
         padded = pad_to_multiple(x, self.multiple)
         _, _, z1 = self.features(padded)
         return (self.output_full(z1) + padded)[:, :, : x.shape[2], : x.shape[3]]
 
     def at_all_scales(self, x: ImageBatch) -> tuple[ImageBatch, HalfBatch, QuarterBatch]:
         """The restored image at full, half and quarter resolution: what training compares (Eq. 31)."""
+        if not len(x):
+            y = self._of_no_images(x)
+            return y, every_other_pixel(y), y[:, :, ::4, ::4]
         padded = pad_to_multiple(x, self.multiple)
         x2 = every_other_pixel(padded)
         x4 = every_other_pixel(x2)
@@ -111,6 +116,11 @@ class DGNO(nn.Module):
         outputs = (self.output_full(z1) + padded, self.output_half(z2) + x2, self.output_quarter(z3) + x4)
         h, w = x.shape[2:]
         return tuple(y[:, :, : -(-h // 2**s), : -(-w // 2**s)] for s, y in enumerate(outputs))
+
+    def _of_no_images(self, x: ImageBatch) -> ImageBatch:
+        """Nothing, as layers of torch give it, with a gradient of 0 at every parameter: not all of ours can say how
+        many pixels each of no images has."""
+        return x + 0 * sum(p.sum() for p in self.parameters()) if torch.is_grad_enabled() else x.clone()
 
     def features(self, x: ImageBatch) -> tuple[Float[Tensor, "b c4 h//4 w//4"], Float[Tensor, "b c2 h//2 w//2"], Map]:
         """What the operator layers leave at quarter, half and full resolution."""
