@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dgno.errors import ConfigError
 from dgno.kernels.reorder import reorder
 from dgno.networks.attentive_scan import CLASSES, STATES, AttentiveScan, Routing, scan_order
 from dgno.networks.config import DGNOConfig
@@ -103,6 +104,19 @@ def test_an_image_has_its_own_draw() -> None:
     assert torch.equal(trained(net, [(1, 5), (9, 9)], x)[0], together[0])
     torch.testing.assert_close(trained(net, [(2, 5)], x[1:])[0], together[1], rtol=0, atol=1e-5)
     torch.testing.assert_close(trained(net, [(2, 5), (1, 5)], x.flip(0)).flip(0), together, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 4])
+def test_every_image_has_a_seed(count: int) -> None:
+    """Neither too few nor too many; where nothing is drawn, they do not matter."""
+    network, x = build(DGNOConfig(width=8, heads=2, blocks=(1, 1, 1, 1))), torch.rand(2, 1, 32, 32)
+    network.train().seed_routing([(i,) for i in range(count)])
+    for run in (network, network.at_all_scales):
+        with pytest.raises(ConfigError, match=f"{count} seeds of the routing for a batch of 2 images.*seed_routing"):
+            run(x)
+    network.eval()(x)
+    network.train().seed_routing(None)
+    network(x)
 
 
 def test_the_global_generator_decides_without_seeds() -> None:

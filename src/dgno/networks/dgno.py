@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from dgno.errors import ConfigError
 from dgno.kernels import fusing
 from dgno.kernels.merge_c import merge_c
 from dgno.kernels.transforms import is_transformed
@@ -79,6 +80,7 @@ class DGNO(nn.Module):
         super().__init__()
         self.channels, self.multiple, self.is_local, self.halo = channels, multiple, is_local, 64
         self.width = width
+        self._seeded: int | None = None  # images for which the routing has seeds
         self.lifting = lifting
         self.operator_quarter = OperatorStage(4 * width, operators(2))
         self.operator_half = OperatorStage(2 * width, operators(1))
@@ -124,6 +126,9 @@ class DGNO(nn.Module):
 
     def features(self, x: ImageBatch) -> tuple[Float[Tensor, "b c4 h//4 w//4"], Float[Tensor, "b c2 h//2 w//2"], Map]:
         """What the operator layers leave at quarter, half and full resolution."""
+        if self.training and self._seeded not in (None, len(x)):
+            hint = "call seed_routing with a seed for each image, or with None"
+            raise ConfigError(f"{self._seeded} seeds of the routing for a batch of {len(x)} images", hint=hint)
         e1, e2, e3, latent = self.lifting(x)
         z3 = self.operator_quarter(latent, e3)
         z2 = self.operator_half(z3, e2)
@@ -137,8 +142,9 @@ class DGNO(nn.Module):
     def seed_routing(self, seeds: Sequence[Sequence[int]] | None) -> None:
         """While training, draw the routing noise of image i from a generator of its own, seeded with seeds[i].
 
-        None goes back to torch's global generator.
+        None goes back to torch's global generator. A batch of another length than `seeds` is then a ConfigError.
         """
+        self._seeded = None if seeds is None else len(seeds)
         generators = None if seeds is None else [_generator(seed, self.output_full.weight.device) for seed in seeds]
         for module in self.modules():
             if isinstance(module, Routing):
