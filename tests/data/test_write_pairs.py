@@ -19,9 +19,7 @@ from dgno.errors import (
     ConfigError,
     MissingInput,
     NonFiniteInput,
-    OutputCollision,
     OutputExists,
-    WouldOverwriteInput,
 )
 from dgno.io.image import read_image, write_image
 from dgno.metrics import psnr
@@ -240,34 +238,6 @@ def test_an_unknown_scale_is_refused_before_anything_is_written(tmp_path: Path) 
     assert not (tmp_path / "out").exists()
 
 
-def test_a_source_is_never_overwritten(tmp_path: Path) -> None:
-    """Also where overwriting was asked for: the folder of sharp images may not be that of the pairs."""
-    (tmp_path / "sharp").mkdir()
-    source = sharp_file(tmp_path / "sharp" / "a.tif")
-    before = source.read_bytes()
-    with pytest.raises(WouldOverwriteInput):
-        write_pairs([source], tmp_path, RANGES, overwrite=True)
-    assert source.read_bytes() == before
-
-
-def test_sources_of_one_stem_make_pairs_of_their_whole_names(tmp_path: Path) -> None:
-    sources = [sharp_file(tmp_path / name) for name in ("a.png", "A.tif", "b.tif")]
-    lines = write_pairs(sources, tmp_path / "out", RANGES)
-    assert [line.name for line in lines] == ["a.png", "A.tif", "b"]
-    assert all((tmp_path / "out" / "blurred" / f"{line.name}.tif").is_file() for line in lines)
-    assert sorted(record.key for record in read_folder_pair(tmp_path / "out")) == ["A.tif", "a.png", "b"]
-
-
-@pytest.mark.parametrize("second", ["b/a.png", "b/A.png", "A.png"])
-def test_two_sources_of_one_name_are_refused_before_anything_is_written(tmp_path: Path, second: str) -> None:
-    """Upper and lower case are one name to some file systems."""
-    (tmp_path / "b").mkdir()
-    sources = [sharp_file(tmp_path / "a.png"), sharp_file(tmp_path / second)]
-    with pytest.raises(OutputCollision, match="would share the name"):
-        write_pairs(sources, tmp_path / "out", RANGES)
-    assert not (tmp_path / "out").exists()
-
-
 def test_a_source_that_is_missing(tmp_path: Path) -> None:
     with pytest.raises(MissingInput):
         write_pairs([tmp_path / "none.tif"], tmp_path / "out", RANGES)
@@ -277,18 +247,6 @@ def test_progress_rises_to_one(sources: Sequence[Path], tmp_path: Path) -> None:
     shares: list[float] = []
     write_pairs(sources, tmp_path / "out", RANGES, progress=shares.append)
     assert shares == pytest.approx([1 / 3, 2 / 3, 1])
-
-
-def test_a_plane_and_an_image_of_one_name_are_refused(tmp_path: Path) -> None:
-    """The planes of m.tif are called m_p0000 and so on."""
-    tifffile.imwrite(
-        tmp_path / "m.tif",
-        np.random.default_rng(0).integers(0, 255, (2, 40, 50), dtype=np.uint8),
-        photometric="minisblack",
-    )
-    sharp_file(tmp_path / "m_p0000.tif")
-    with pytest.raises(OutputCollision, match="would share the name"):
-        write_pairs([tmp_path / "m.tif", tmp_path / "m_p0000.tif"], tmp_path / "out", RANGES, overwrite=True)
 
 
 def test_nothing_to_blur_is_an_error(tmp_path: Path) -> None:
