@@ -159,6 +159,20 @@ def test_measures_of_rectangles_refuse_a_mask(make_pairs: MakePairs, name: str) 
         compare([record], {"blurred": unchanged}, measures=chosen_measures([name], DGNO))
 
 
+def test_all_leaves_out_what_is_too_small(make_pairs: MakePairs) -> None:
+    """Such a measure is not defined for the image, and counted; where it is asked for by name, it is an error."""
+    records = make_pairs(2, (175, 180))
+    tifffile.imwrite(records[1].input, np.zeros((176, 180), np.float32))
+    tifffile.imwrite(records[1].target, np.full((176, 180), 0.5, np.float32))
+    scores = compare(records, {"blurred": unchanged}, measures=chosen_measures([ALL], DGNO))
+    assert [name for name, value in scores[0].measures.items() if value is None] == ["ms-ssim"]
+    assert scores[1].measures["ms-ssim"] is not None
+    (line,) = summarise(scores)
+    assert "ms-ssim: not defined for 1 of 2 images, which are left out of its mean" in skipped([line])
+    with pytest.raises(ConfigError, match="MS-SSIM"):
+        compare(records, {"blurred": unchanged}, measures=chosen_measures([ALL, "ms-ssim"], DGNO))
+
+
 def test_names() -> None:
     """Those that the protocol is published with come first; each once."""
     assert list(chosen_measures([], DGNO)) == []

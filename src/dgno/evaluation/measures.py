@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -12,9 +12,12 @@ from torch import Tensor
 
 from dgno.checks import refuse_choice
 from dgno.errors import ConfigError
+from dgno.evaluation.backbone import SMALLEST as SMALLEST_OF_LPIPS
 from dgno.evaluation.backbone import load_lpips
 from dgno.evaluation.protocols import Prepared, Protocol
 from dgno.metrics import affine_psnr, edge_band, gmsd, mae, ms_ssim, region_psnr
+from dgno.metrics.gradient_similarity import SMALLEST as SMALLEST_OF_GRADIENTS
+from dgno.metrics.structural_similarity import SMALLEST_OF_SCALES
 
 LPIPS, ALL = "lpips", "all"
 
@@ -25,12 +28,22 @@ class Measure:
 
     of : None where it is not defined, as in a band of edges where there are none
     digits : behind the point in tables
+    smallest : px, of the sides that it is defined for
     region : of measures in dB whose squared errors are pooled over images: the pixels that they are about
     """
 
     of: Callable[[Prepared], float | None]
     digits: int = 4
     region: Callable[[Prepared], Bool[Tensor, "h w"]] | None = None
+    smallest: int = 1
+
+    def where_defined(self) -> Measure:
+        """The same, None of smaller images than it is defined for."""
+
+        def of(pair: Prepared) -> float | None:
+            return None if min(pair.sharp.shape[-2:]) < self.smallest else self.of(pair)
+
+        return replace(self, of=of)
 
 
 def _mean_absolute(pair: Prepared) -> float:
@@ -47,15 +60,15 @@ def _counted(pair: Prepared) -> tuple[Tensor, Tensor]:
     return pair.restored[..., pair.counted], pair.sharp[..., pair.counted]
 
 
-def of_rectangle(name: str, measure: Callable[[Tensor, Tensor, float], float]) -> Measure:
-    """A measure of whole images. It raises ConfigError where a mask leaves pixels out."""
+def of_rectangle(name: str, measure: Callable[[Tensor, Tensor, float], float], smallest: int = 1) -> Measure:
+    """A measure of whole images of `smallest` px and more. It raises ConfigError where a mask leaves pixels out."""
 
     def of(pair: Prepared) -> float:
         if pair.counted is not None:
             raise ConfigError(f"{name} is not defined with a mask", hint=f"leave --measure {name} or the mask out")
         return measure(pair.restored, pair.sharp, pair.peak)
 
-    return Measure(of)
+    return Measure(of, smallest=smallest)
 
 
 def _band(pair: Prepared, *, radius: int, inside: bool) -> Bool[Tensor, "h w"]:
@@ -87,8 +100,8 @@ def _edges(radius: int, suffix: str) -> dict[str, Measure]:
 
 MEASURES: dict[str, Measure] = {
     "mae": Measure(_mean_absolute, 5),
-    "ms-ssim": of_rectangle("ms-ssim", ms_ssim),
-    "gmsd": of_rectangle("gmsd", gmsd),
+    "ms-ssim": of_rectangle("ms-ssim", ms_ssim, SMALLEST_OF_SCALES),
+    "gmsd": of_rectangle("gmsd", gmsd, SMALLEST_OF_GRADIENTS),
     "affine-psnr": Measure(_affine, 2),
     **_edges(3, ""),
     **_edges(1, "-r1"),
@@ -99,16 +112,18 @@ MEASURES: dict[str, Measure] = {
 def chosen_measures(names: Sequence[str], protocol: Protocol, *, lpips: Path | None = None) -> dict[str, Measure]:
     """The measures of these names behind those that the protocol is published with; "all": all.
 
+    Of an image that is too small, a measure that is named raises ConfigError, one of "all" is None.
     lpips : file of weights, without which there is no LPIPS; see `backbone`
     Raises ConfigError for unknown names and for LPIPS without its file.
     """
     known: Mapping[str, Measure] = MEASURES
     if lpips is not None:
-        known = MEASURES | {LPIPS: of_rectangle(LPIPS, load_lpips(lpips))}
+        known = MEASURES | {LPIPS: of_rectangle(LPIPS, load_lpips(lpips), SMALLEST_OF_LPIPS)}
     elif LPIPS in names:
         raise ConfigError("LPIPS needs its weights", hint="give their file: --lpips FILE, see docs/evaluating.md")
     for name in names:
         if wrong := refuse_choice("measure", name, (*known, ALL)):
             raise ConfigError(wrong[0])
-    wanted = (*protocol.also, *(known if ALL in names else names))
-    return {name: known[name] for name in dict.fromkeys(wanted)}
+    named = (*protocol.also, *(name for name in names if name != ALL))
+    every = {name: measure.where_defined() for name, measure in known.items()} if ALL in names else {}
+    return {name: known[name] if name in named else every[name] for name in dict.fromkeys((*named, *every))}

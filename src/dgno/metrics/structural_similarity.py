@@ -51,6 +51,7 @@ class Window:
 GAUSSIAN = Window(11, 1.5)  # Wang et al. 2004; BasicSR, pytorch-msssim
 UNIFORM = Window(7, unbiased=True)  # the default of scikit-image; Restormer's evaluation
 REPLICATED = Window(11, 1.5, padded=True)  # BasicSR in Restormer's copy, of luma
+SMALLEST_OF_SCALES = GAUSSIAN.side * 2 ** (len(SCALES) - 1)  # px
 VOLUME = Window(11, 1.5, padded=True, over_channels=True)  # BasicSR in Restormer's copy, of colours
 
 
@@ -93,7 +94,7 @@ def ms_ssim(image: Compared, reference: Compared, data_range: float = 1.0) -> fl
     the last scale is smaller than the window.
     """
     refuse_other_shape(image, reference)
-    refuse_smaller(image, GAUSSIAN.side * 2 ** (len(SCALES) - 1), "MS-SSIM")
+    refuse_smaller(image, SMALLEST_OF_SCALES, "MS-SSIM")
     a, b = _volumes(image, GAUSSIAN), _volumes(reference, GAUSSIAN)
     product = 1.0
     for i, exponent in enumerate(SCALES):
