@@ -13,20 +13,8 @@ import numpy as np
 
 Range = tuple[float, float]
 
-BITS = (
-    10,
-    12,
-    14,
-    16,
-    20,
-    24,
-    28,
-    32,
-    40,
-    48,
-    56,
-    64,
-)  # depths that a range is guessed among; no camera has fewer than 10 in 16
+# depths that a range is guessed among; no camera has fewer than 10 in 16
+BITS = (10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64)
 SEVERAL = 2  # values at the very end of a depth that show a camera to end there; one may be chance
 
 

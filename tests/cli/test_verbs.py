@@ -47,28 +47,20 @@ def test_quiet_verbs_print_the_table_that_was_asked_for(cli: Cli, verb: str) -> 
     assert quiet.err == ""
 
 
-@pytest.mark.parametrize("arguments", [
-    ("restore", "in.tif", "-o", "out.tif"),
-    ("assess", "in.tif"),
-    ("evaluate", "pairs"),
-    ("train", "nano.toml"),
-    ("bench", "table2"),
-], ids=lambda arguments: arguments[0])  # fmt: skip
-@pytest.mark.parametrize("number", ["0", "1025", "100000"])
-def test_threads_that_no_machine_starts_are_refused(cli: Cli, arguments: tuple[str, ...], number: str) -> None:
-    result = cli(*arguments, "--threads", number)
-    assert result.status == 2
-    assert "E-USAGE" in result.err
-    assert "'--threads'" in result.err
+THREADED = {
+    "restore": ("in.tif", "-o", "out.tif"),
+    "assess": ("in.tif",),
+    "evaluate": ("pairs",),
+    "train": ("nano.toml",),
+    "bench": ("table2",),
+}
+TOO_MANY = [(verb, "--threads", number) for verb in THREADED for number in ("0", "1025", "100000")]
+TOO_MANY += [(verb, "--workers", number) for verb in ("restore", "train") for number in ("-1", "1025", "100000")]
 
 
-@pytest.mark.parametrize("arguments", [
-    ("restore", "in.tif", "-o", "out.tif"),
-    ("train", "nano.toml"),
-], ids=lambda arguments: arguments[0])  # fmt: skip
-@pytest.mark.parametrize("number", ["-1", "1025", "100000"])
-def test_workers_that_no_machine_feeds_are_refused(cli: Cli, arguments: tuple[str, ...], number: str) -> None:
-    result = cli(*arguments, "--workers", number)
+@pytest.mark.parametrize(("verb", "option", "number"), TOO_MANY)
+def test_more_than_any_machine_has_is_refused(cli: Cli, verb: str, option: str, number: str) -> None:
+    result = cli(verb, *THREADED[verb], option, number)
     assert result.status == 2
     assert "E-USAGE" in result.err
-    assert "'--workers'" in result.err
+    assert f"'{option}'" in result.err

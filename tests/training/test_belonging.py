@@ -107,6 +107,14 @@ def test_a_run_can_be_made_shorter(config: TrainConfig, stages: tuple[Stage, ...
     assert remarks == [f"the run is shorter, {steps} steps, not 9: {rate}"]
 
 
+def test_stages_may_end_elsewhere_in_a_run_that_is_as_long(config: TrainConfig) -> None:
+    """Before the step that they are to change at."""
+    _take(config, 3)
+    remarks: list[str] = []
+    assert train(replace(config, stages=(Stage(7, 32, 2), Stage(9, 64, 1))), resume=True, remark=remarks.append)[1] == 9
+    assert remarks == ["the stages that are to come end at other steps"]
+
+
 class _Stopped(Exception):
     """What ends a run on the way."""
 

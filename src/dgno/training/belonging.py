@@ -91,10 +91,12 @@ def _changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     lines = [f"{key} was {then[key]} and is {now[key]}" for key in HARMLESS if then[key] != now[key]]
     if then["stages"] != now["stages"]:
         before, after = (settings["stages"][-1]["until"] for settings in (then, now))
-        length = "longer" if after > before else "shorter" if after < before else "as long, with other stages"
-        lines.append(
-            f"the run is {length}, {after} steps, not {before}: the learning rate goes on as in one of {after}"
-        )
+        rate = f"the learning rate goes on as in one of {after}"
+        if after == before:
+            lines.append("the stages that are to come end at other steps")
+        else:
+            length = "longer" if after > before else "shorter"
+            lines.append(f"the run is {length}, {after} steps, not {before}: {rate}")
     return lines
 
 
