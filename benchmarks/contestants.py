@@ -20,6 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from dgno.evaluation.inventory import multiply_accumulates
 from dgno.networks import NETWORKS, build
 from dgno.optics.psf import gaussian_disk
+from dgno.restoration.placed import Placed
 
 # Every kernel by its plain reference, as `dgno.kernels.backends` reads it at each call.
 REFERENCES = {
@@ -32,8 +33,10 @@ REFERENCES = {
     "DGNO_OPERATOR": "reference",
     "DGNO_GATE": "reference",
     "DGNO_CONVOLUTION": "reference",
+    "DGNO_PRODUCTS": "floats",
 }
 OURS = ("dgno-face", "dgno-cell", "small-cell", "nano-cell")
+FASTER = ("high", "bf16")  # than fp32
 COUNTED = 128  # px: side of the image that peers' products are counted on
 SIGMA, STEPS, BALANCE = 2.0, 30, 0.1  # of the classical methods: PSF in px, iterations, Wiener's regularisation
 
@@ -61,14 +64,15 @@ def environment(variables: Mapping[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def ours(name: str, *, references: bool = False, bf16: bool = False) -> Contestant:
-    """One of our networks, with compiled kernels or with their references; float32, or bfloat16 where torch has it."""
+def ours(name: str, *, references: bool = False, precision: str = "fp32") -> Contestant:
+    """One of our networks, with compiled kernels or with their references, as `dgno restore --precision` has it."""
     network = build(NETWORKS[name]).eval()
+    placed = Placed(network, torch.device("cpu"), precision)
 
     @torch.no_grad()
     def run(x: Tensor) -> object:
-        with environment(REFERENCES if references else {}), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            return network(x)
+        with environment(REFERENCES if references else {}):
+            return placed(x)
 
     side = network.multiple
     return Contestant(run, 2 * sum(multiply_accumulates(network, side)) / side**2)
@@ -117,7 +121,7 @@ def classical(name: str) -> Contestant:
 
 CONTESTANTS: dict[str, Callable[[], Contestant]] = {
     **{name: functools.partial(ours, name) for name in OURS},
-    "dgno-face, bf16": functools.partial(ours, "dgno-face", bf16=True),
+    **{f"dgno-face, {precision}": functools.partial(ours, "dgno-face", precision=precision) for precision in FASTER},
     **{f"{name}, references": functools.partial(ours, name, references=True) for name in OURS},
     "MONAI Restormer": functools.partial(peer, restormer),
     "MONAI SwinUNETR": functools.partial(peer, swin_unetr),

@@ -77,7 +77,7 @@ def restore(  # noqa: PLR0913  # as the command has options
     weights : a name, a path, or "auto": bright-field weights for bright colour images, else fluorescence weights
     normalize : "auto" as the weights ask; "range", "percentile", "minmax", or "none" to pass values as they are
     tile_size, overlap : px; see `dgno.restoration.image.restore_image`
-    device, precision : "auto", "cpu", "cuda", "cuda:1"; "fp32" or "bf16"
+    device, precision : "auto", "cpu", "cuda", "cuda:1"; "fp32", "high" or "bf16"
     tta : average over the 8 flips and quarter turns of the image: a little better, in 8 times the time. Sides that are
         no multiples of 32 px are extended at the bottom and the right before the image is turned
     allow_labels : restore also what looks like a label image or a mask

@@ -33,7 +33,8 @@ def test_doctor(cli: Cli) -> None:
     facts = cli("doctor", "--json").json
     assert facts["libraries"]["torch"] == torch.__version__
     parts = {"feed-forward network", "attentive scan", "attentive lift, with gradients", "DG operator layer"}
-    parts |= {"merge of two scales", "random numbers of the routing", "--precision bf16", "compiled libraries"}
+    parts |= {"merge of two scales", "random numbers of the routing", "compiled libraries"}
+    parts |= {"--precision high", "--precision bf16"}
     parts |= {"gated convolution", "3x3 convolution", "1x1 convolution"}
     assert set(facts["kernels"]) == {"selective scan", "DG operator", *parts}
     table = cli("doctor").out

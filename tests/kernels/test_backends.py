@@ -27,7 +27,7 @@ from dgno.kernels import (
     selective_scan_c,
     selective_scan_mamba,
 )
-from dgno.kernels.backends import Choice
+from dgno.kernels.choice import Choice
 from dgno.kernels.selective_scan import selective_scan_loop
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")

@@ -13,7 +13,7 @@ from kernel_comparison import compiled_versions
 
 from dgno.kernels import backends, compiled, dg_operator, uniform
 from dgno.kernels import dg_operator_c as compiled_operator
-from dgno.kernels.backends import Choice
+from dgno.kernels.choice import Choice
 from dgno.kernels.sources import fingerprint, source_files
 
 pytestmark = pytest.mark.skipif(not compiled_versions(uniform), reason="the kernels were not compiled")

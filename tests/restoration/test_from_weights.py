@@ -85,13 +85,29 @@ def test_bf16_comes_close_to_fp32() -> None:
     assert 1e-6 < error < 1e-3  # 60 dB
 
 
+def test_high_precision_comes_closer() -> None:
+    """Within 95 dB; what the process has set stays set, and is none of its business."""
+    x = torch.from_numpy(VALUES[:1, :32, :64] / 4095).float()[None]
+    exact, high = (make_restorer("fluorescence-nano", device="cpu", precision=p)[0] for p in ("fp32", "high"))
+    before = torch.get_float32_matmul_precision()
+    with torch.inference_mode():
+        wanted = exact(x)
+        torch.set_float32_matmul_precision("medium")
+        try:
+            assert torch.equal(exact(x), wanted)
+            assert (high(x) - wanted).square().mean().sqrt() < 1e-5 * 10**0.25
+            assert torch.get_float32_matmul_precision() == "medium"
+        finally:
+            torch.set_float32_matmul_precision(before)
+
+
 def test_a_restorer_moves_to_the_cpu_with_its_weights_and_precision() -> None:
     """What the last step does when memory runs out on a device; the device `meta` computes nothing."""
     network, _ = load_weights("fluorescence-nano")
     placed = Placed(copy.deepcopy(network), torch.device("meta"), "bf16")
     moved = on_cpu(InTurn((placed, placed)))
     assert isinstance(moved, InTurn)
-    assert all(one.device == torch.device("cpu") and one.dtype == torch.bfloat16 for one in moved.restorers)
+    assert all(one.device == torch.device("cpu") and one.precision == "bf16" for one in moved.restorers)
     assert on_cpu(torch.nn.functional.relu) is torch.nn.functional.relu
 
 

@@ -114,8 +114,15 @@ def _kernels() -> dict[str, str]:
         "random numbers of the routing": backends.choose_uniform(),
     }
     lines = {name: f"{choice.name} ({choice.reason})" for name, choice in choices.items()}
-    half = _half(fusing.has_half(), fusing.has_tiles())
-    return {**lines, "--precision bf16": half, "compiled libraries": _libraries(why_missing())}
+    has_tiles = fusing.has_tiles()
+    precisions = {"--precision high": _high(has_tiles), "--precision bf16": _half(fusing.has_half(), has_tiles)}
+    return {**lines, **precisions, "compiled libraries": _libraries(why_missing())}
+
+
+def _high(in_tiles: bool) -> str:
+    if not in_tiles:
+        return "on a CPU as fp32: it has no tiles (AMX)"
+    return "compiled products of floats as sums of two bfloat16, in tiles (AMX)"
 
 
 def _half(is_compiled: bool, in_tiles: bool) -> str:

@@ -67,7 +67,9 @@ Reader = Annotated[str, typer.Option(help="Name or file of what finds the blur, 
 MinConfidence = Annotated[
     float | None, typer.Option(help="For --route: less likely blur counts as in focus, 0 to 1.", show_default=False)
 ]
-Precision = Annotated[str, typer.Option(help="fp32 or bf16.")]
+Precision = Annotated[
+    str, typer.Option(help="fp32; high: multiplied with fewer bits, faster where the processor can; or bf16.")
+]
 Tta = Annotated[
     bool,
     typer.Option("--tta", help="Average over the 8 flips and quarter turns: 0.1 to 0.2 dB for 8 times the time."),

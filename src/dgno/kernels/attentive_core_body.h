@@ -144,7 +144,7 @@ static TARGET void NAME(scan)(
 /* Scanned tokens normalised, projected and added to their pixels; if asked for, the normalised ones are kept. */
 static TARGET void NAME(finish)(const struct core *s, long sequence, long first, long count, const struct chunk *m) {
     const long hidden = 2 * s->channels, stride = PADDED(hidden), outputs = PADDED(s->channels);
-    const struct matrix project_out = {hidden, outputs / LANES, s->project_out, s->project_out_bias, s->half};
+    const struct matrix project_out = {hidden, outputs / LANES, s->project_out, s->project_out_bias, s->parts};
     const long row = sequence * s->block_height * s->block_width + first;
     const int *order = s->order + row;
     for (long t = 0; t < count; t++) {

@@ -102,7 +102,7 @@ static TARGET void NAME(lift)(const struct lift *s, long b, long top, long botto
         s->x + b * s->height * s->width * s->channels,
         s->norm_weight,
         s->norm_bias,
-        {s->channels, PADDED(2 * s->channels) / LANES, s->project_in, s->project_in_bias, s->half},
+        {s->channels, PADDED(2 * s->channels) / LANES, s->project_in, s->project_in_bias, s->parts},
         left,
         columns,
         normalised,

@@ -73,7 +73,7 @@ class _AttentiveLift(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, uniform: Tensor | None, *parameters: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         weights, tile = LiftWeights(*parameters), _tile(x.shape[3], x.shape[1])
-        y, classes = attentive_scan_c.lift(channels_last(x), weights, half=False, uniform=uniform, tile=tile)
+        y, classes = attentive_scan_c.lift(channels_last(x), weights, uniform=uniform, tile=tile)
         ctx.save_for_backward(x, classes, uniform, *parameters)
         numbers = classes.flatten(1).long()
         ctx.mark_non_differentiable(numbers)

@@ -23,7 +23,8 @@ from dgno.kernels.compiled import (
     check_shapes,
     fields,
 )
-from dgno.kernels.packing import HALF_INPUTS, pack, pad_outputs
+from dgno.kernels.packing import pack, pad_outputs
+from dgno.kernels.products import parts_of
 from dgno.kernels.tiles import strip_height, tile_width
 
 STATES = 8  # that the library is compiled for
@@ -33,7 +34,7 @@ class _Lift(Arguments):
     """`struct lift` of attentive_scan.c, field by field."""
 
     _fields_ = fields(
-        ("batch", "height", "width", "channels", "routing", "tile", "strip", "half"),
+        ("batch", "height", "width", "channels", "routing", "tile", "strip", "parts"),
         (
             *("x", "norm_weight", "norm_bias", "route_hidden", "route_hidden_bias", "route_logits"),
             *("route_logits_bias", "project_in", "project_in_bias", "position", "position_bias", "y", "classes"),
@@ -47,7 +48,17 @@ class Core(Arguments):
 
     _fields_ = fields(
         (
-            *("batch", "height", "width", "channels", "rank", "block_height", "block_width", "prompt_sorted", "half"),
+            *(
+                "batch",
+                "height",
+                "width",
+                "channels",
+                "rank",
+                "block_height",
+                "block_width",
+                "prompt_sorted",
+                "parts",
+            ),
             "prompts_of_pixels",
         ),
         (
@@ -74,29 +85,30 @@ def attentive_scan_c(
 ) -> Map:
     """`attentive_scan` of attentive_scan.py, compiled; float32 on the CPU, without gradient, 8 states.
 
-    half : round the factors of the first and the last linear map to bfloat16, where the processor can; the routing, the
+    half : round the parts of the first and the last linear map to bfloat16, where the processor can; the routing, the
         scan and its parameters stay in float32
     """
     _check(x, weights, block)
-    half = half and load().has_half() and max(weights.lift.project_in.shape) <= HALF_INPUTS
+    parts = parts_of(load(), *weights.lift.project_in.shape, half=half)
     x = channels_last(x)
     if not x.numel():
         return x
-    y, classes = lift(x, weights.lift, half=half)
+    y, classes = lift(x, weights.lift, parts)
     prompts = weights.lift.prompts
-    return _core(x, y, classes, prompts, weights.core, block=block, prompt_sorted=prompt_sorted, half=half)
+    return _core(x, y, classes, prompts, weights.core, block=block, prompt_sorted=prompt_sorted, parts=parts)
 
 
 def lift(
     x: Tensor,
     weights: LiftWeights,
+    parts: int = 0,
     *,
-    half: bool,
     uniform: Tensor | None = None,
     tile: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Gated features (b, h, w, 2 c) and classes (b, h, w) of all pixels; x channels-last, nothing is checked.
 
+    parts : of the linear map to the features, see `packing.pack`
     uniform : random numbers (b, h w, classes) for the noise of training, which become the soft-max of the noisy logits
     tile : columns of a task; None: the usual
     """
@@ -109,14 +121,14 @@ def lift(
         "route_hidden_bias": _padded(weights.route_hidden_bias, lanes),
         "route_logits": pack(weights.route_logits, lanes),
         "route_logits_bias": weights.route_logits_bias.detach().contiguous(),
-        "project_in": pack(weights.project_in, lanes, half=half),
+        "project_in": pack(weights.project_in, lanes, parts),
         "project_in_bias": _padded(weights.project_in_bias, lanes),
         "position": weights.position.detach().flatten(1).T.contiguous(),
         "position_bias": weights.position_bias.detach().contiguous(),
     }
     tile = tile or tile_width(w)
     arguments = _Lift(batch=b, height=h, width=w, channels=c, routing=weights.route_hidden.shape[0], tile=tile)
-    arguments.half = half
+    arguments.parts = parts
     arguments.strip = strip_height(h, b * -(-w // tile))
     arguments.point(x=x, y=y, classes=classes, uniform=uniform, **held)
     load().run("attentive_lift", arguments)
@@ -132,19 +144,19 @@ def _core(
     *,
     block: int | None,
     prompt_sorted: bool,
-    half: bool,
+    parts: int,
 ) -> Tensor:
     """x with what the scanned features y (b, h, w, 2 c) add to it; `prompts` has one row for each class."""
     out, order = torch.empty_like(x), x.new_empty(classes.numel(), dtype=torch.int32)
-    held = {"prompts": prompts.detach().contiguous(), **packed_core(weights, half=half)}
-    arguments = Core(prompt_sorted=prompt_sorted, half=half)
+    held = {"prompts": prompts.detach().contiguous(), **packed_core(weights, parts)}
+    arguments = Core(prompt_sorted=prompt_sorted, parts=parts)
     arguments.size(x, weights.dt_proj.shape[1], block)
     arguments.point(x=x, y=y, classes=classes, order=order, out=out, **held)
     load().run("attentive_core", arguments)
     return out
 
 
-def packed_core(weights: CoreWeights, *, half: bool = False) -> dict[str, Tensor]:
+def packed_core(weights: CoreWeights, parts: int = 0) -> dict[str, Tensor]:
     """The weights of the core as C takes them."""
     lanes = load().lanes()
     return {
@@ -155,7 +167,7 @@ def packed_core(weights: CoreWeights, *, half: bool = False) -> dict[str, Tensor
         "D": _padded(weights.D, lanes),
         "norm_weight": weights.out_norm_weight.detach().contiguous(),
         "norm_bias": weights.out_norm_bias.detach().contiguous(),
-        "project_out": pack(weights.project_out, lanes, half=half),
+        "project_out": pack(weights.project_out, lanes, parts),
         "project_out_bias": _padded(weights.project_out_bias, lanes),
     }
 

@@ -10,16 +10,13 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib.util
-import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
 
-from dgno.errors import ConfigError
 from dgno.kernels import (
     convolution_c,
     depthwise,
@@ -31,6 +28,7 @@ from dgno.kernels import (
     triton_later,
     uniform,
 )
+from dgno.kernels.choice import Choice, asked_for
 from dgno.kernels.compiled import CompiledKernel
 from dgno.kernels.convolution import convolution as convolution_reference
 from dgno.kernels.dg_operator import Operators, Sides
@@ -73,15 +71,6 @@ SIGMOID_GATES: dict[str, Callable[..., Tensor]] = {"reference": depthwise.sigmoi
 _WITHOUT_COMPILED: ContextVar[bool] = ContextVar("_WITHOUT_COMPILED", default=False)
 HALF_OR_FLOAT = (torch.float32, torch.bfloat16, torch.float16)  # what kernels on a GPU read
 LARGEST_ELEMENT = 4096  # tokens; beyond, a matrix product over the whole element is faster than the compiled walk
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A kernel's version, why it was taken, and whether it is taken where a gradient is wanted."""
-
-    name: str
-    reason: str
-    has_gradient: bool = True
 
 
 def choose_scan(device: torch.device, dtype: torch.dtype, states: int) -> Choice:
@@ -159,14 +148,6 @@ def _plain_if_transformed(run: Callable[P, R]) -> Callable[P, R]:
             return run(*arguments, **options)
 
     return run_by_tensors
-
-
-def asked_for(variable: str, known: Mapping[str, Any]) -> Choice | None:
-    """What an environment variable asks for, if it does."""
-    wanted = os.environ.get(variable)
-    if wanted and wanted not in known:
-        raise ConfigError(f"{variable}={wanted!r} names no version of the kernel", hint=f"known: {', '.join(known)}")
-    return Choice(wanted, f"asked for by {variable}") if wanted else None
 
 
 def _triton_or(plain: str, device: torch.device, dtype: torch.dtype) -> Choice:

@@ -17,24 +17,25 @@
 #define POINTS 16          /* of a window */
 #define COLUMNS 16         /* of windows in a block, at most */
 #define BLOCK 48           /* windows of a block: they are in the cache together */
+#define TILED_BLOCK 144    /* in tiles (AMX), where products are faster than the matrices come from the cache */
 #define GRADIENT_BLOCK 192 /* more, as the sums at the weights are read and written for every block */
 
 /* Two maps whose channels are taken for those of one; `inputs` counts both. */
 struct convolution {
-    long batch, height, width, inputs, of_second, outputs;
+    long batch, height, width, inputs, of_second, outputs, parts;
     const float *x;      /* (batch, height, width, inputs - of_second) */
     const float *second; /* (batch, height, width, of_second), or null */
-    const float *packed; /* (points, vectors, inputs, lanes); few outputs: (outputs, 3, 3, inputs), inputs: (vectors,
-                          * inputs, 3, 3, lanes) */
+    const float *packed; /* for each point as in products.h, of so many parts; few outputs: (outputs, 3, 3, inputs),
+                          * inputs: (vectors, inputs, 3, 3, lanes) */
     const float *bias;   /* (vectors x lanes), or null */
     float *out;          /* (batch, height, width, outputs) */
 };
 
 struct kernels {
     long inputs, outputs, input_stride, output_stride, row_stride, column_stride; /* floats between neighbours */
-    long flipped;        /* rows and columns backwards? */
+    long flipped, parts; /* rows and columns backwards? as above */
     const float *weight; /* (outputs, inputs, 3, 3) */
-    float *packed;       /* (points, vectors, inputs, lanes): G g G^T */
+    float *packed;       /* G g G^T, see above */
 };
 
 struct convolution_gradient {
@@ -48,6 +49,8 @@ struct convolution_gradient {
 struct block {
     long top, left, rows, columns;
 };
+
+static inline long windows_of(long parts) { return parts ? TILED_BLOCK : BLOCK; }
 
 static inline long columns_of(long width) { return width + 1 < 2 * COLUMNS ? (width + 1) / 2 : COLUMNS; }
 
@@ -110,8 +113,9 @@ static void gradient_chunk(const void *arguments, int version, long i, float *me
 /* Each returns 0, or 1 when there was no memory for a thread's workspace. */
 
 int dgno_convolution_forward(const struct convolution *s, int version, int threads) {
-    return run_tasks(forward_block, s, version, blocks_of(s->batch, s->height, s->width, BLOCK),
-        VERSIONS[version].workspace(s->inputs, s->outputs, BLOCK), threads);
+    const long windows = windows_of(s->parts);
+    return run_tasks(forward_block, s, version, blocks_of(s->batch, s->height, s->width, windows),
+        VERSIONS[version].workspace(s->inputs, s->outputs, windows), threads);
 }
 
 int dgno_convolution_narrow(const struct convolution *s, int version, int threads) {

@@ -92,14 +92,16 @@ static inline __attribute__((always_inline)) TARGET void NAME(from_points)(const
 
 /* A block of the result. */
 static TARGET void NAME(forward)(const struct convolution *s, long i, float *memory) {
-    const struct block block = block_at(i, s->batch, s->height, s->width, BLOCK);
+    const long windows = windows_of(s->parts);
+    const struct block block = block_at(i, s->batch, s->height, s->width, windows);
     const long c = s->outputs, vectors = PADDED(c) / LANES, row = s->width * c, down = (s->height + 1) / 2,
-               stride = NAME(stride)(BLOCK, s->inputs), out_stride = NAME(stride)(BLOCK, c);
+               size = matrix_floats(s->inputs, vectors, LANES, s->parts),
+               stride = NAME(stride)(windows, s->inputs), out_stride = NAME(stride)(windows, c);
     float *points = memory, *results = points + POINTS * stride, *edge = results + POINTS * out_stride;
     NAME(windows_to_points)(
         s->x, s->second, s->height, s->width, s->inputs, s->of_second, &block, edge, points, stride);
     for (long p = 0; p < POINTS; p++) {
-        const struct matrix m = {s->inputs, vectors, s->packed + p * vectors * s->inputs * LANES, NULL, 0};
+        const struct matrix m = {s->inputs, vectors, s->packed + p * size, NULL, s->parts};
         NAME(product)(&m, block.rows * block.columns, points + p * stride, PADDED(s->inputs), results + p * out_stride,
             PADDED(c));
     }
@@ -145,7 +147,12 @@ static TARGET void NAME(pack)(const struct kernels *s, long vector) {
             const VF u[4] = {t[i][0], (t[i][0] + t[i][2] + t[i][1]) * 0.5f, (t[i][0] + t[i][2] - t[i][1]) * 0.5f,
                 t[i][2]};
             for (int j = 0; j < 4; j++)
-                NAME(store)(s->packed + (((4 * i + j) * vectors + vector) * s->inputs + k) * LANES, u[j], LANES);
+#if defined(HAVE_TILES) && LANES == 16
+                if (s->parts)
+                    NAME(pack_parts)((unsigned short *)s->packed, s->inputs, vectors, 4 * i + j, vector, k, u[j]);
+                else
+#endif
+                    NAME(store)(s->packed + (((4 * i + j) * vectors + vector) * s->inputs + k) * LANES, u[j], LANES);
         }
     }
 }

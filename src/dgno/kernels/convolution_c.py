@@ -19,7 +19,8 @@ from torch import Tensor
 
 from dgno.kernels.compiled import Arguments, CompiledKernel, channels_last, check_plain, check_shapes, fields
 from dgno.kernels.convolution import convolution
-from dgno.kernels.packing import pack, pad_outputs
+from dgno.kernels.packing import BLOCK, pack, pad_outputs
+from dgno.kernels.products import parts_of
 from dgno.kernels.second_derivatives import once_differentiable
 
 POINTS = 16  # of a 4x4 window, which gives 2x2 results
@@ -34,14 +35,14 @@ SIZES = "batch", "height", "width", "inputs", "of_second", "outputs"
 class _Convolution(Arguments):
     """`struct convolution` of convolution.c, field by field."""
 
-    _fields_ = fields(SIZES, ("x", "second", "packed", "bias", "out"))
+    _fields_ = fields((*SIZES, "parts"), ("x", "second", "packed", "bias", "out"))
 
 
 class _Kernels(Arguments):
     """`struct kernels` of convolution.c, field by field."""
 
     _fields_ = fields(
-        ("inputs", "outputs", "input_stride", "output_stride", "row_stride", "column_stride", "flipped"),
+        ("inputs", "outputs", "input_stride", "output_stride", "row_stride", "column_stride", "flipped", "parts"),
         ("weight", "packed"),
     )
 
@@ -70,13 +71,17 @@ def load() -> CompiledConvolution:
     return CompiledConvolution()
 
 
-def _packed(weight: Tensor, *, transposed: bool) -> Tensor:
+def _packed(weight: Tensor, parts: int, *, transposed: bool) -> Tensor:
     """G g G^T, packed for the products; transposed: of the kernels turned round, from outputs to inputs."""
     (outputs, inputs), lanes = weight.shape[:2][:: -1 if transposed else 1], load().lanes()
     (of_output, of_input), (row, column) = weight.stride()[:2][:: -1 if transposed else 1], weight.stride()[2:]
-    packed = weight.new_empty(POINTS, -(-outputs // lanes), inputs, lanes)
+    vectors = -(-outputs // lanes)
+    if parts:
+        packed = weight.new_zeros(POINTS, parts, vectors, -(-inputs // BLOCK) * BLOCK, lanes, dtype=torch.bfloat16)
+    else:
+        packed = weight.new_empty(POINTS, vectors, inputs, lanes)
     kernels = _Kernels(inputs=inputs, outputs=outputs, input_stride=of_input, output_stride=of_output)
-    kernels.row_stride, kernels.column_stride, kernels.flipped = row, column, transposed
+    kernels.row_stride, kernels.column_stride, kernels.flipped, kernels.parts = row, column, transposed, parts
     kernels.point(weight=weight, packed=packed)
     load().run("convolution_pack", kernels)
     return packed
@@ -100,10 +105,12 @@ def _convolved(
     """The convolution of channels-last maps; transposed: that which gives the gradient at its input."""
     (b, _, h, w), outputs = x.shape, weight.shape[1 if transposed else 0]
     way = "forward" if transposed or second is not None else _way(x.shape[1], outputs)
-    packed = _packed(weight, transposed=transposed) if way == "forward" else _taps(weight, way)
+    channels = _channels(x, second)
+    parts = parts_of(load(), channels["inputs"]) if way == "forward" else 0
+    packed = _packed(weight, parts, transposed=transposed) if way == "forward" else _taps(weight, way)
     out = x.new_empty(b, h, w, outputs).permute(0, 3, 1, 2)
     padded = None if bias is None else pad_outputs(bias.detach(), load().lanes()).contiguous()
-    arguments = _Convolution(batch=b, height=h, width=w, outputs=outputs, **_channels(x, second))
+    arguments = _Convolution(batch=b, height=h, width=w, outputs=outputs, parts=parts, **channels)
     arguments.point(x=x, second=second, packed=packed, bias=padded, out=out)
     load().run(f"convolution_{way}", arguments)
     return out

@@ -17,10 +17,10 @@ static TARGET void NAME(gather)(const struct dg_layer *s, long strip, long colum
 }
 
 /* The map of `count` rows by a packed matrix, to rows of `outputs` without padding. */
-static TARGET void NAME(project)(const float *packed, const float *bias, long half, long inputs, long outputs,
+static TARGET void NAME(project)(const float *packed, const float *bias, long parts, long inputs, long outputs,
     long count, const float *rows, float *out) {
     const long padded = PADDED(outputs);
-    const struct matrix m = {inputs, padded / LANES, packed, bias, half};
+    const struct matrix m = {inputs, padded / LANES, packed, bias, parts};
     NAME(product)(&m, count, rows, inputs, out, padded);
     if (padded > outputs)
         for (long i = 1; i < count; i++) memmove(out + i * outputs, out + i * padded, (size_t)outputs * sizeof(float));
@@ -46,7 +46,7 @@ static TARGET void NAME(layer_integrate)(
     struct dg grid = NAME(grid)(s, columns);
     float *rows = memory + steps->workspace(&grid), *kv = rows + room * c, *sides = kv + room * PADDED(2 * c);
     NAME(gather)(s, strip, column, columns, rows);
-    NAME(project)(s->project_kv, s->kv_bias, s->half, c, 2 * c, tokens, rows, kv);
+    NAME(project)(s->project_kv, s->kv_bias, s->parts, c, 2 * c, tokens, rows, kv);
     grid.kv = kv;
     grid.volume = s->volume + at;
     grid.sides = s->sides ? sides : NULL;
@@ -64,18 +64,18 @@ static TARGET void NAME(layer_apply)(
     struct dg grid = NAME(grid)(s, columns);
     float *rows = memory + steps->workspace(&grid), *q = rows + room, *sum = q + room;
     NAME(gather)(s, strip, column, columns, rows);
-    NAME(project)(s->project_q, s->q_bias, s->half, c, c, tokens, rows, q);
+    NAME(project)(s->project_q, s->q_bias, s->parts, c, c, tokens, rows, q);
     grid.q = q;
     grid.operators = s->operators + (strip * s->columns + column) * c * s->width;
     grid.onto = rows;
     grid.out = sum;
     steps->apply(&grid, 0, memory);
-    NAME(project)(s->mlp_in, s->mlp_in_bias, s->half, c, c, tokens, sum, q);
+    NAME(project)(s->mlp_in, s->mlp_in_bias, s->parts, c, c, tokens, sum, q);
     for (long i = 0; i < tokens * c; i += LANES) {
         const VF value = NAME(load)(q + i, LANES);
         NAME(store)(q + i, value * NAME(normal_cdf)(value), LANES);
     }
-    NAME(project)(s->mlp_out, s->mlp_out_bias, s->half, c, c, tokens, q, sum);
+    NAME(project)(s->mlp_out, s->mlp_out_bias, s->parts, c, c, tokens, q, sum);
     for (long y = 0; y < s->side; y++) {
         float *out = s->out + ((strip * s->side + y) * w + column * s->side) * c;
         NAME(add_row)(rows + y * pixels * c, sum + y * pixels * c, c, pixels, c, out);

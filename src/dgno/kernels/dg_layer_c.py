@@ -13,7 +13,8 @@ from dgno.kernels.compiled import Arguments, channels_last, check_no_gradient, c
 from dgno.kernels.dg_layer import LayerWeights
 from dgno.kernels.dg_operator import Map, Operators, Sides
 from dgno.kernels.dg_operator_c import as_in_c, load, new_operators
-from dgno.kernels.packing import HALF_INPUTS, pack, pad_outputs
+from dgno.kernels.packing import pack, pad_outputs
+from dgno.kernels.products import parts_of
 
 TILE_FLOATS = 3072  # of one row of a tile of z: with keys and values a tile fits the second cache level
 LARGEST_SIDE = 16  # px of an element; tiles of larger ones would leave it
@@ -23,7 +24,7 @@ class _Layer(Arguments):
     """`struct dg_layer` of dg_operator.c, field by field."""
 
     _fields_ = fields(
-        ("batch", "rows", "columns", "side", "heads", "width", "tile", "half"),
+        ("batch", "rows", "columns", "side", "heads", "width", "tile", "parts"),
         (
             *("z", "key_norm", "value_norm", "project_kv", "kv_bias", "project_q", "q_bias", "mlp_in", "mlp_in_bias"),
             *("mlp_out", "mlp_out_bias", "volume", "sides", "operators", "out"),
@@ -36,11 +37,11 @@ def integrate_layer_c(
 ) -> tuple[Operators, Sides | None]:
     """`integrate_layer` of dg_layer.py, compiled; float32 on the CPU, without gradient.
 
-    half : round the factors of the linear maps to bfloat16, where the processor can; the integrals stay in float32
+    half : round the parts of the linear maps to bfloat16, where the processor can; the integrals stay in float32
     """
     arguments = _checked(z, weights, side)
-    half = half and load().has_half() and z.shape[1] <= HALF_INPUTS
-    arguments.half = half
+    parts = parts_of(load(), z.shape[1], half=half)
+    arguments.parts = parts
     (_, heads, d), lanes, z = weights.key_norm.shape, load().lanes(), channels_last(z)
     shape = (arguments.batch, arguments.rows, arguments.columns, heads, d, d)
     volume, volume_view = new_operators(z, *shape)
@@ -49,7 +50,7 @@ def integrate_layer_c(
     held = {
         "key_norm": weights.key_norm.detach().contiguous(),
         "value_norm": weights.value_norm.detach().contiguous(),
-        "project_kv": pack(weights.qkv[c:], lanes, half=half),
+        "project_kv": pack(weights.qkv[c:], lanes, parts),
         "kv_bias": pad_outputs(weights.qkv_bias[c:].detach(), lanes).contiguous(),
     }
     arguments.point(z=z, volume=volume, sides=side_operators, **held)
@@ -59,7 +60,7 @@ def integrate_layer_c(
 
 def apply_layer_c(z: Map, operators: Operators, weights: LayerWeights, *, half: bool = False) -> Map:
     """`apply_layer` of dg_layer.py, compiled; float32 on the CPU, without gradient; half as above."""
-    half = half and load().has_half() and z.shape[1] <= HALF_INPUTS
+    parts = parts_of(load(), z.shape[1], half=half)
     b, rows, columns, heads, d, _ = operators.shape
     if z.shape[0] != b or z.shape[1] != heads * d or not rows or z.shape[2] % rows:
         raise ValueError(f"operators {tuple(operators.shape)} do not fit a map {tuple(z.shape)}")
@@ -72,14 +73,14 @@ def apply_layer_c(z: Map, operators: Operators, weights: LayerWeights, *, half: 
     out = torch.empty_like(z)
     held = {
         "operators": as_in_c(operators),
-        "project_q": pack(weights.qkv[:c], lanes, half=half),
+        "project_q": pack(weights.qkv[:c], lanes, parts),
         "q_bias": pad_outputs(weights.qkv_bias[:c].detach(), lanes).contiguous(),
-        "mlp_in": pack(weights.mlp_in, lanes, half=half),
+        "mlp_in": pack(weights.mlp_in, lanes, parts),
         "mlp_in_bias": pad_outputs(weights.mlp_in_bias.detach(), lanes).contiguous(),
-        "mlp_out": pack(weights.mlp_out, lanes, half=half),
+        "mlp_out": pack(weights.mlp_out, lanes, parts),
         "mlp_out_bias": pad_outputs(weights.mlp_out_bias.detach(), lanes).contiguous(),
     }
-    arguments.half = half
+    arguments.parts = parts
     arguments.point(z=z, out=out, **held)
     load().run("dg_layer_apply", arguments)
     return out

@@ -16,13 +16,14 @@
 struct feed_forward {
     long batch, height, width, channels, hidden;
     long tile, strip;                     /* columns and rows of a task */
-    long half;                            /* are the matrices bfloat16? */
+    long parts, chunk;                  /* forward: of the matrices, see products.h; hidden channels at a time */
     long group, sum_size;                 /* tiles of a task of the gradient, and its floats of sums */
     const float *x;                       /* (batch, height, width, channels) */
     const float *norm_weight, *norm_bias; /* (channels) */
-    const float *project_in;              /* packed: two halves, each padded to whole vectors */
-    const float *taps;                    /* (9, two padded halves), raster order */
-    const float *project_out;             /* packed */
+    const float *project_in;              /* packed: two halves, each padded to whole vectors; forward one
+                                             matrix after the other, of both halves of a chunk */
+    const float *taps;                    /* (9, two padded halves), raster order; forward of a chunk */
+    const float *project_out;             /* packed; forward of a chunk */
     float *out;                           /* like x */
 
     /* for the gradient */

@@ -16,12 +16,14 @@ from torch import Tensor
 
 from dgno.kernels.compiled import Arguments, CompiledKernel, channels_last, check_no_gradient, check_plain, fields
 from dgno.kernels.feed_forward import Map
-from dgno.kernels.packing import HALF_INPUTS, pack, pad_outputs
+from dgno.kernels.packing import pack, pad_outputs
+from dgno.kernels.products import parts_of
 from dgno.kernels.second_derivatives import once_differentiable
 from dgno.kernels.tiles import TILE, strip_height, tile_width
 
 WIDEST = 128  # channels of which a gradient pays: computing wide hidden maps again takes longer than keeping them
 WIDE_TILE, FEW = 128, 64  # columns of a tile where hidden channels are few
+CHUNK = 256  # hidden channels at a time
 STRIP, TASKS = 32, 16  # rows of a strip of the gradient, and tasks: as many as there are with strips no lower
 
 
@@ -29,7 +31,7 @@ class _FeedForward(Arguments):
     """`struct feed_forward` of feed_forward.c, field by field."""
 
     _fields_ = fields(
-        ("batch", "height", "width", "channels", "hidden", "tile", "strip", "half", "group", "sum_size"),
+        ("batch", "height", "width", "channels", "hidden", "tile", "strip", "parts", "chunk", "group", "sum_size"),
         (
             *("x", "norm_weight", "norm_bias", "project_in", "taps", "project_out", "out"),
             *("gout", "project_in_back", "project_out_back", "gx", "sums"),
@@ -59,18 +61,30 @@ def _arguments(x: Tensor, hidden: int, **lengths: int) -> _FeedForward:
     return _FeedForward(batch=b, height=h, width=w, channels=c, hidden=hidden, tile=tile, **lengths)
 
 
+def _chunks(project_in: Tensor, depthwise: Tensor, project_out: Tensor, chunk: int, parts: int) -> dict[str, Tensor]:
+    """The weights packed for the way forward, chunk after chunk of the hidden channels."""
+    of_hidden, lanes = (project_in.unflatten(0, (2, -1)), depthwise.unflatten(0, (2, -1))), load().lanes()
+    packed: dict[str, list[Tensor]] = {"project_in": [], "taps": [], "project_out": []}
+    for first in range(0, project_out.shape[1], chunk):
+        into, taps = (weight[:, first : first + chunk].flatten(0, 1) for weight in of_hidden)
+        packed["project_in"].append(pack(_padded_halves(into), lanes, parts))
+        packed["taps"].append(_taps(taps))
+        packed["project_out"].append(pack(project_out[:, first : first + chunk], lanes, parts))
+    return {name: torch.cat([chunk.flatten() for chunk in chunks]) for name, chunks in packed.items()}
+
+
 class _Network(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, half: bool, *tensors: Tensor) -> Tensor:
+    def forward(ctx: Any, parts: int, *tensors: Tensor) -> Tensor:
         ctx.save_for_backward(*tensors)
         x = channels_last(tensors[0])
         norm_weight, norm_bias, project_in, depthwise, project_out = (t.detach() for t in tensors[1:])
-        lanes, out, arguments = load().lanes(), torch.empty_like(x), _arguments(x, project_out.shape[1], half=half)
+        hidden, out = project_out.shape[1], torch.empty_like(x)
+        arguments = _arguments(x, hidden, parts=parts, chunk=min(hidden, CHUNK))
         arguments.strip = strip_height(x.shape[2], x.shape[0] * -(-x.shape[3] // arguments.tile))
-        packed_in, packed_out = pack(_padded_halves(project_in), lanes, half=half), pack(project_out, lanes, half=half)
-        weight, bias, taps = norm_weight.contiguous(), norm_bias.contiguous(), _taps(depthwise)
-        arguments.point(x=x, norm_weight=weight, norm_bias=bias, project_in=packed_in, taps=taps)
-        arguments.point(project_out=packed_out, out=out)
+        held = _chunks(project_in, depthwise, project_out, arguments.chunk, parts)
+        weight, bias = norm_weight.contiguous(), norm_bias.contiguous()
+        arguments.point(x=x, norm_weight=weight, norm_bias=bias, out=out, **held)
         load().run("feed_forward_forward", arguments)
         return out
 
@@ -121,15 +135,15 @@ def feed_forward_c(
 ) -> Map:
     """`feed_forward` of feed_forward.py, compiled; float32 on the CPU, `lanes` channels or more.
 
-    half : round the factors of the linear maps to bfloat16, where the processor can; their sums are float32, and there
+    half : round the parts of the linear maps to bfloat16, where the processor can; their sums are float32, and there
         is no gradient
     """
     tensors = x, norm_weight, norm_bias, project_in, depthwise, project_out
-    half = half and load().has_half() and max(project_out.shape) <= HALF_INPUTS
+    parts = parts_of(load(), *project_out.shape, half=half)
     c, hidden, lanes = x.shape[1], project_out.shape[1], load().lanes()
     check_plain(x=x, norm_weight=norm_weight, norm_bias=norm_bias, project_in=project_in, project_out=project_out)
     check_plain(depthwise=depthwise)
-    if half:
+    if parts == 1:
         check_no_gradient(*tensors)
     if norm_weight.shape != (c,) or norm_bias.shape != (c,):
         raise ValueError(f"norms of {tuple(norm_weight.shape)} and {tuple(norm_bias.shape)} do not fit {c} channels")
@@ -139,4 +153,4 @@ def feed_forward_c(
         raise ValueError(f"the compiled network needs {lanes} channels, got {c}")
     if not x.numel():
         return x.clone()
-    return _Network.apply(half, *tensors)
+    return _Network.apply(parts, *tensors)

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from torch.nn.modules import module as every_module
 
 from dgno.kernels import attentive_lift_c, attentive_scan_c, dg_layer_c, dg_operator_c, feed_forward_c, pointwise_c
-from dgno.kernels.backends import Choice, asked_for, unfit_for_c
+from dgno.kernels.backends import unfit_for_c
+from dgno.kernels.choice import Choice, asked_for
 from dgno.kernels.compiled import CompiledKernel
 from dgno.kernels.transforms import is_transformed
 

@@ -33,7 +33,7 @@ static inline __attribute__((always_inline)) TARGET void NAME(copy)(const float 
 static TARGET void NAME(merge)(const struct merge *s, long b, long y, long left, long columns, float *memory) {
     const long c = s->channels, padded = PADDED(s->channels), width = 2 * s->width;
     float *rows[2] = {memory, memory + ROUNDED(ROWS) * 2 * c}, *result = rows[1] + ROUNDED(ROWS) * 2 * c;
-    const struct matrix m = {2 * c, padded / LANES, s->packed, NULL, s->half};
+    const struct matrix m = {2 * c, padded / LANES, s->packed, NULL, s->parts};
     const long start = ((b * s->height + y) * s->width + left) * 4 * c;
     for (long x = 0; x < columns; x++) {
         float *upper = rows[0] + x * 4 * c, *lower = rows[1] + x * 4 * c;

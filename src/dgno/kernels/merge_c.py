@@ -10,14 +10,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from dgno.kernels.compiled import Arguments, channels_last, check_no_gradient, check_plain, fields
-from dgno.kernels.packing import HALF_INPUTS, pack
+from dgno.kernels.packing import pack
 from dgno.kernels.pointwise_c import load
+from dgno.kernels.products import parts_of
 
 
 class _Merge(Arguments):
     """`struct merge` of pointwise.c, field by field."""
 
-    _fields_ = fields(("batch", "height", "width", "channels", "is_half", "half"), ("coarse", "fine", "packed", "out"))
+    _fields_ = fields(("batch", "height", "width", "channels", "is_half", "parts"), ("coarse", "fine", "packed", "out"))
 
 
 def merge_c(
@@ -30,7 +31,7 @@ def merge_c(
     """`merge` of merge.py, compiled; float32 on the CPU, without gradient.
 
     coarse : may be bfloat16, as mixed precision leaves it
-    half : round the factors to bfloat16, where the processor can
+    half : round the parts to bfloat16, where the processor can
     """
     b, c4, h, w = coarse.shape
     c = c4 // 4
@@ -42,13 +43,13 @@ def merge_c(
         check_plain(coarse=coarse)
     check_no_gradient(coarse, fine, weight)
     coarse, fine = channels_last(coarse), channels_last(fine)
-    half = half and load().has_half() and weight.shape[1] <= HALF_INPUTS
+    parts = parts_of(load(), weight.shape[1], half=half)
     out = torch.empty_like(fine)
     if not out.numel():
         return out
-    packed = pack(weight, load().lanes(), half=half)
+    packed = pack(weight, load().lanes(), parts)
     is_half = coarse.dtype == torch.bfloat16
-    arguments = _Merge(batch=b, height=h, width=w, channels=c, is_half=is_half, half=half)
+    arguments = _Merge(batch=b, height=h, width=w, channels=c, is_half=is_half, parts=parts)
     arguments.point(coarse=coarse, fine=fine, packed=packed, out=out)
     load().run("merge", arguments)
     return out

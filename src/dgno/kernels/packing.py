@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-HALF_INPUTS = 2048  # at most, of a product of bfloat16: its rows are rounded into a buffer
+MOST_INPUTS = 2048  # of a product of bfloat16: its rows are rounded into a buffer
+BLOCK = 32  # inputs of a tile (AMX)
 
 
 def pad_outputs(weight: Tensor, lanes: int) -> Tensor:
@@ -16,13 +17,19 @@ def pad_outputs(weight: Tensor, lanes: int) -> Tensor:
     return F.pad(weight, (0, 0) * (weight.ndim - 1) + (0, padding)) if padding else weight
 
 
-def pack(weight: Float[Tensor, "o i"], lanes: int, *, half: bool = False) -> Tensor:
+def pack(weight: Float[Tensor, "o i"], lanes: int, parts: int = 0) -> Tensor:
     """The weights of a linear map with `lanes` neighbouring outputs of an input side by side: (vectors, inputs, lanes).
 
-    half : as bfloat16, pairs of inputs together: (vectors, pairs, lanes, 2), a zero after an odd number of inputs
+    parts : of bfloat16 that they are the sum of, each the rounded rest of those before it, pairs of inputs together,
+        with zeros up to whole blocks of `BLOCK` inputs: (parts, vectors, pairs, lanes, 2). 0: floats, as above
     """
     padded = pad_outputs(weight.detach(), lanes)
-    if half:
-        padded = F.pad(padded, (0, padded.shape[1] % 2)).to(torch.bfloat16)
-        return padded.unflatten(1, (-1, 2)).unflatten(0, (-1, lanes)).transpose(1, 2).contiguous()
-    return padded.unflatten(0, (-1, lanes)).transpose(1, 2).contiguous()
+    if not parts:
+        return padded.unflatten(0, (-1, lanes)).transpose(1, 2).contiguous()
+    left = F.pad(padded, (0, -padded.shape[1] % BLOCK))
+    packed = left.new_empty((parts, left.shape[0] // lanes, left.shape[1] // 2, lanes, 2), dtype=torch.bfloat16)
+    for part in packed:
+        rounded = left.to(torch.bfloat16)
+        part.copy_(rounded.unflatten(1, (-1, 2)).unflatten(0, (-1, lanes)).transpose(1, 2))
+        left = left - rounded
+    return packed

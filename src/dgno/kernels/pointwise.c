@@ -25,7 +25,7 @@ struct outer {
 
 struct merge {
     long batch, height, width, channels; /* of the coarse map, which has 4 times the channels */
-    long is_half, half;                  /* is the coarse map bfloat16? are the factors rounded to it? */
+    long is_half, parts;               /* is the coarse map bfloat16? see products.h */
     const float *coarse;                 /* (batch, height, width, channels, 2, 2) */
     const float *fine;                   /* (batch, 2 height, 2 width, channels) */
     const float *packed;                 /* (vectors, 2 channels, lanes), or as bfloat16 */

@@ -10,8 +10,14 @@ struct matrix {
     long inputs, vectors; /* outputs: vectors x LANES */
     const float *packed;  /* (vectors, inputs, LANES) */
     const float *bias;    /* (vectors x LANES), or null */
-    long half; /* are the entries bfloat16, (vectors, pairs of inputs, LANES, 2), and the rows rounded to it? */
+    long parts; /* of bfloat16 that every factor is the sum of, (parts, vectors, pairs of inputs to whole blocks, LANES,
+                 * 2), see products_tiles.h; 1: rounded to it; 0: factors are floats, as above */
 };
+#define INPUT_BLOCKS(inputs) (((inputs) + 31) / 32)
+/* Floats of a packed matrix. */
+static inline long matrix_floats(long inputs, long vectors, long lanes, long parts) {
+    return vectors * lanes * (parts ? parts * INPUT_BLOCKS(inputs) * 16 : inputs);
+}
 #define TILE_ROWS (LANES == 4 ? 4 : 6)
 #define TILE_VECTORS (LANES == 16 ? 4 : 2)
 #define MOST_TILE_ROWS 6 /* of all versions: buffers hold a multiple of it */
@@ -61,8 +67,8 @@ static TARGET_HALF void NAME(round_row)(const float *row, long inputs, unsigned 
 
 static inline __attribute__((always_inline)) TARGET_HALF void NAME(half_tile)(const struct matrix *m, long first,
     const unsigned short *rows, long stride, float *out, long out_stride, const int vectors) {
-    const long pairs = (m->inputs + 1) / 2;
-    const unsigned short *columns = (const unsigned short *)m->packed + first * pairs * 32;
+    const long pairs = (m->inputs + 1) / 2, size = 512 * INPUT_BLOCKS(m->inputs);
+    const unsigned short *columns = (const unsigned short *)m->packed + first * size;
     __m512 sums[TILE_ROWS][TILE_VECTORS];
     for (int v = 0; v < vectors; v++) {
         const __m512 start = m->bias ? _mm512_loadu_ps(m->bias + (first + v) * 16) : _mm512_setzero_ps();
@@ -70,7 +76,7 @@ static inline __attribute__((always_inline)) TARGET_HALF void NAME(half_tile)(co
     }
     for (long k = 0; k < pairs; k++) {
         __m512i column[TILE_VECTORS];
-        for (int v = 0; v < vectors; v++) column[v] = _mm512_loadu_si512(columns + (v * pairs + k) * 32);
+        for (int v = 0; v < vectors; v++) column[v] = _mm512_loadu_si512(columns + v * size + k * 32);
         for (int i = 0; i < TILE_ROWS; i++) {
             int pair;
             memcpy(&pair, rows + i * stride + 2 * k, sizeof pair);
@@ -85,7 +91,7 @@ static inline __attribute__((always_inline)) TARGET_HALF void NAME(half_tile)(co
 
 static TARGET_HALF void NAME(half_product)(
     const struct matrix *m, long count, const float *rows, long stride, float *out, long out_stride) {
-    const long width = (m->inputs + 31) / 32 * 32;
+    const long width = 32 * INPUT_BLOCKS(m->inputs);
     unsigned short half[HALF_ROWS * 2 * MOST_PAIRS];
     for (long start = 0; start < count; start += HALF_ROWS) {
         const long some = count - start < HALF_ROWS ? count - start : HALF_ROWS;
@@ -115,12 +121,12 @@ static TARGET void NAME(product)(
     const struct matrix *m, long count, const float *rows, long stride, float *out, long out_stride) {
 #if defined(HAVE_HALF) && LANES == 16
 #ifdef HAVE_TILES
-    if (m->half && tiles_are_allowed && has_tiles()) {
+    if (m->parts > 1 || (m->parts && tiles_are_allowed && has_tiles())) {
         NAME(tiles_product)(m, count, rows, stride, out, out_stride);
         return;
     }
 #endif
-    if (m->half) {
+    if (m->parts) {
         NAME(half_product)(m, count, rows, stride, out, out_stride);
         return;
     }
@@ -144,13 +150,14 @@ static TARGET void NAME(product)(
     }
 }
 
-/* out = x + y for a row of pixels; those of y are `stride` apart. */
+/* out = x + y for a row of pixels, which may be x; pixels of y are `stride` apart. */
 static inline __attribute__((always_inline)) TARGET void NAME(add_row)(
     const float *x, const float *y, long stride, long pixels, long channels, float *out) {
-    const long last = channels - LANES;
-    for (long i = 0; i < pixels; i++, x += channels, y += stride, out += channels)
-        for (long c = 0; c < channels; c += LANES) {
-            const long j = c < last ? c : last;
-            NAME(store)(out + j, NAME(load)(x + j, LANES) + NAME(load)(y + j, LANES), LANES);
-        }
+    const long whole = channels / LANES * LANES;
+    const int rest = (int)(channels - whole);
+    for (long i = 0; i < pixels; i++, x += channels, y += stride, out += channels) {
+        for (long c = 0; c < whole; c += LANES)
+            NAME(store)(out + c, NAME(load)(x + c, LANES) + NAME(load)(y + c, LANES), LANES);
+        if (rest) NAME(store)(out + whole, NAME(load)(x + whole, rest) + NAME(load)(y + whole, rest), rest);
+    }
 }

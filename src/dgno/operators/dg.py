@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from dgno.kernels import backends, fusing
-from dgno.kernels.backends import Choice
+from dgno.kernels.choice import Choice
 from dgno.kernels.dg_layer import LayerWeights
 from dgno.kernels.dg_layer_c import apply_layer_c, integrate_layer_c
 from dgno.kernels.dg_operator import Operators

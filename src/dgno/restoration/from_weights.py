@@ -16,7 +16,7 @@ from dgno.restoration import READER
 from dgno.restoration.assessment import BLURRED
 from dgno.restoration.blur_maps import Reader
 from dgno.restoration.image import Normalizer, Restorer, as_is, by_extremes, by_percentiles, by_range
-from dgno.restoration.placed import PRECISIONS, Placed, PlacedReader, choose_device
+from dgno.restoration.placed import Placed, PlacedReader, choose_device
 from dgno.restoration.route import InTurn, Remedy
 from dgno.restoration.tissue import is_bright_field
 from dgno.weights.store import load_classifier, load_weights
@@ -119,8 +119,7 @@ def on_cpu(restorer: Restorer) -> Restorer:
         return InTurn(tuple(map(on_cpu, restorer.restorers)))
     if not isinstance(restorer, Placed) or not isinstance(restorer.restorer, torch.nn.Module):
         return restorer
-    precision = next(name for name, dtype in PRECISIONS.items() if dtype == restorer.dtype)
-    return Placed(restorer.restorer.to("cpu"), torch.device("cpu"), precision)
+    return Placed(restorer.restorer.to("cpu"), torch.device("cpu"), restorer.precision)
 
 
 def make_reader(name: str | Path = READER, device: str = "auto") -> Reader:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -14,7 +17,23 @@ from dgno.optics.blur_types import BlurReading
 from dgno.restoration.image import Restorer
 from dgno.restoration.replay import replayed
 
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+class Precision(NamedTuple):
+    """What a network computes in.
+
+    dtype : of mixed precision; float32: of all
+    products : of float32, as `torch.set_float32_matmul_precision` names them
+    """
+
+    dtype: torch.dtype
+    products: str = "highest"
+
+
+PRECISIONS = {
+    "fp32": Precision(torch.float32),
+    "high": Precision(torch.float32, products="high"),
+    "bf16": Precision(torch.bfloat16),
+}
 
 
 class Placed:
@@ -26,7 +45,7 @@ class Placed:
     def __init__(self, restorer: Restorer, device: torch.device, precision: str = "fp32") -> None:
         if precision not in PRECISIONS:
             raise ConfigError(f"precision {precision!r}", hint=f"known: {', '.join(PRECISIONS)}")
-        self.restorer, self.device, self.dtype = restorer, device, PRECISIONS[precision]
+        self.restorer, self.device, self.precision = restorer, device, precision
         self.replayed = replayed(self.answer, device, is_network=isinstance(restorer, torch.nn.Module))
         self.multiple = getattr(restorer, "multiple", 1)
         self.halo = getattr(restorer, "halo", 0)
@@ -40,11 +59,24 @@ class Placed:
 
     def answer(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """The restorer's answer, on the device, in float32."""
+        dtype, products = PRECISIONS[self.precision]
         with (
-            torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32),
-            torch.backends.cudnn.flags(enabled=True, allow_tf32=False),  # fp32 means fp32
+            torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32),
+            torch.backends.cudnn.flags(enabled=True, allow_tf32=products == "high"),
+            _float32_products(products),
         ):
             return self.restorer(x).float()
+
+
+@contextlib.contextmanager
+def _float32_products(precision: str) -> Iterator[None]:
+    """Whatever the process has set: fp32 means fp32."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 class PlacedReader:

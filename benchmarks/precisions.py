@@ -1,6 +1,6 @@
-"""What `--precision bf16` costs in quality and saves in time on this processor, on sharp images that were blurred.
+"""What `--precision high` and `bf16` cost in quality and save in time on this processor.
 
-    python benchmarks/half.py IMAGES [COUNT]
+    python benchmarks/precisions.py IMAGES [COUNT]
 
 IMAGES is a folder of sharp images; the first COUNT (8) of them are blurred once with the defaults of `dgno simulate`.
 """
@@ -17,6 +17,7 @@ import torch
 import dgno
 from dgno.io.image import read_image
 from dgno.kernels.allocator import keep_freed_memory
+from dgno.restoration.placed import PRECISIONS
 
 
 def decibels(image: np.ndarray, reference: np.ndarray) -> float:
@@ -27,9 +28,12 @@ def decibels(image: np.ndarray, reference: np.ndarray) -> float:
 
 def main(images: Path, count: int) -> None:
     keep_freed_memory()
-    scores: dict[str, list[float]] = {"blurred": [], "fp32": [], "bf16": []}
-    times, between = {"fp32": 0.0, "bf16": 0.0}, []
-    for seed, path in enumerate(sorted(p for p in images.iterdir() if p.suffix in (".png", ".tif", ".jpg"))[:count]):
+    scores: dict[str, list[float]] = {name: [] for name in ("blurred", *PRECISIONS)}
+    times, between = dict.fromkeys(PRECISIONS, 0.0), {name: [] for name in PRECISIONS if name != "fp32"}
+    paths = sorted(p for p in images.iterdir() if p.suffix in (".png", ".tif", ".jpg"))[:count]
+    if not paths:
+        sys.exit(f"no images in {images}")
+    for seed, path in enumerate(paths):
         sharp = read_image(path).pixels
         blurred, _ = dgno.simulate(sharp, seed=seed)
         restored = {}
@@ -39,11 +43,13 @@ def main(images: Path, count: int) -> None:
             times[precision] += time.process_time() - started
         for name, image in {"blurred": blurred, **restored}.items():
             scores[name].append(decibels(image, sharp))
-        between.append(decibels(restored["bf16"], restored["fp32"]))
+        for name, values in between.items():
+            values.append(decibels(restored[name], restored["fp32"]))
     for name, values in scores.items():
         print(f"{name:<8} {np.mean(values):8.3f} dB to the sharp image")
-    print(f"bf16 to fp32: {np.mean(between):.1f} dB, {min(between):.1f} at the least; {len(between)} images")
-    print(f"processor time, bf16 : fp32: {times['bf16'] / times['fp32']:.2f}")
+    for name, values in between.items():
+        print(f"{name} to fp32: {np.mean(values):.1f} dB, {min(values):.1f} at the least; {len(values)} images")
+        print(f"processor time, {name} : fp32: {times[name] / times['fp32']:.2f}")
 
 
 if __name__ == "__main__":
