@@ -41,16 +41,10 @@ class Learnt:
         return {SIGMA: self.sigma, LENGTH: self.length}
 
 
-DEFOCUS, MOTION, MIXED = Learnt(sigma=4.5), Learnt(length=40), Learnt(sigma=4, length=30)
-LEARNT = {  # by the "configuration" of a header: the file, or the hash of what it says
-    "docs/training/brightfield-nano.toml": DEFOCUS,
-    "docs/training/fluorescence-nano.toml": DEFOCUS,
-    "7cc92b1972e5ee7e": DEFOCUS,  # dl-defocus
-    "87a34d6d94a5f18e": MOTION,  # brightfield-motion-nano
-    "df08c0b37dcbfdb0": MOTION,  # fluorescence-motion-nano
-    "024bed596517261a": MOTION,  # dl-motion
-    "d5180f3c85feeb31": MIXED,  # brightfield-mixed-nano
-    "f92eca474affbf51": MIXED,  # fluorescence-mixed-nano
+LEARNT = {  # by the "configuration" of a header that does not say it: the file, or the hash of what it says
+    "docs/training/fluorescence-nano.toml": Learnt(sigma=4.5),
+    "7cc92b1972e5ee7e": Learnt(sigma=4.5),  # dl-defocus
+    "024bed596517261a": Learnt(length=40),  # dl-motion
 }
 
 
