@@ -7,14 +7,14 @@ IMAGES holds the folders of sharp images of `quality.py`. Every image is blurred
 pixels, of sigma 1, 2, 3 and 4 px, and exposed with 2000 photons at full scale and read noise 0.005. Wiener is told that
 PSF and takes the balance that is best for the image, of all of `BALANCES`: no one could choose so well without the
 sharp image. Of colour images the green channel counts, of which Wiener sees no other. PSNR on [0, 1], clamped; mean and
-standard deviation over images.
+standard deviation over the images of each folder and of all.
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -86,6 +86,13 @@ def measure(sharp: Scene, sigma: float, number: int, restore: Restore) -> tuple[
     return plain, best_wiener(blurred, sharp, sigma), psnr(shown(restore(blurred)).clamp(0, 1), shown(sharp))
 
 
+def print_row(name: str, sigma: float, found: Sequence[tuple[float, ...]]) -> None:
+    """Means and standard deviations over images."""
+    means = [(statistics.mean(row), statistics.stdev(row)) for row in zip(*found, strict=True)]
+    told = " | ".join(f"{mean:.2f} ± {sd:.2f}" for mean, sd in means)
+    print(f"| {name} | {len(found)} | {sigma:g} | {told} | {means[2][0] - means[1][0]:+.2f} |", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("images", type=Path)
@@ -98,12 +105,14 @@ def main() -> None:
     print("|---|---:|---:|---:|---:|---:|---:|")
     for kind, folders in SETS.items():
         restore = restorer_of(getattr(asked, f"weights_{kind}"), tta=asked.tta)
-        sharp = list(scenes(asked.images, folders, asked.most))
+        sharp = {folder: list(scenes(asked.images, (folder,), asked.most)) for folder in folders}
         for sigma in SIGMAS:
-            rows = zip(*(measure(scene, sigma, i, restore) for i, scene in enumerate(sharp)), strict=True)
-            means = [(statistics.mean(row), statistics.stdev(row)) for row in rows]
-            told = " | ".join(f"{mean:.2f} ± {sd:.2f}" for mean, sd in means)
-            print(f"| {kind} | {len(sharp)} | {sigma:g} | {told} | {means[2][0] - means[1][0]:+.2f} |", flush=True)
+            everything: list[tuple[float, ...]] = []
+            for folder, of_folder in sharp.items():
+                found = [measure(scene, sigma, len(everything) + i, restore) for i, scene in enumerate(of_folder)]
+                print_row(folder, sigma, found)
+                everything += found
+            print_row(kind, sigma, everything)
 
 
 if __name__ == "__main__":

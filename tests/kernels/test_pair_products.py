@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -25,7 +27,7 @@ from dgno.kernels import attentive_scan_c, convolution_c, dg_operator_c, feed_fo
 from dgno.kernels.compiled import allow_tiles
 from dgno.kernels.dg_layer_c import apply_layer_c, integrate_layer_c
 from dgno.kernels.merge_c import merge_c
-from dgno.kernels.products import FEWEST, choose_products
+from dgno.kernels.products import FEWEST, FLOATS, PAIRS, choose_products, multiplied_as
 from dgno.networks import NETWORKS, build
 
 PARTS = (attentive_scan_c, convolution_c, dg_operator_c, feed_forward_c, pointwise_c)
@@ -120,7 +122,9 @@ def test_gradients_are_nearly_those_of_the_floats(
 ) -> None:
     exact = values_and_gradients(call, inputs)
     set_precision("high")
-    assert_all_agree(values_and_gradients(call, inputs), exact, 2 * TOLERANCE)
+    pairs = values_and_gradients(call, inputs)
+    assert_all_agree(pairs, exact, 2 * TOLERANCE)
+    assert not torch.equal(pairs[0], exact[0])
 
 
 @needs_tiles
@@ -158,13 +162,15 @@ def test_a_network_of_pairs_is_nearly_the_network(set_precision: Callable[[str],
 
 
 @pytest.mark.skipif(not compiled_versions(feed_forward_c), reason="the kernels were not compiled")
-def test_the_environment_overrules_the_choice(
+def test_the_environment_overrules_torch_and_what_was_told_both(
     monkeypatch: pytest.MonkeyPatch, set_precision: Callable[[str], None]
 ) -> None:
     kernel = feed_forward_c.load()
     set_precision("high")
     monkeypatch.setenv("DGNO_PRODUCTS", "floats")
     assert choose_products(kernel).name == "floats"
+    with multiplied_as(PAIRS):
+        assert choose_products(kernel).name == ("pairs" if kernel.has_tiles() else "floats")
     monkeypatch.setenv("DGNO_PRODUCTS", "triples")
     with pytest.raises(ConfigError, match="known: floats, pairs"):
         choose_products(kernel)
@@ -172,9 +178,25 @@ def test_the_environment_overrules_the_choice(
     set_precision("highest")
     if kernel.has_tiles():
         assert choose_products(kernel).name == "pairs"
+    with multiplied_as(FLOATS):
+        assert choose_products(kernel).name == "floats"
     allow_tiles(False)
     try:
-        with pytest.raises(ConfigError, match="has no tiles"):
+        with multiplied_as(PAIRS):
+            assert "no tiles" in choose_products(kernel).reason
+        with pytest.raises(ConfigError, match="no tiles"):
             choose_products(kernel)
     finally:
         allow_tiles(True)
+
+
+@pytest.mark.skipif(not compiled_versions(feed_forward_c), reason="the kernels were not compiled")
+@pytest.mark.parametrize(("setting", "wanted"), [("ieee", "floats"), ("bf16", "pairs")])
+def test_backends_of_torch_may_be_set_by_their_names(setting: str, wanted: str) -> None:
+    """After which torch does not tell the precision of all of them any more."""
+    told = f"torch.backends.mkldnn.matmul.fp32_precision = {setting!r}"
+    code = f"import torch; {told}; torch.backends.cuda.matmul.fp32_precision = 'tf32'"
+    code += "; from dgno.kernels import feed_forward_c as f; from dgno.kernels.products import choose_products"
+    code += "; print(choose_products(f.load()).name)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    assert found == (wanted if feed_forward_c.load().has_tiles() else "floats")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,9 +15,10 @@ import torch
 
 from dgno.arrays import Affine, Image
 from dgno.errors import ConfigError
+from dgno.kernels import fusing
 from dgno.networks import DGNOConfig, build
 from dgno.restoration.from_weights import NORMALIZERS, default_weights, make_restorer, on_cpu
-from dgno.restoration.placed import Placed
+from dgno.restoration.placed import Placed, _multiplied_as
 from dgno.restoration.route import InTurn
 from dgno.weights.store import Card, load_weights, save_weights
 
@@ -86,19 +90,43 @@ def test_bf16_comes_close_to_fp32() -> None:
 
 
 def test_high_precision_comes_closer() -> None:
-    """Within 95 dB; what the process has set stays set, and is none of its business."""
+    """Within 95 dB, and not the same where the processor multiplies with fewer bits; whatever the process has set."""
     x = torch.from_numpy(VALUES[:1, :32, :64] / 4095).float()[None]
     exact, high = (make_restorer("fluorescence-nano", device="cpu", precision=p)[0] for p in ("fp32", "high"))
     before = torch.get_float32_matmul_precision()
     with torch.inference_mode():
         wanted = exact(x)
-        torch.set_float32_matmul_precision("medium")
+        assert (high(x) - wanted).square().mean().sqrt() < 1e-5 * 10**0.25
+        assert torch.equal(high(x), wanted) == (fusing.choose_high().name == "floats")
+        torch.set_float32_matmul_precision("high")
         try:
             assert torch.equal(exact(x), wanted)
-            assert (high(x) - wanted).square().mean().sqrt() < 1e-5 * 10**0.25
-            assert torch.get_float32_matmul_precision() == "medium"
         finally:
             torch.set_float32_matmul_precision(before)
+
+
+def test_threads_restore_each_in_its_precision() -> None:
+    x = torch.from_numpy(VALUES[:1, :32, :64] / 4095).float()[None]
+    restorers = [make_restorer("fluorescence-nano", device="cpu", precision=p)[0] for p in ("fp32", "high")]
+    alone, meeting = [restorer(x) for restorer in restorers], threading.Barrier(2)
+
+    def together(restorer: Callable[[torch.Tensor], torch.Tensor]) -> list[torch.Tensor]:
+        meeting.wait()
+        return [restorer(x) for _ in range(6)]
+
+    with torch.inference_mode(), ThreadPoolExecutor(2) as pool:
+        for found, wanted in zip(pool.map(together, restorers), alone, strict=True):
+            assert all(torch.equal(one, wanted) for one in found)
+
+
+def test_what_was_set_for_gpus_is_set_again() -> None:
+    """That part of it runs without one."""
+    matmul = torch.backends.cuda.matmul
+    before = matmul.fp32_precision
+    for products, wanted in (("floats", "ieee"), ("pairs", "tf32")):
+        with _multiplied_as(products, torch.device("cuda")):
+            assert matmul.fp32_precision == wanted
+        assert matmul.fp32_precision == before
 
 
 def test_a_restorer_moves_to_the_cpu_with_its_weights_and_precision() -> None:

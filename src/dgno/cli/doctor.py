@@ -8,7 +8,7 @@ import os
 import platform
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,6 +16,9 @@ from dgno import __version__
 from dgno.cli.console import print_json, print_table
 from dgno.cli.options import MAX_PIXELS, Debug, Json, Quiet
 from dgno.io.limits import DEFAULT_LIMITS, Limits
+
+if TYPE_CHECKING:
+    from dgno.kernels.choice import Choice
 
 LIBRARIES = (
     "torch",
@@ -114,15 +117,13 @@ def _kernels() -> dict[str, str]:
         "random numbers of the routing": backends.choose_uniform(),
     }
     lines = {name: f"{choice.name} ({choice.reason})" for name, choice in choices.items()}
-    has_tiles = fusing.has_tiles()
-    precisions = {"--precision high": _high(has_tiles), "--precision bf16": _half(fusing.has_half(), has_tiles)}
+    precisions = {"--precision high": _high(device.type, fusing.choose_high())}
+    precisions["--precision bf16"] = _half(fusing.has_half(), fusing.has_tiles())
     return {**lines, **precisions, "compiled libraries": _libraries(why_missing())}
 
 
-def _high(in_tiles: bool) -> str:
-    if not in_tiles:
-        return "on a CPU as fp32: it has no tiles (AMX)"
-    return "compiled products of floats as sums of two bfloat16, in tiles (AMX)"
+def _high(device: str, on_cpu: Choice) -> str:
+    return "TF32" if device == "cuda" else f"{on_cpu.name} ({on_cpu.reason})"
 
 
 def _half(is_compiled: bool, in_tiles: bool) -> str:

@@ -23,7 +23,7 @@
 struct lift {
     long batch, height, width, channels, routing;
     long tile, strip;                              /* columns and rows of a task */
-    long parts;                                  /* of project_in, see products.h */
+    long parts;                                    /* of project_in, see products.h */
     const float *x;                                /* (batch, height, width, channels) */
     const float *norm_weight, *norm_bias;          /* (channels) */
     const float *route_hidden, *route_hidden_bias; /* packed and padded, like all matrices and their biases */
@@ -38,7 +38,7 @@ struct lift {
 struct core {
     long batch, height, width, channels, rank;
     long block_height, block_width, prompt_sorted; /* a sequence is a block of the plane */
-    long parts;                                  /* of project_out */
+    long parts;                                    /* of project_out */
     long prompts_of_pixels;                        /* are the prompts those of all pixels, or of all classes? */
     const float *x, *y;                            /* as in the lift */
     const unsigned char *classes;

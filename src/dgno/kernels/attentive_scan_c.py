@@ -85,7 +85,7 @@ def attentive_scan_c(
 ) -> Map:
     """`attentive_scan` of attentive_scan.py, compiled; float32 on the CPU, without gradient, 8 states.
 
-    half : round the parts of the first and the last linear map to bfloat16, where the processor can; the routing, the
+    half : round the factors of the first and the last linear map to bfloat16, where the processor can; the routing, the
         scan and its parameters stay in float32
     """
     _check(x, weights, block)

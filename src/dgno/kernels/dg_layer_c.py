@@ -37,7 +37,7 @@ def integrate_layer_c(
 ) -> tuple[Operators, Sides | None]:
     """`integrate_layer` of dg_layer.py, compiled; float32 on the CPU, without gradient.
 
-    half : round the parts of the linear maps to bfloat16, where the processor can; the integrals stay in float32
+    half : round the factors of the linear maps to bfloat16, where the processor can; the integrals stay in float32
     """
     arguments = _checked(z, weights, side)
     parts = parts_of(load(), z.shape[1], half=half)

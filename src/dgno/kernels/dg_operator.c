@@ -105,7 +105,7 @@ RUN_STRIPS(apply_backward)
 struct dg_layer {
     long batch, rows, columns, side, heads, width; /* grid of elements, their side, heads and channels per head */
     long tile;                                     /* elements of a task, neighbours in a row of the grid */
-    long parts;                                  /* of the matrices, see products.h */
+    long parts;                                    /* of the matrices, see products.h */
     const float *z;                                /* (batch, h, w, c) */
     const float *key_norm, *value_norm;            /* as in struct dg; likewise volume, sides and operators */
     const float *project_kv, *kv_bias;             /* packed and padded, like all matrices and their biases */

@@ -1,10 +1,10 @@
-/* The gated feed-forward network with its norm and its residual in one pass over the map: the fast twin of
- * feed_forward.py, which says what is computed. Its gradient starts from the same input and computes again what it
- * needs.
+/* The gated feed-forward network with its norm and its residual: the fast twin of feed_forward.py, which says what is
+ * computed. Its gradient starts from the same input and computes again what it needs.
  *
- * Maps are channels-last. Tiles of columns and strips of rows are spread over threads (OpenMP); what lies between input
- * and output never leaves the cache. Every pixel is computed alike in every tile, so results depend neither on the
- * number of threads nor on the tiles. */
+ * Maps are channels-last. Tiles of columns and strips of rows are spread over threads (OpenMP). Of many hidden channels
+ * a chunk at a time is computed for all rows of a tile and added to the result, so that neither their matrices nor what
+ * lies between input and output leave the cache. Every pixel is computed alike in every tile, so results depend
+ * neither on the number of threads nor on the tiles. */
 
 #include <math.h>
 
@@ -16,7 +16,7 @@
 struct feed_forward {
     long batch, height, width, channels, hidden;
     long tile, strip;                     /* columns and rows of a task */
-    long parts, chunk;                  /* forward: of the matrices, see products.h; hidden channels at a time */
+    long parts, chunk;                    /* forward: of the matrices, see products.h; hidden channels at a time */
     long group, sum_size;                 /* tiles of a task of the gradient, and its floats of sums */
     const float *x;                       /* (batch, height, width, channels) */
     const float *norm_weight, *norm_bias; /* (channels) */

@@ -1,8 +1,8 @@
 """The gated feed-forward network in C behind an autograd function; the fast twin of `feed_forward.py`, same signature.
 
 The library is built from `feed_forward.c` when the package is installed (an optional extension) and is called through
-ctypes. It computes in float32 on channels-last maps, in one pass over the map, and gives no gradient of a gradient.
-Only the map and the weights are kept for the gradient: what lies between is computed again, strip by strip.
+ctypes. It computes in float32 on channels-last maps and gives no gradient of a gradient. Only the map and the weights
+are kept for the gradient: what lies between is computed again, strip by strip.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def feed_forward_c(
 ) -> Map:
     """`feed_forward` of feed_forward.py, compiled; float32 on the CPU, `lanes` channels or more.
 
-    half : round the parts of the linear maps to bfloat16, where the processor can; their sums are float32, and there
+    half : round the factors of the linear maps to bfloat16, where the processor can; their sums are float32, and there
         is no gradient
     """
     tensors = x, norm_weight, norm_bias, project_in, depthwise, project_out

@@ -20,6 +20,7 @@ from dgno.kernels import attentive_lift_c, attentive_scan_c, dg_layer_c, dg_oper
 from dgno.kernels.backends import unfit_for_c
 from dgno.kernels.choice import Choice, asked_for
 from dgno.kernels.compiled import CompiledKernel
+from dgno.kernels.products import FLOATS, PAIRS, choose_products, multiplied_as
 from dgno.kernels.transforms import is_transformed
 
 FUSED = {"layers": None, "c": None}  # layer by layer, or in one call
@@ -119,6 +120,16 @@ def has_half() -> bool:
 def has_tiles() -> bool:
     """Do they do so in tiles (AMX)?"""
     return has_half() and feed_forward_c.load().has_tiles()
+
+
+def choose_high() -> Choice:
+    """How the fused kernels multiply float32 where not all of its bits are asked for."""
+    try:
+        kernel = feed_forward_c.load()
+    except OSError as error:
+        return Choice(FLOATS, str(error))
+    with multiplied_as(PAIRS):
+        return choose_products(kernel)
 
 
 def fuses_in_half(device: torch.device) -> bool:

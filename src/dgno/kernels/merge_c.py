@@ -31,7 +31,7 @@ def merge_c(
     """`merge` of merge.py, compiled; float32 on the CPU, without gradient.
 
     coarse : may be bfloat16, as mixed precision leaves it
-    half : round the parts to bfloat16, where the processor can
+    half : round the factors to bfloat16, where the processor can
     """
     b, c4, h, w = coarse.shape
     c = c4 // 4

@@ -4,12 +4,13 @@
  * the packed matrix, whose layout is the one that the instruction wants. 32 rows and two vectors of sums stay in tiles
  * while the inputs are walked once. As without tiles a row does not depend on those beside it.
  *
- * A float is the sum a + b of two bfloat16, the second the rounded rest of the first, but for 2^-17 of it; of the product
- * of two such sums three are left, the smallest first:
+ * A float is the sum a + b of two bfloat16, the second the rounded rest of the first, but for 2^-17 of it; of the
+ * product of two such sums three are left, the smallest first:
  *
  *     (a + b) (a' + b') ~ b a' + a b' + a a'
  *
- * What is not finite stays so; parts below 2^-126 count as zeros. The compiler does not know that the instructions read memory: TILE_BARRIER says so. */
+ * What is not finite stays so; parts and products below 2^-126 count as zeros. The compiler does not know that the
+ * instructions read memory: TILE_BARRIER says so. */
 
 #define TILE_SIDE 16 /* rows of a tile; pairs of inputs in one of its rows */
 #define GROUP 32     /* rows of a group */

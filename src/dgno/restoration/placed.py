@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from dgno.errors import ConfigError, DeviceUnavailable
+from dgno.kernels.products import FLOATS, PAIRS, multiplied_as
 from dgno.networks.blur_reader import BlurReader
 from dgno.optics.blur_types import BlurReading
 from dgno.restoration.image import Restorer
@@ -22,16 +23,16 @@ class Precision(NamedTuple):
     """What a network computes in.
 
     dtype : of mixed precision; float32: of all
-    products : of float32, as `torch.set_float32_matmul_precision` names them
+    products : what those of float32 multiply, see `dgno.kernels.products`; on a GPU pairs are TF32
     """
 
     dtype: torch.dtype
-    products: str = "highest"
+    products: str = FLOATS
 
 
 PRECISIONS = {
     "fp32": Precision(torch.float32),
-    "high": Precision(torch.float32, products="high"),
+    "high": Precision(torch.float32, products=PAIRS),
     "bf16": Precision(torch.bfloat16),
 }
 
@@ -62,21 +63,25 @@ class Placed:
         dtype, products = PRECISIONS[self.precision]
         with (
             torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32),
-            torch.backends.cudnn.flags(enabled=True, allow_tf32=products == "high"),
-            _float32_products(products),
+            _multiplied_as(products, self.device),
         ):
             return self.restorer(x).float()
 
 
 @contextlib.contextmanager
-def _float32_products(precision: str) -> Iterator[None]:
-    """Whatever the process has set: fp32 means fp32."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision(precision)
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)
+def _multiplied_as(products: str, device: torch.device) -> Iterator[None]:
+    """Whatever the process has set: fp32 means fp32. What it has set, of GPUs for all threads, is set again after."""
+    is_short = products == PAIRS
+    with multiplied_as(products), torch.backends.cudnn.flags(enabled=True, allow_tf32=is_short):
+        if device.type != "cuda":
+            yield
+            return
+        matmul = torch.backends.cuda.matmul
+        before, matmul.fp32_precision = matmul.fp32_precision, "tf32" if is_short else "ieee"
+        try:
+            yield
+        finally:
+            matmul.fp32_precision = before
 
 
 class PlacedReader:
@@ -89,7 +94,7 @@ class PlacedReader:
 
     @torch.no_grad()
     def __call__(self, x: Float[Tensor, "b c h w"]) -> BlurReading:
-        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        with _multiplied_as(FLOATS, self.device):
             reading = self.reader(x.to(self.device))
         return BlurReading(*(part.cpu() for part in (reading.types, reading.sigma, reading.length, reading.angle)))
 
