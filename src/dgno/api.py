@@ -93,6 +93,7 @@ def restore(  # noqa: PLR0913  # as the command has options
     DeviceUnavailable, OutOfMemory.
     """
     refuse_tiling(_plain(tile_size), _plain(overlap))
+    device = str(device)  # torch's own too
     axes = named_axes(image, axes)
     record = as_image(image, axes)
     check_restorable(record, allow_labels=allow_labels, allow_nonfinite=nonfinite != "refuse")

@@ -27,7 +27,9 @@ SHOWN = 10  # names of a list that the table shows; all are in the JSON
 
 
 def check_data(
-    data: Annotated[Path, typer.Argument(help="Folder of the data set, or its CSV manifest.", show_default=False)],
+    data: Annotated[
+        Path, typer.Argument(help="Folder of the data set, or its CSV manifest.", readable=False, show_default=False)
+    ],
     layout: Layout = "auto",
     channel: Channel = "",
     planes: Planes = "",

@@ -45,7 +45,9 @@ Downstream = Annotated[
 
 
 def evaluate(
-    data: Annotated[Path, typer.Argument(help="Folder of pairs or data set, or its manifest.", show_default=False)],
+    data: Annotated[
+        Path, typer.Argument(help="Folder of pairs or data set, or its manifest.", readable=False, show_default=False)
+    ],
     weights: Annotated[list[str] | None, typer.Option(help="Weights by name or path; may be repeated.")] = None,
     method: Methods = None,
     external: External = None,

@@ -14,8 +14,10 @@ from dgno.errors import ConfigError
 
 
 def import_weights(
-    checkpoint: Annotated[Path, typer.Argument(help="A published DGNO checkpoint (.pth).", show_default=False)],
-    out: Annotated[Path, typer.Argument(help="The safetensors file to write.", show_default=False)],
+    checkpoint: Annotated[
+        Path, typer.Argument(help="A published DGNO checkpoint (.pth).", readable=False, show_default=False)
+    ],
+    out: Annotated[Path, typer.Argument(help="The safetensors file to write.", readable=False, show_default=False)],
     flux: Annotated[
         str | None, typer.Option(help="central, jump, avg_jump or upwind; needed.", show_default=False)
     ] = None,

@@ -16,7 +16,7 @@ from dgno.io.limits import DEFAULT_LIMITS, Limits
 if TYPE_CHECKING:
     from dgno.io.describe import Described
 
-Inputs = Annotated[list[Path], typer.Argument(help="Images, slides, or folders.", show_default=False)]
+Inputs = Annotated[list[Path], typer.Argument(help="Images, slides, or folders.", readable=False, show_default=False)]
 Associated = Annotated[
     str | None, typer.Option(help="Save the label, macro, thumbnail, ... of that name.", show_default=False)
 ]

@@ -6,6 +6,7 @@ Exit statuses and error lines are those of `dgno.errors`; 130 after Ctrl-C, 143 
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import traceback
@@ -95,6 +96,9 @@ def status_of(arguments: list[str]) -> int:
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     arguments = arguments or ["--help"]
     as_json, debug = "--json" in arguments, "--debug" in arguments
+    if empty := [argument for argument in arguments if re.fullmatch(r"(--[\w-]+=)?", argument)]:
+        what = f"{empty[0]} is empty" if empty[0] else "an argument is empty"
+        return _usage_error(f"{what}: is a variable of the shell not set?", arguments, as_json=as_json, debug=debug)
     try:
         with remarks_told(quiet=not {"--quiet", "-q"}.isdisjoint(arguments)):
             return int(app(arguments, standalone_mode=False) or 0)
@@ -109,11 +113,19 @@ def status_of(arguments: list[str]) -> int:
     except Exception as error:
         if hasattr(error, "format_message"):  # typer's own, or click's, as the version has it
             return _usage_error(error.format_message(), arguments, as_json=as_json, debug=debug)
+        if told := _refused_name(error):
+            return _report(told.code, str(told), told.exit_status, told.as_json() if as_json else None, debug)
         message = (
             f"unexpected {type(error).__name__}: {error}; this is a bug, please report it with the output of --debug"
         )
         facts = {"code": "E-BUG", "path": None, "message": message, "hint": "report it"} if as_json else None
         return _report("E-BUG", message, 1, facts, debug)
+
+
+def _refused_name(error: Exception) -> DgnoError | None:
+    from dgno.io.opening import refused_name  # takes time to import
+
+    return refused_name(error)
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

@@ -21,7 +21,7 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs th
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.", show_default=True)]
 Threads = Annotated[int | None, typer.Option(help="CPU threads; all cores by default.", min=1, max=MOST_THREADS)]
 MaxPixels = Annotated[int, typer.Option(envvar=MAX_PIXELS, help="Refuse images with more pixels.", min=1)]
-Inputs = Annotated[list[Path], typer.Argument(help="Images or folders.", show_default=False)]
+Inputs = Annotated[list[Path], typer.Argument(help="Images or folders.", readable=False, show_default=False)]
 Layout = Annotated[str, typer.Option(help="How it lies on disk: auto, or a name; a wrong one lists them.")]
 Channel = Annotated[str, typer.Option(help="Only this channel, for instance w1.")]
 Planes = Annotated[str, typer.Option(help="Numbers of the blurred planes, for instance 2,6,10.")]

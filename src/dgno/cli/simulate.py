@@ -24,7 +24,9 @@ SET = "A set of the paper: s1-8-10 or s1-0.6-13, also with -voronoi; s2 or s3 fr
 
 def simulate(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the pairs.", show_default=False)],
-    inputs: Annotated[list[Path] | None, typer.Argument(help="Sharp images or folders.", show_default=False)] = None,
+    inputs: Annotated[
+        list[Path] | None, typer.Argument(help="Sharp images or folders.", readable=False, show_default=False)
+    ] = None,
     psf: blur.Psf = None,
     sigma: blur.Sigma = None,
     spread: blur.Spread = None,

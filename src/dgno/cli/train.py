@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 
 Config = Annotated[
-    Path, typer.Argument(help="What to train, in TOML; or a folder of sharp images.", show_default=False)
+    Path,
+    typer.Argument(help="What to train, in TOML; or a folder of sharp images.", readable=False, show_default=False),
 ]
 RunFolder = Annotated[
     Path | None, typer.Option("--out", "-o", help="With a folder: where the network goes, and train.toml.")

@@ -23,7 +23,7 @@ from dgno.checks import refuse_choice
 from dgno.data.loading import refuse_unusable
 from dgno.errors import ConfigError, OutputCollision, OutputExists
 from dgno.io.atomic import make_folder, write_bytes
-from dgno.io.image import read_image, write_image
+from dgno.io.image import read_images, write_image
 from dgno.io.output import alike, told_apart
 from dgno.metrics import psnr
 from dgno.optics.exposure import Exposure, ExposureRange, Fact, Scene
@@ -145,14 +145,15 @@ def unique_names(sources: Sequence[Path]) -> list[str]:
 
 
 def file_scenes(source: Path, name: str, scale: str) -> Iterator[NamedScene]:
-    """The planes of a file, brought to [0, 1] by `scale`, see `write_pairs`. Raises NonFiniteInput."""
-    image = read_image(source)
-    refuse_unusable(image, source)
-    planes = list(image.planes())
-    by_range = scale == "range" or (scale == "auto" and image.is_colour)
-    for i, plane in enumerate(planes):
+    """The planes of all images of a file, brought to [0, 1] by `scale`, see `write_pairs`. Raises NonFiniteInput."""
+    images = read_images(source)
+    for image in images:
+        refuse_unusable(image, source)
+    planes = [(image, i, plane) for image in images for i, plane in enumerate(image.planes())]
+    for number, (image, i, plane) in enumerate(planes):
+        by_range = scale == "range" or (scale == "auto" and image.is_colour)
         affine = range_affine(image) if by_range else percentile_affine(image, channel=image.channel_of(i))
-        plane_name = name if len(planes) == 1 else f"{name}_p{i:04d}"
+        plane_name = name if len(planes) == 1 else f"{name}_p{number:04d}"
         yield NamedScene(plane_name, to_tensor(plane, affine)[0].clamp(0, 1), source)
 
 

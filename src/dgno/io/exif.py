@@ -35,7 +35,8 @@ def with_orientation(exif: bytes, value: int) -> bytes:
 def orientation_note(value: int) -> tuple[str, ...]:
     """What a user should know of an orientation other than 1."""
     turn = TURNS.get(value)
-    return (f"orientation {value} ({turn}) is kept as a tag; the pixels are as stored",) if turn else ()
+    kept = "the pixels are as stored, and so is the tag in TIFF, PNG and JPEG"
+    return (f"orientation {value} ({turn}): {kept}",) if turn else ()
 
 
 def _order(exif: bytes) -> str:

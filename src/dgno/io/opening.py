@@ -27,6 +27,7 @@ from dgno.errors import (
     UnreadableInput,
 )
 
+REFUSALS = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP)
 MAGIC = {
     "png": (b"\x89PNG\r\n\x1a\n",),
     "jpeg": (b"\xff\xd8\xff",),
@@ -118,6 +119,13 @@ def os_error(error: OSError, path: Path) -> DgnoError:
     if error.errno in (errno.EISDIR, errno.ENXIO, errno.ENODEV, errno.ELOOP):
         return NotAFile("not a regular file", path=path, why=os.strerror(error.errno), hint="give an image file")
     return UnreadableInput("the file cannot be read", path=path, why=shortened(error))
+
+
+def refused_name(error: Exception) -> DgnoError | None:
+    """The error of ours for one of the system about a name that was given: one that is too long, or may not be used."""
+    if isinstance(error, OSError) and error.errno in REFUSALS and error.filename:
+        return os_error(error, Path(os.fsdecode(error.filename)))
+    return None
 
 
 def shortened(error: BaseException) -> str:

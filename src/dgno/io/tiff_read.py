@@ -238,7 +238,7 @@ def expanded(pixels: np.ndarray, page: TiffPage, notes: list[str]) -> tuple[np.n
     if pixels.dtype.kind == "f":
         notes.append("the file says that white is 0, which makes no sense for floats and is not heeded")
         return pixels, False
-    notes.append("the file stores white as 0; values are turned over for reading, and back for writing")
+    notes.append("the file stores white as 0; values are turned over for reading, and back where a TIFF is written")
     top = 2**bits - 1 if isinstance(bits, int) and 8 < bits < 16 else -1  # -1: all bits
     return pixels ^ pixels.dtype.type(top) if top > 0 else ~pixels, True
 

@@ -18,6 +18,7 @@ from dgno.errors import (
     WouldOverwriteInput,
     printable,
 )
+from dgno.io.opening import refused_name
 from dgno.io.output import FORMATS, alike, told_apart
 from dgno.restoration.inputs import FOLDER_SLIDE, SLIDES, Found, find_inputs, is_tree, refuse_among_inputs, refuse_pipe
 
@@ -232,8 +233,8 @@ def run_jobs(
 
 def facts_of(error: Exception) -> dict[str, object]:
     """An error for the report; one that is none of ours is a bug."""
-    if isinstance(error, DgnoError):
-        return error.as_json()
+    if told := error if isinstance(error, DgnoError) else refused_name(error):
+        return told.as_json()
     if isinstance(error, MemoryError):
         return OutOfMemory("no memory for the image", hint="give a smaller --tile, or free memory").as_json()
     hint = "please report it, with the output of --debug"

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dgno.errors import ConfigError, DgnoError, DgnoWarning, MissingInput, WouldOverwriteInput, printable
-from dgno.io.opening import MAGIC, open_input
+from dgno.io.opening import MAGIC, open_input, os_error
 from dgno.io.output import FORMATS
 from dgno.io.provenance import read_provenance
 from dgno.restoration.batch_report import REPORT, made_in
@@ -72,6 +72,7 @@ def find_inputs(inputs: Sequence[Path], out: Path | None) -> Found:
             files.append((given, given.parent))
         else:
             files += [(path, given) for path in (walk.own if is_own else walk.files)]
+            files += [(path, given) for path in walk.closed]  # which fail one by one, as files that may not be read do
     others = sum((walk.others for walk in walks.values()), Counter[str]())
     found = Found(tuple(files), 0 if is_own else len(own), dict(sorted(others.items())), is_own)
     for words in found.left_out:
@@ -121,10 +122,23 @@ def refuse_missing(inputs: Sequence[Path]) -> None:
     """Raise MissingInput, or ConfigError for what other programs take for a pipe, and for patterns."""
     for path in inputs:
         refuse_pipe(path, "input")
-        if not path.exists() and not path.is_symlink():
+        if not _is_there(path):
             if any(letter in str(path) for letter in "*?["):  # the shell found nothing, and left the pattern as it was
                 raise ConfigError("no inputs", path=path, why="nothing matches this pattern", hint="correct it")
             raise MissingInput("no such file or folder", path=path)
+
+
+def _is_there(path: Path) -> bool:
+    """Something is, of this name; what may not be looked at counts, and whoever opens it says so."""
+    try:
+        path.lstat()
+    except PermissionError:
+        return True
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise os_error(error, path) from error
+    return True
 
 
 def refuse_pipe(path: Path, name: str) -> None:
@@ -158,7 +172,8 @@ class _Walk:
         self.own: list[Path] = []
         self.others: Counter[str] = Counter()
         self.told: set[str] = set()  # outputs that reports name
-        for folder, below, names in os.walk(top):
+        self.closed: list[Path] = []  # folders that may not be read
+        for folder, below, names in os.walk(top, onerror=self._note_closed):
             below[:] = sorted(d for d in below if not d.startswith(".") and not _same(Path(folder) / d, out))
             slides = [d for d in below if not is_tree(Path(folder) / d) and not (Path(folder) / d).is_symlink()]
             below[:] = [d for d in below if is_tree(Path(folder) / d) and f"{d}.mrxs" not in names]
@@ -167,6 +182,9 @@ class _Walk:
             for name in sorted([*names, *slides]):
                 if not name.startswith("."):
                     self._take(Path(folder) / name, is_folder=name in slides)
+
+    def _note_closed(self, error: OSError) -> None:
+        self.closed.append(Path(os.fsdecode(error.filename)))
 
     def _take(self, path: Path, *, is_folder: bool) -> None:
         ending = path.suffix.lower()

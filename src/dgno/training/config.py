@@ -104,6 +104,8 @@ class TrainConfig:
         problems += refuse_number("ema", self.ema, 0, 1 - 1e-9)
         for name, lowest in {"warmup": 0, "seed": 0, "checkpoint_every": 1, "validate_every": 1}.items():
             problems += refuse_count(name, getattr(self, name), lowest)
+        if not problems and self.seed >= 2**63:
+            problems.append(f"seed is {self.seed}, wanted one below 2^63")
         problems += self._problems_of_data() + self._problems_of_stages()
         problems += self._problems_of_blur()
         if problems:

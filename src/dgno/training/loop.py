@@ -122,6 +122,7 @@ def _take_steps(
             if state.step % config.checkpoint_every == 0 and not state.skipped:  # one with a finite loss is kept
                 state.save(checkpoints, belonging, validated(log))
 
+    _refuse_short_divergence(state, config)
     if ranks.is_first:
         state.save(checkpoints, belonging, validated(log))
         facts = {"name": config.out.name, "steps": state.step, "of steps": config.steps}
@@ -236,6 +237,12 @@ def _descend(state: TrainState, loss: torch.Tensor, config: TrainConfig, ranks: 
     return norm
 
 
+def _refuse_short_divergence(state: TrainState, config: TrainConfig) -> None:
+    """Of a run too short to be stopped on the way."""
+    if state.step == config.steps and state.skipped >= max(1, min(MOST_SKIPPED, config.steps // 2)):
+        raise _diverged(state, config)
+
+
 def _diverged(state: TrainState, config: TrainConfig) -> TrainingDiverged:
     """A checkpoint takes no other learning rate, so the way on is a new run that starts from it."""
     good = newest_whole(config.out / "checkpoints")
@@ -243,7 +250,7 @@ def _diverged(state: TrainState, config: TrainConfig) -> TrainingDiverged:
     return TrainingDiverged(
         "the loss is not finite",
         path=config.out,
-        why=f"{MOST_SKIPPED} steps in a row up to step {state.step}",
+        why=f"{state.skipped} steps in a row up to step {state.step}",
         hint=f"lower `learning_rate` or `clip`, and train anew with another `out`{start}",
     )
 

@@ -14,6 +14,7 @@ import difflib
 import hashlib
 import json
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -84,14 +85,20 @@ def embedded_names() -> list[str]:
 
 def find_weights(name: str | Path) -> Path:
     """The file of weights given by name or by path."""
+    if not isinstance(name, str | os.PathLike):
+        raise UnknownWeights(f"weights of type {type(name).__name__}", hint="give a name, or the path of a file")
     path = Path(name)
-    if path.is_file():
+    try:
+        is_file, is_folder = path.is_file(), path.is_dir()
+    except OSError as error:  # a name that is too long, or a folder that may not be looked into
+        raise UnknownWeights(f"no weights at {str(name)!r}", why=error.strerror or "") from error
+    if is_file:
         return path
     embedded = EMBEDDED / f"{name}.safetensors"
     if str(name) in embedded_names():
         return embedded
-    if path.is_dir() or path.suffix or path.name != str(name):
-        what = "a folder" if path.is_dir() else "there is no such file"
+    if is_folder or path.suffix or path.name != str(name):
+        what = "a folder" if is_folder else "there is no such file"
         raise UnknownWeights(f"no weights at {str(name)!r}", why=what, hint="give the path of a .safetensors file")
     known = embedded_names()
     nearest = difflib.get_close_matches(str(name), known, n=2)
