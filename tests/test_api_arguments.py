@@ -34,9 +34,10 @@ TILED = {
     "image, overlap='a', tile_size='a'": "ConfigError: no such tiles: tile_size is 'a', wanted a whole number of at",
     "image, tile_size=-64": "ConfigError: no such tiles: tile_size is -64",
     "image, tile_size=np.int64(0), overlap=np.int64(32)": "fine",
+    "image, device=torch.device('cpu')": "fine",
 }
 CHILD = """
-import sys, dgno, numpy as np
+import sys, dgno, torch, numpy as np
 from dgno.optics.simulate import BlurRange
 image = np.random.default_rng(0).random((40, 50))
 for call in sys.argv[1:]:
@@ -68,3 +69,7 @@ def test_what_are_no_tiles_is_refused() -> None:
     """By both functions that take them."""
     assert_said("restore", TILED)
     assert_said("assess", {call: said for call, said in TILED.items() if "overlap" not in call})
+
+
+def test_what_are_no_weights_is_refused() -> None:
+    assert_said("restore", {"image, weights=3": "UnknownWeights: weights of type int; give a name, or the path"})

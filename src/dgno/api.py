@@ -36,7 +36,7 @@ from dgno.restoration.options import IMAGE, OFF, chosen_route
 from dgno.restoration.route import Routing
 from dgno.restoration.tiling import refuse_tiling
 from dgno.user_arrays import Pixels, as_image, as_pixels, named_axes
-from dgno.weights.store import load_weights
+from dgno.weights.store import find_weights, load_weights
 
 WAVELENGTH, AIR = 0.53, 1.0  # um, green; index of refraction
 ELSEWHERE = "wiener, richardson-lucy, blind and ring are functions of dgno.classical, and methods of `dgno restore`"
@@ -93,7 +93,8 @@ def restore(  # noqa: PLR0913  # as the command has options
     DeviceUnavailable, OutOfMemory.
     """
     refuse_tiling(_plain(tile_size), _plain(overlap))
-    device = str(device)  # torch's own too
+    if weights != "auto":
+        find_weights(weights)
     axes = named_axes(image, axes)
     record = as_image(image, axes)
     check_restorable(record, allow_labels=allow_labels, allow_nonfinite=nonfinite != "refuse")

@@ -42,6 +42,15 @@ def test_sharp_images_that_are_not_finite(tmp_path: Path, value: float, scale: s
         list(file_scenes(tmp_path / "a.tif", "a", "auto"))
 
 
+def test_every_image_of_a_file_is_simulated(tmp_path: Path) -> None:
+    """Pages of several sizes are images of their own."""
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        for shape in ((40, 50), (40, 50, 3), (30, 20)):
+            file.write(np.random.default_rng(0).integers(0, 255, shape, np.uint8))
+    drawn = [(named.name, tuple(named.scene.shape)) for named in file_scenes(tmp_path / "a.tif", "a", "auto")]
+    assert drawn == [("a_p0000", (1, 40, 50)), ("a_p0001", (3, 40, 50)), ("a_p0002", (1, 30, 20))]
+
+
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("side", ["blur", "sharp"])
 @pytest.mark.parametrize(

@@ -181,6 +181,17 @@ def test_steps_without_a_finite_gradient_are_skipped_then_end_the_run(
     assert [p.name for p in (config.out / "checkpoints").iterdir()] == ["step-00000003"]
 
 
+@pytest.mark.parametrize("steps", [1, 4])
+def test_a_divergence_of_a_short_run_is_told_at_its_end(
+    config: TrainConfig, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    """Of one step, or of half of a few; nothing is measured, nor weights written."""
+    monkeypatch.setattr(objectives, "multi_scale_loss", diverging_from(steps // 2))
+    with pytest.raises(TrainingDiverged, match=f"steps in a row up to step {steps}"):
+        train(replace(config, stages=(replace(config.stages[0], until=steps),)))
+    assert not (config.out / "weights.safetensors").exists()
+
+
 def test_what_a_divergence_advises_works(
     config: TrainConfig, monkeypatch: pytest.MonkeyPatch, run_folder: Path
 ) -> None:

@@ -72,6 +72,7 @@ def test_unknown_keys_come_in_the_order_of_the_file_and_what_is_known_once(run_f
     ("validate_every = 100", "validate_every = 0", "validate_every is 0, wanted a whole number of at least 1"),
     ("checkpoint_every = 3", "checkpoint_every = -3", "checkpoint_every is -3, wanted a whole number of at least 1"),
     ("seed = 7", "seed = -7", "seed is -7"),
+    ("seed = 7", "seed = 18446744073709551616", "seed is 18446744073709551616, wanted one below 2^63"),
     ("warmup = 2", "warmup = -2", "warmup is -2"),
     ("ema = 0.9", "ema = 1.0", "ema is 1.0"),
     ("learning_rate = 2e-3", "learning_rate = nan", "learning_rate is nan, wanted a finite number of at least 0"),

@@ -93,7 +93,7 @@ def images_below(folder: Path) -> list[Path]:
     walk = _Walk(folder, None)
     for words in Found((), others=dict(sorted(walk.others.items()))).left_out:
         warnings.warn(words, DgnoWarning, stacklevel=2)
-    return sorted([*walk.files, *walk.own])
+    return sorted([*walk.files, *walk.own, *walk.closed])
 
 
 def is_tree(path: Path) -> bool:

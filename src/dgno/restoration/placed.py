@@ -99,14 +99,15 @@ class PlacedReader:
         return BlurReading(*(part.cpu() for part in (reading.types, reading.sigma, reading.length, reading.angle)))
 
 
-def choose_device(name: str) -> torch.device:
-    """The device called "auto" (CUDA if there is one), "cpu", "cuda" or "cuda:1"."""
+def choose_device(device: str | torch.device) -> torch.device:
+    """The device called "auto" (CUDA if there is one), "cpu", "cuda" or "cuda:1"; or torch's own."""
+    name = str(device)
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
         raise ConfigError(f"device {name!r}", hint="known: auto, cpu, cuda, cuda:1 and so on")
-    device = torch.device(name)
-    if device.type == "cuda" and (device.index or 0) >= (count := torch.cuda.device_count()):
+    found = torch.device(name)
+    if found.type == "cuda" and (found.index or 0) >= (count := torch.cuda.device_count()):
         why = f"torch finds {count} CUDA devices" if torch.version.cuda else "this torch is built for the CPU"
         raise DeviceUnavailable(f"no device {name!r}", why=why, hint="say --device cpu, or auto")
-    return device
+    return found
