@@ -94,7 +94,7 @@ def restore(  # noqa: PLR0913  # as the command has options
     """
     refuse_tiling(_plain(tile_size), _plain(overlap))
     if weights != "auto":
-        find_weights(weights)
+        find_weights(weights)  # refuses what is no name, before it is taken for one
     axes = named_axes(image, axes)
     record = as_image(image, axes)
     check_restorable(record, allow_labels=allow_labels, allow_nonfinite=nonfinite != "refuse")
