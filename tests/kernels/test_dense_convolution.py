@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 import torch
-from kernel_comparison import assert_all_agree, compiled_versions, values_and_gradients
+from kernel_comparison import assert_agree, assert_all_agree, compiled_versions, values_and_gradients
 from torch import Tensor
 
 from dgno.kernels import convolution_c as compiled_convolution
 from dgno.kernels.convolution import convolution
-from dgno.kernels.convolution_c import CHUNK, convolution_c
+from dgno.kernels.convolution_c import CHUNK, FEW, convolution_c
 
 needs_compiler = pytest.mark.skipif(not compiled_versions(compiled_convolution), reason="the kernels were not compiled")
 
@@ -50,6 +52,40 @@ def test_two_maps_are_taken_for_one(version: int, sizes: tuple[int, ...], of_sec
     tensors = [x, weight, bias, second]
     wanted = values_and_gradients(convolution, tensors, torch.float64)
     assert_all_agree(values_and_gradients(convolution_c, tensors), wanted)
+
+
+@needs_compiler
+@pytest.mark.parametrize("sizes", [(1, 5, 7, 6, 8), (2, 16, 24, 10, 12), (1, 33, 40, 18, 36), (1, 3, 2, 2, 2)], ids=str)
+def test_squares_of_pixels_become_channels(version: int, sizes: tuple[int, ...]) -> None:
+    """Values and gradients, wherever in a vector the outputs end; also of few inputs or outputs."""
+    tensors, unshuffled = inputs(*sizes), {"unshuffled": True}
+    wanted = values_and_gradients(functools.partial(convolution, **unshuffled), tensors, torch.float64)
+    assert_all_agree(values_and_gradients(functools.partial(convolution_c, **unshuffled), tensors), wanted)
+    with pytest.raises(ValueError, match="2x2"):
+        convolution_c(tensors[0][..., 1:], *tensors[1:], **unshuffled)
+
+
+@needs_compiler
+@pytest.mark.parametrize("sizes", [size for size in SIZES if size[1] > FEW and size[2] > FEW], ids=str)
+@pytest.mark.parametrize("of_second", [0, 21])
+@pytest.mark.parametrize("unshuffled", [False, True])
+def test_bfloat16_rounds_the_map_and_the_kernels(sizes: tuple[int, ...], of_second: int, unshuffled: bool) -> None:
+    """By the definition, in tiles (AMX), against float64 with the same factors rounded: all sums are float32."""
+    if not compiled_convolution.load().has_tiles():
+        pytest.skip("no tiles (AMX) here")
+    b, i, o, h, w = sizes
+    h, w = (h + h % 2, w + w % 2) if unshuffled else (h, w)
+    x, _, bias = inputs(b, i, o, h, w)
+    second, weight = inputs(b, of_second, o, h, w)[0], inputs(b, i + of_second, o, h, w)[1]
+    rounded = [t.bfloat16().double() for t in (x, weight, second)]
+    others = (second,) if of_second else ()
+    exact = convolution(rounded[0], rounded[1], bias.double(), *rounded[2:][: len(others)], unshuffled=unshuffled)
+    ours = convolution_c(x, weight, bias, *others, unshuffled=unshuffled, half=True)
+    assert_agree(ours, exact, 2e-6)
+    plain = convolution_c(x, weight, bias, *others, unshuffled=unshuffled)
+    assert not torch.equal(ours, plain)
+    with pytest.raises(RuntimeError, match="no gradient"):
+        convolution_c(x.requires_grad_(), weight, bias, *others, unshuffled=unshuffled, half=True)
 
 
 @needs_compiler

@@ -67,8 +67,10 @@ static inline __attribute__((always_inline)) TARGET void NAME(gather)(
     const long hidden = 2 * s->channels, stride = PADDED(hidden);
     for (long t = 0; t < count; t++)
         for (long c = 0; c < hidden; c += LANES) {
-            const long i = c < hidden - LANES ? c : hidden - LANES;
-            NAME(store)(u + t * stride + i, NAME(load)(s->y + order[t] * hidden + i, LANES), LANES);
+            const long i = c < hidden - LANES ? c : hidden - LANES, from = order[t] * hidden + i;
+            const VF y = s->parts == 1 ? NAME(load_halves)((const unsigned short *)s->y + from)
+                                       : NAME(load)(s->y + from, LANES);
+            NAME(store)(u + t * stride + i, y, LANES);
         }
 }
 
@@ -112,12 +114,18 @@ static inline __attribute__((always_inline)) TARGET void NAME(fetch)(
     for (long t = 0; t < count && c < channels; t++) __builtin_prefetch(map + pixels[t] * channels + c);
 }
 
+static inline int NAME(streams_out)(const struct core *s) {
+    return NAME(wants_stream)(s->out, s->batch * s->height * s->width, s->channels);
+}
+
 /* The scan of LANES channels from c over the tokens [first, first + count) of a sequence, from and to the state; y
  * takes the place of u. If asked for, the state before every SEGMENT-th token is kept. */
 static TARGET void NAME(scan)(
     const struct core *s, long sequence, long first, long count, long c, const struct chunk *m, float *state) {
     const long stride = PADDED(2 * s->channels), parameters = PADDED(s->rank + 2 * STATES);
     const long length = s->block_height * s->block_width, segments = (length + SEGMENT - 1) / SEGMENT;
+    const int streams = NAME(streams_out)(s);
+    const long of_y = s->parts == 1 ? 2 : 1; /* channels in a float's room */
     VF A[STATES], h[STATES];
     for (int n = 0; n < STATES; n++) {
         A[n] = NAME(load)(s->A + n * stride + c, LANES) * LOG2_E;
@@ -133,9 +141,9 @@ static TARGET void NAME(scan)(
             for (int n = 0; n < STATES; n++)
                 NAME(store)(s->starts + ((sequence * segments + (first + t) / SEGMENT) * STATES + n) * stride + c, h[n],
                     LANES);
-        NAME(fetch)(s->y, 2 * s->channels, order + TOKENS, left < SEGMENT ? left : SEGMENT, c);
+        NAME(fetch)(s->y, 2 * s->channels / of_y, order + TOKENS, left < SEGMENT ? left : SEGMENT, c / of_y);
         NAME(fetch)(s->x, s->channels, order, tokens, c);
-        NAME(fetch)(s->out, s->channels, order, tokens, c);
+        if (!streams) NAME(fetch)(s->out, s->channels, order, tokens, c);
         NAME(scan_rows)(rows, tokens, 0, A, NAME(load)(s->D + c, LANES), h, LANES, STATES);
     }
     for (int n = 0; n < STATES; n++) NAME(store)(state + n * stride + c, h[n], LANES);
@@ -157,9 +165,13 @@ static TARGET void NAME(finish)(const struct core *s, long sequence, long first,
     }
     if (s->normal) memcpy(s->normal + row * stride, m->delta, (size_t)(count * stride) * sizeof(float));
     NAME(product)(&project_out, count, m->delta, stride, m->result, outputs);
+    const int streams = NAME(streams_out)(s);
     for (long t = 0; t < count; t++) {
         const long pixel = order[t] * s->channels;
-        NAME(add_row)(s->x + pixel, m->result + t * outputs, outputs, 1, s->channels, s->out + pixel);
+        if (streams)
+            NAME(stream_row)(s->x + pixel, m->result + t * outputs, outputs, 1, s->channels, s->out + pixel);
+        else
+            NAME(add_row)(s->x + pixel, m->result + t * outputs, outputs, 1, s->channels, s->out + pixel);
     }
 }
 

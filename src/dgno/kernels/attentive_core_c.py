@@ -17,7 +17,7 @@ from torch import Tensor
 from dgno.kernels.attentive_core import CLASSES, CoreWeights, Map
 from dgno.kernels.attentive_scan_c import STATES, Core, check_block, check_core_weights, load, packed_core
 from dgno.kernels.compiled import channels_last, check_plain, check_shapes, fields
-from dgno.kernels.packing import pack
+from dgno.kernels.packing_c import pack_c
 from dgno.kernels.second_derivatives import once_differentiable
 
 BEYOND = 12  # rows after the last one that a product may read, as in products.h
@@ -96,11 +96,11 @@ def _kept(arguments: Core, A: Float[Tensor, "n padded"]) -> dict[str, Tensor]:
 
 def _transposed(weights: CoreWeights) -> dict[str, Tensor]:
     """The matrices for the way back from weights without norm, by their names in `struct core_gradient`."""
-    lanes, rank, project_out = load().lanes(), weights.dt_proj.shape[1], weights.project_out
+    rank, project_out = weights.dt_proj.shape[1], weights.project_out
     return {
-        "from_result": pack((project_out - project_out.mean(1, keepdim=True)).T, lanes),
-        "from_parameters": pack(weights.x_proj.roll(-rank, 0).T, lanes),  # from B, C, dt
-        "from_delta": pack(weights.dt_proj.T, lanes),
+        "from_result": pack_c(load(), (project_out - project_out.mean(1, keepdim=True)).T),
+        "from_parameters": pack_c(load(), weights.x_proj.roll(-rank, 0).T),  # from B, C, dt
+        "from_delta": pack_c(load(), weights.dt_proj.T),
     }
 
 

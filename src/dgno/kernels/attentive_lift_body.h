@@ -60,11 +60,12 @@ static TARGET void NAME(route)(const struct lift *s, const struct ring *r, float
                              : NAME(best)(logits + i * CLASSES);
 }
 
-/* y * sigmoid(convolution of y + bias), for row y of the tile. */
-static TARGET void NAME(position_row)(const struct lift *s, const struct ring *r, long y, float *out) {
+/* y * sigmoid(convolution of y + bias), for row y of the tile, from the pixel `first` of the result on. */
+static TARGET void NAME(position_row)(const struct lift *s, const struct ring *r, long y, long first) {
     const long hidden = 2 * s->channels, pixel = NAME(ring_pixel)(r);
     const float *rows[3] = {NAME(ring_row)(r, y - 1), NAME(ring_row)(r, y), NAME(ring_row)(r, y + 1)};
-    const int is_last = y + 1 == r->height;
+    const int is_last = y + 1 == r->height, is_half = s->parts == 1;
+    float *out = s->y + first * hidden / (is_half ? 2 : 1);
     for (long start = 0; start < hidden; start += LANES) {
         const long c = start < hidden - LANES ? start : hidden - LANES; /* the last vector ends at the last channel */
         const VF bias = NAME(load)(s->position_bias + c, LANES);
@@ -72,12 +73,15 @@ static TARGET void NAME(position_row)(const struct lift *s, const struct ring *r
         for (int t = 0; t < 9; t++) taps[t] = NAME(load)(s->position + t * hidden + c, LANES);
         for (long i = 0; i < r->columns; i += PIXELS) {
             VF sums[PIXELS];
-            if (!start && !is_last) NAME(ask_to_write)(out + (r->width + i) * hidden, PIXELS * hidden);
+            if (!start && !is_last && !is_half) NAME(ask_to_write)(out + (r->width + i) * hidden, PIXELS * hidden);
             NAME(convolve)(rows, i * pixel + c, pixel, taps, sums);
             for (int p = 0; p < PIXELS && i + p < r->columns; p++) {
                 const VF e = NAME(exp2)((sums[p] + bias) * -LOG2_E);
-                NAME(store)(out + (i + p) * hidden + c,
-                    NAME(load)(rows[1] + (i + p + 1) * pixel + c, LANES) / (e + 1.0f), LANES);
+                const VF gated = NAME(load)(rows[1] + (i + p + 1) * pixel + c, LANES) / (e + 1.0f);
+                if (is_half)
+                    NAME(store_halves)((unsigned short *)out + (i + p) * hidden + c, gated);
+                else
+                    NAME(store)(out + (i + p) * hidden + c, gated, LANES);
             }
         }
     }
@@ -115,7 +119,7 @@ static TARGET void NAME(lift)(const struct lift *s, long b, long top, long botto
             NAME(lift_row)(s, &r, b, y + 1, hidden, logits);
         else
             NAME(fill)(&r, y + 1);
-        NAME(position_row)(s, &r, y, s->y + ((b * s->height + y) * s->width + left) * 2 * s->channels);
+        NAME(position_row)(s, &r, y, (b * s->height + y) * s->width + left);
     }
 }
 

@@ -22,7 +22,8 @@ from dgno.kernels import attentive_scan_c
 from dgno.kernels.attentive_core import CLASSES, Map
 from dgno.kernels.attentive_lift import LiftWeights
 from dgno.kernels.compiled import Arguments, CompiledKernel, channels_last, check_plain, fields
-from dgno.kernels.packing import pack, pad_outputs
+from dgno.kernels.packing import pad_outputs
+from dgno.kernels.packing_c import pack_c
 from dgno.kernels.second_derivatives import once_differentiable
 from dgno.kernels.tiles import widest_tile
 
@@ -146,11 +147,11 @@ def _packed(weights: LiftWeights, lanes: int) -> dict[str, Tensor]:
     return {
         "norm_weight": weights.norm_weight.detach().contiguous(),
         "norm_bias": weights.norm_bias.detach().contiguous(),
-        "forth": pack(forth, lanes),
+        "forth": pack_c(load(), forth),
         "forth_bias": torch.cat(biases),
-        "back": pack(forth.T, lanes),
-        "logits_back": pack(weights.route_logits.T, lanes),
-        "prompts": pack(weights.prompts, lanes),
+        "back": pack_c(load(), forth.T),
+        "logits_back": pack_c(load(), weights.route_logits.T),
+        "prompts": pack_c(load(), weights.prompts),
         "position": pad_outputs(weights.position.detach().flatten(1), lanes).T.contiguous(),
         "position_bias": pad_outputs(weights.position_bias.detach(), lanes).contiguous(),
     }

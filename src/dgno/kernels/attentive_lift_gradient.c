@@ -10,6 +10,8 @@
 #include "tasks.h"
 #include "versions.h"
 
+#include "packing.h"
+
 #define LOG2_E 1.44269504088896341f
 #define CLASSES 64
 #define STATES 8

@@ -13,6 +13,8 @@
 #include "tasks.h"
 #include "versions.h"
 
+#include "packing.h"
+
 #define LOG2_E 1.44269504088896341f
 #define CLASSES 64
 #define STATES 8
@@ -30,7 +32,7 @@ struct lift {
     const float *route_logits, *route_logits_bias;
     const float *project_in, *project_in_bias;
     const float *position, *position_bias; /* (9, 2 channels), raster order; (2 channels) */
-    float *y;                              /* (batch, height, width, 2 channels) */
+    float *y;                              /* (batch, height, width, 2 channels), bfloat16 if of one part */
     unsigned char *classes;                /* (batch, height, width) */
     float *uniform; /* (batch, height, width, CLASSES), becomes the soft-max with noise; or null: without noise */
 };
@@ -40,7 +42,7 @@ struct core {
     long block_height, block_width, prompt_sorted; /* a sequence is a block of the plane */
     long parts;                                    /* of project_out */
     long prompts_of_pixels;                        /* are the prompts those of all pixels, or of all classes? */
-    const float *x, *y;                            /* as in the lift */
+    const float *x, *y;                            /* as in the lift; y is bfloat16 if of one part */
     const unsigned char *classes;
     const float *prompts; /* (CLASSES or pixels, STATES) */
     const float *x_proj, *dt_proj, *dt_bias;
@@ -177,6 +179,7 @@ static int core_by_token(const struct core *s, int version, long sequences, int 
             for (long t = 0; t < count; t += TOKENS) {
                 const struct chunk part = v->chunk_from(s, &all, t);
                 v->finish(s, sequence, first + t, least(TOKENS, count - t), &part);
+                STREAMED;
             }
         }
     }

@@ -23,7 +23,8 @@ from dgno.kernels.compiled import (
     check_shapes,
     fields,
 )
-from dgno.kernels.packing import pack, pad_outputs
+from dgno.kernels.packing import pad_outputs
+from dgno.kernels.packing_c import pack_c
 from dgno.kernels.products import parts_of
 from dgno.kernels.tiles import strip_height, tile_width
 
@@ -85,8 +86,8 @@ def attentive_scan_c(
 ) -> Map:
     """`attentive_scan` of attentive_scan.py, compiled; float32 on the CPU, without gradient, 8 states.
 
-    half : round the factors of the first and the last linear map to bfloat16, where the processor can; the routing, the
-        scan and its parameters stay in float32
+    half : round the factors of the first and the last linear map and the features that are scanned to bfloat16, where
+        the processor can; the routing, the scan and its parameters stay in float32
     """
     _check(x, weights, block)
     parts = parts_of(load(), *weights.lift.project_in.shape, half=half)
@@ -108,20 +109,21 @@ def lift(
 ) -> tuple[Tensor, Tensor]:
     """Gated features (b, h, w, 2 c) and classes (b, h, w) of all pixels; x channels-last, nothing is checked.
 
-    parts : of the linear map to the features, see `packing.pack`
+    parts : of the linear map to the features, see `packing.pack`; of one, the features are bfloat16
     uniform : random numbers (b, h w, classes) for the noise of training, which become the soft-max of the noisy logits
     tile : columns of a task; None: the usual
     """
     (b, c, h, w), lanes = x.shape, load().lanes()
-    y, classes = x.new_empty(b, h, w, 2 * c), x.new_empty(b, h, w, dtype=torch.uint8)
+    dtype = torch.bfloat16 if parts == 1 else torch.float32
+    y, classes = x.new_empty(b, h, w, 2 * c, dtype=dtype), x.new_empty(b, h, w, dtype=torch.uint8)
     held = {
         "norm_weight": weights.norm_weight.detach().contiguous(),
         "norm_bias": weights.norm_bias.detach().contiguous(),
-        "route_hidden": pack(weights.route_hidden, lanes),
+        "route_hidden": pack_c(load(), weights.route_hidden),
         "route_hidden_bias": _padded(weights.route_hidden_bias, lanes),
-        "route_logits": pack(weights.route_logits, lanes),
+        "route_logits": pack_c(load(), weights.route_logits),
         "route_logits_bias": weights.route_logits_bias.detach().contiguous(),
-        "project_in": pack(weights.project_in, lanes, parts),
+        "project_in": pack_c(load(), weights.project_in, parts),
         "project_in_bias": _padded(weights.project_in_bias, lanes),
         "position": weights.position.detach().flatten(1).T.contiguous(),
         "position_bias": weights.position_bias.detach().contiguous(),
@@ -160,14 +162,14 @@ def packed_core(weights: CoreWeights, parts: int = 0) -> dict[str, Tensor]:
     """The weights of the core as C takes them."""
     lanes = load().lanes()
     return {
-        "x_proj": pack(weights.x_proj, lanes),
-        "dt_proj": pack(weights.dt_proj, lanes),
+        "x_proj": pack_c(load(), weights.x_proj),
+        "dt_proj": pack_c(load(), weights.dt_proj),
         "dt_bias": _padded(weights.dt_bias, lanes),
         "A": pad_outputs(-torch.exp(weights.A_log.detach()), lanes).T.contiguous(),
         "D": _padded(weights.D, lanes),
         "norm_weight": weights.out_norm_weight.detach().contiguous(),
         "norm_bias": weights.out_norm_bias.detach().contiguous(),
-        "project_out": pack(weights.project_out, lanes, parts),
+        "project_out": pack_c(load(), weights.project_out, parts),
         "project_out_bias": _padded(weights.project_out_bias, lanes),
     }
 

@@ -65,7 +65,7 @@ POINTWISES: dict[str, Callable[..., Tensor]] = {
     "onednn": pointwise_onednn,
     "c": pointwise_c.pointwise_c,
 }
-CONVOLUTIONS: dict[str, Callable[..., Tensor]] = {"reference": convolution_reference, "c": convolution_c.convolution_c}
+CONVOLUTIONS = "reference", "c"  # whose calls differ, see `convolution`
 GELU_GATES: dict[str, Callable[..., Tensor]] = {"reference": depthwise.gelu_gate, "c": depthwise_c.gelu_gate_c}
 SIGMOID_GATES: dict[str, Callable[..., Tensor]] = {"reference": depthwise.sigmoid_gate, "c": depthwise_c.sigmoid_gate_c}
 _WITHOUT_COMPILED: ContextVar[bool] = ContextVar("_WITHOUT_COMPILED", default=False)
@@ -122,9 +122,11 @@ def choose_convolution(device: torch.device, dtype: torch.dtype) -> Choice:
         return wanted
     if unfit := _why_not_c(convolution_c.load, device, dtype):
         return Choice("reference", unfit)
-    if torch.is_autocast_enabled(device.type):
-        return Choice("reference", "mixed precision is torch's")
-    return _compiled(convolution_c.load())
+    if not torch.is_autocast_enabled(device.type):
+        return _compiled(convolution_c.load())
+    if torch.get_autocast_dtype(device.type) == torch.bfloat16 and convolution_c.load().has_tiles():
+        return Choice("c", "compiled, in tiles (AMX); torch's where a gradient is wanted", has_gradient=False)
+    return Choice("reference", "mixed precision is torch's")
 
 
 @contextlib.contextmanager
@@ -268,6 +270,18 @@ def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 @_plain_if_transformed
-def convolution(x: Tensor, weight: Tensor, bias: Tensor | None = None, second: Tensor | None = None) -> Tensor:
-    """`convolution.convolution`, by the version that suits the tensors."""
-    return CONVOLUTIONS[choose_convolution(x.device, x.dtype).name](x, weight, bias, second)
+def convolution(
+    x: Tensor, weight: Tensor, bias: Tensor | None = None, second: Tensor | None = None, *, unshuffled: bool = False
+) -> Tensor:
+    """`convolution.convolution`, by the version that suits the tensors; in mixed precision the compiled one's result is
+    float32, of factors that were rounded."""
+    maps = [x] if second is None else [x, second]
+    needs_gradient = torch.is_grad_enabled() and any(t.requires_grad for t in (*maps, weight, bias) if t is not None)
+    is_mixed = torch.is_autocast_enabled(x.device.type)
+    if is_mixed and weight.dtype == torch.float32:  # another layer may have given bfloat16
+        maps = [z.float() if z.dtype == torch.bfloat16 else z for z in maps]
+    choice = choose_convolution(x.device, maps[0].dtype)
+    if choice.name == "reference" or (needs_gradient and not choice.has_gradient):
+        return convolution_reference(x, weight, bias, second, unshuffled=unshuffled)
+    half = is_mixed and not needs_gradient
+    return convolution_c.convolution_c(maps[0], weight, bias, *maps[1:], unshuffled=unshuffled, half=half)

@@ -6,12 +6,14 @@
  *
  * with * point by point: 16 multiplications where the definition has 36. Over channels each point is a product of
  * matrices, the same for all windows. A pixel enters those results that it enters by the definition, and no others.
- * Where outputs or inputs are few the definition itself is computed. Blocks of windows, or rows, are spread over
- * threads (OpenMP); sums over chunks of blocks are left to the caller, so results do not depend on the number of
- * threads. */
+ * Where outputs or inputs are few, and where factors are rounded to bfloat16, the definition itself is computed. Blocks
+ * of windows, or rows, are spread over threads (OpenMP); sums over chunks of blocks are left to the caller, so results
+ * do not depend on the number of threads. */
 
 #include "tasks.h"
 #include "versions.h"
+
+#include "packing.h"
 
 #define LOG2_E 1.44269504088896341f
 #define POINTS 16          /* of a window */
@@ -23,12 +25,13 @@
 /* Two maps whose channels are taken for those of one; `inputs` counts both. */
 struct convolution {
     long batch, height, width, inputs, of_second, outputs, parts;
+    long unshuffled;     /* do 2x2 pixels become channels? not where outputs or inputs are few */
     const float *x;      /* (batch, height, width, inputs - of_second) */
     const float *second; /* (batch, height, width, of_second), or null */
-    const float *packed; /* for each point as in products.h, of so many parts; few outputs: (outputs, 3, 3, inputs),
-                          * inputs: (vectors, inputs, 3, 3, lanes) */
+    const float *packed; /* for each point, or of one part each tap, as in products.h; few outputs: (outputs, 3, 3,
+                          * inputs), inputs: (vectors, inputs, 3, 3, lanes) */
     const float *bias;   /* (vectors x lanes), or null */
-    float *out;          /* (batch, height, width, outputs) */
+    float *out;          /* (batch, height, width, outputs); unshuffled (batch, height / 2, width / 2, outputs, 2, 2) */
 };
 
 struct kernels {
@@ -77,19 +80,31 @@ static const struct {
     void (*image)(const struct convolution *, long, float *);
     void (*pack)(const struct kernels *, long);
     void (*gradient)(const struct convolution_gradient *, long, float *);
+    long (*tiled_tasks)(const struct convolution *); /* and the two next: null without tiles */
+    long (*tiled_workspace)(const struct convolution *);
+    void (*tiled)(const struct convolution *, long, float *);
 } VERSIONS[] = {
     [PLAIN] = {workspace_plain, forward_plain, narrow_row_plain, image_workspace_plain, image_row_plain,
-        pack_plain, gradient_plain},
+        pack_plain, gradient_plain, NULL, NULL, NULL},
 #ifdef HAVE_X86_VERSIONS
     [AVX2] = {workspace_avx2, forward_avx2, narrow_row_avx2, image_workspace_avx2, image_row_avx2,
-        pack_avx2, gradient_avx2},
+        pack_avx2, gradient_avx2, NULL, NULL, NULL},
     [AVX512] = {workspace_avx512, forward_avx512, narrow_row_avx512, image_workspace_avx512, image_row_avx512,
-        pack_avx512, gradient_avx512},
+        pack_avx512, gradient_avx512,
+#ifdef HAVE_TILES
+        tiled_tasks_avx512, tiled_workspace_avx512, tiled_avx512},
+#else
+        NULL, NULL, NULL},
+#endif
 #endif
 };
 
 static void forward_block(const void *arguments, int version, long i, float *memory) {
     VERSIONS[version].forward(arguments, i, memory);
+}
+
+static void tile(const void *arguments, int version, long i, float *memory) {
+    VERSIONS[version].tiled(arguments, i, memory);
 }
 
 static void narrow_row(const void *arguments, int version, long i, float *memory) {
@@ -111,6 +126,11 @@ static void gradient_chunk(const void *arguments, int version, long i, float *me
 }
 
 /* Each returns 0, or 1 when there was no memory for a thread's workspace. */
+
+/* Of one part, where this version has tiles. */
+int dgno_convolution_tiled(const struct convolution *s, int version, int threads) {
+    return run_tasks(tile, s, version, VERSIONS[version].tiled_tasks(s), VERSIONS[version].tiled_workspace(s), threads);
+}
 
 int dgno_convolution_forward(const struct convolution *s, int version, int threads) {
     const long windows = windows_of(s->parts);

@@ -74,9 +74,9 @@ static TARGET void NAME(windows_to_points)(const float *x, const float *second, 
     }
 }
 
-/* A^T m A + bias of up to a vector of channels, to those of the 2x2 pixels that lie inside. */
-static inline __attribute__((always_inline)) TARGET void NAME(from_points)(const float *points, long stride, VF bias,
-    float *out, long row, long channels, long rows, long columns, const int lanes) {
+/* A^T m A + bias of a vector of channels. */
+static inline __attribute__((always_inline)) TARGET void NAME(from_points)(
+    const float *points, long stride, VF bias, VF pixels[2][2]) {
     VF t[2][4];
     for (int j = 0; j < 4; j++) {
         VF m[4];
@@ -84,9 +84,36 @@ static inline __attribute__((always_inline)) TARGET void NAME(from_points)(const
         t[0][j] = m[0] + m[1] + m[2];
         t[1][j] = m[1] - m[2] - m[3];
     }
+    for (int i = 0; i < 2; i++) {
+        pixels[i][0] = t[i][0] + t[i][1] + t[i][2] + bias;
+        pixels[i][1] = t[i][1] - t[i][2] - t[i][3] + bias;
+    }
+}
+
+/* A vector's channels of the 2x2 pixels, side by side. */
+#define IN_TURN(l, from) ((l) & 1 ? LANES + (from) + (l) / 2 : (from) + (l) / 2)
+static inline __attribute__((always_inline)) TARGET void NAME(unshuffle)(VF pixels[2][2], float *out, long channels) {
+    const VF lefts[2] = {SHUFFLE(pixels[0][0], pixels[1][0], IN_TURN, 0),
+        SHUFFLE(pixels[0][0], pixels[1][0], IN_TURN, LANES / 2)};
+    const VF rights[2] = {SHUFFLE(pixels[0][1], pixels[1][1], IN_TURN, 0),
+        SHUFFLE(pixels[0][1], pixels[1][1], IN_TURN, LANES / 2)};
+    VF turns[4];
+    for (int i = 0; i < 2; i++) {
+        turns[2 * i] = SHUFFLE(lefts[i], rights[i], IN_TURN, 0);
+        turns[2 * i + 1] = SHUFFLE(lefts[i], rights[i], IN_TURN, LANES / 2);
+    }
+    if (channels >= LANES)
+        for (int i = 0; i < 4; i++) NAME(store)(out + i * LANES, turns[i], LANES);
+    else
+        memcpy(out, turns, (size_t)(4 * channels) * sizeof(float));
+}
+
+/* Up to a vector's channels of those of the 2x2 pixels that lie inside, to where they belong. */
+static inline __attribute__((always_inline)) TARGET void NAME(put)(
+    VF pixels[2][2], float *out, long row, long channels, long rows, long columns, const int lanes) {
     for (int i = 0; i < rows; i++) {
-        NAME(store)(out + i * row, t[i][0] + t[i][1] + t[i][2] + bias, lanes);
-        if (columns > 1) NAME(store)(out + i * row + channels, t[i][1] - t[i][2] - t[i][3] + bias, lanes);
+        NAME(store)(out + i * row, pixels[i][0], lanes);
+        if (columns > 1) NAME(store)(out + i * row + channels, pixels[i][1], lanes);
     }
 }
 
@@ -108,15 +135,19 @@ static TARGET void NAME(forward)(const struct convolution *s, long i, float *mem
     for (long y = block.top; y < block.top + block.rows; y++)
         for (long x = block.left; x < block.left + block.columns; x++, results += PADDED(c)) {
             const long top = 2 * (y % down), rows = s->height - top < 2 ? 1 : 2, columns = s->width - 2 * x;
-            float *out = s->out + ((y / down * s->height + top) * s->width + 2 * x) * c;
+            float *out = s->unshuffled ? s->out + (y * (s->width / 2) + x) * 4 * c
+                                       : s->out + ((y / down * s->height + top) * s->width + 2 * x) * c;
             for (long v = 0; v < vectors; v++) {
-                const float *from = results + v * LANES;
                 const VF bias = s->bias ? NAME(load)(s->bias + v * LANES, LANES) : (VF){0};
                 const long left = c - v * LANES;
-                if (left >= LANES)
-                    NAME(from_points)(from, out_stride, bias, out + v * LANES, row, c, rows, columns, LANES);
+                VF pixels[2][2];
+                NAME(from_points)(results + v * LANES, out_stride, bias, pixels);
+                if (s->unshuffled)
+                    NAME(unshuffle)(pixels, out + 4 * v * LANES, left);
+                else if (left >= LANES)
+                    NAME(put)(pixels, out + v * LANES, row, c, rows, columns, LANES);
                 else
-                    NAME(from_points)(from, out_stride, bias, out + v * LANES, row, c, rows, columns, (int)left);
+                    NAME(put)(pixels, out + v * LANES, row, c, rows, columns, (int)left);
             }
         }
 }
@@ -214,6 +245,9 @@ static TARGET void NAME(gradient)(const struct convolution_gradient *s, long chu
     }
 }
 
+#if defined(HAVE_TILES) && LANES == 16
+#include "convolution_tiles.h"
+#endif
 #undef VF
 #undef VI
 #include "convolution_narrow.h"

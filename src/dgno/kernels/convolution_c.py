@@ -11,15 +11,25 @@ from __future__ import annotations
 import ctypes
 import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from dgno.kernels.compiled import Arguments, CompiledKernel, channels_last, check_plain, check_shapes, fields
+from dgno.kernels.compiled import (
+    Arguments,
+    CompiledKernel,
+    channels_last,
+    check_no_gradient,
+    check_plain,
+    check_shapes,
+    fields,
+)
 from dgno.kernels.convolution import convolution
-from dgno.kernels.packing import BLOCK, pack, pad_outputs
+from dgno.kernels.packing import BLOCK, pad_outputs
+from dgno.kernels.packing_c import pack_c
 from dgno.kernels.products import parts_of
 from dgno.kernels.second_derivatives import once_differentiable
 
@@ -35,7 +45,14 @@ SIZES = "batch", "height", "width", "inputs", "of_second", "outputs"
 class _Convolution(Arguments):
     """`struct convolution` of convolution.c, field by field."""
 
-    _fields_ = fields((*SIZES, "parts"), ("x", "second", "packed", "bias", "out"))
+    _fields_ = fields((*SIZES, "parts", "unshuffled"), ("x", "second", "packed", "bias", "out"))
+
+
+class _Ways(NamedTuple):
+    """What else is asked for, see `convolution_c`."""
+
+    unshuffled: bool
+    half: bool
 
 
 class _Kernels(Arguments):
@@ -71,7 +88,7 @@ def load() -> CompiledConvolution:
     return CompiledConvolution()
 
 
-def _packed(weight: Tensor, parts: int, *, transposed: bool) -> Tensor:
+def _points(weight: Tensor, parts: int, *, transposed: bool) -> Tensor:
     """G g G^T, packed for the products; transposed: of the kernels turned round, from outputs to inputs."""
     (outputs, inputs), lanes = weight.shape[:2][:: -1 if transposed else 1], load().lanes()
     (of_output, of_input), (row, column) = weight.stride()[:2][:: -1 if transposed else 1], weight.stride()[2:]
@@ -94,25 +111,42 @@ def _way(inputs: int, outputs: int) -> str:
     return "narrow" if outputs <= FEW and inputs % load().lanes() == 0 else "forward"
 
 
-def _taps(weight: Tensor, way: str) -> Tensor:
-    """The kernels as the definition is walked: see `struct convolution`."""
-    return weight.permute(0, 2, 3, 1).contiguous() if way == "narrow" else pack(weight.flatten(1), load().lanes())
+def _packed(weight: Tensor, way: str, parts: int) -> Tensor:
+    """The kernels as they are walked: see `struct convolution`."""
+    if way == "forward":
+        return _points(weight, parts, transposed=False)
+    if way == "narrow":
+        return weight.permute(0, 2, 3, 1).contiguous()
+    return pack_c(load(), weight.flatten(1) if way == "image" else weight.flatten(2).permute(2, 0, 1), parts)
 
 
-def _convolved(
-    x: Tensor, weight: Tensor, bias: Tensor | None, second: Tensor | None = None, *, transposed: bool = False
-) -> Tensor:
-    """The convolution of channels-last maps; transposed: that which gives the gradient at its input."""
-    (b, _, h, w), outputs = x.shape, weight.shape[1 if transposed else 0]
-    way = "forward" if transposed or second is not None else _way(x.shape[1], outputs)
-    channels = _channels(x, second)
-    parts = parts_of(load(), channels["inputs"]) if way == "forward" else 0
-    packed = _packed(weight, parts, transposed=transposed) if way == "forward" else _taps(weight, way)
-    out = x.new_empty(b, h, w, outputs).permute(0, 3, 1, 2)
+def _convolved(x: Tensor, weight: Tensor, bias: Tensor | None, second: Tensor | None, ways: _Ways) -> Tensor:
+    """The convolution of channels-last maps."""
+    (b, _, h, w), outputs, channels = x.shape, weight.shape[0], _channels(x, second)
+    wants_windows = second is not None or ways.unshuffled
+    way = "forward" if wants_windows else _way(x.shape[1], outputs)
+    parts = 0
+    if way == "forward":
+        way, parts = ("tiled", 1) if ways.half else (way, parts_of(load(), channels["inputs"]))
+    packed = _packed(weight, way, parts)
+    shape = (b, h // 2, w // 2, 4 * outputs) if ways.unshuffled else (b, h, w, outputs)
+    out = x.new_empty(shape).permute(0, 3, 1, 2)
     padded = None if bias is None else pad_outputs(bias.detach(), load().lanes()).contiguous()
     arguments = _Convolution(batch=b, height=h, width=w, outputs=outputs, parts=parts, **channels)
+    arguments.unshuffled = ways.unshuffled
     arguments.point(x=x, second=second, packed=packed, bias=padded, out=out)
     load().run(f"convolution_{way}", arguments)
+    return out
+
+
+def _at_maps(gout: Tensor, weight: Tensor) -> Tensor:
+    """The gradient at the input: the convolution with the kernels turned round, from outputs to inputs."""
+    (b, c, h, w), inputs = gout.shape, weight.shape[1]
+    parts = parts_of(load(), c)
+    packed, out = _points(weight, parts, transposed=True), gout.new_empty(b, h, w, inputs).permute(0, 3, 1, 2)
+    arguments = _Convolution(batch=b, height=h, width=w, inputs=c, outputs=inputs, parts=parts)
+    arguments.point(x=gout, packed=packed, out=out)
+    load().run("convolution_forward", arguments)
     return out
 
 
@@ -137,23 +171,24 @@ def _at_weight(x: Tensor, second: Tensor | None, gout: Tensor) -> Tensor:
 
 class _Convolve(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, second: Tensor | None) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, second: Tensor | None, ways: _Ways) -> Tensor:
         ctx.save_for_backward(x, weight, second)
-        ctx.has_bias = bias is not None
-        return _convolved(channels_last(x), weight.detach(), bias, None if second is None else channels_last(second))
+        ctx.has_bias, ctx.unshuffled = bias is not None, ways.unshuffled
+        second = None if second is None else channels_last(second)
+        return _convolved(channels_last(x), weight.detach(), bias, second, ways)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gout: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, second = ctx.saved_tensors
         x, second = channels_last(x), None if second is None else channels_last(second)
-        gout, wanted = channels_last(gout), ctx.needs_input_grad
+        gout, wanted = channels_last(F.pixel_shuffle(gout, 2) if ctx.unshuffled else gout), ctx.needs_input_grad
         at_maps: Sequence[Tensor | None] = (None, None)
         if wanted[0] or wanted[3]:
-            at_both = _convolved(gout, weight, None, transposed=True)
+            at_both = _at_maps(gout, weight)
             at_maps = (at_both, None) if second is None else at_both.split((x.shape[1], second.shape[1]), 1)
         at_weight = _at_weight(x, second, gout) if wanted[1] else None
-        return at_maps[0], at_weight, gout.sum((0, 2, 3)) if ctx.has_bias else None, at_maps[1]
+        return at_maps[0], at_weight, gout.sum((0, 2, 3)) if ctx.has_bias else None, at_maps[1], None
 
 
 def convolution_c(
@@ -161,8 +196,15 @@ def convolution_c(
     weight: Float[Tensor, "o i_and_j 3 3"],
     bias: Float[Tensor, " o"] | None = None,
     second: Float[Tensor, "b j h w"] | None = None,
-) -> Float[Tensor, "b o h w"]:
-    """`convolution` of convolution.py, compiled; float32 on the CPU."""
+    *,
+    unshuffled: bool = False,
+    half: bool = False,
+) -> Float[Tensor, "b o h w"] | Float[Tensor, "b 4*o h//2 w//2"]:
+    """`convolution` of convolution.py, compiled; float32 on the CPU.
+
+    half : round the factors to bfloat16, unless inputs or outputs are few; where the processor has tiles (AMX), and
+        without a gradient
+    """
     (b, _, h, w), outputs, of_second = x.shape, weight.shape[0], 0 if second is None else second.shape[1]
     inputs = x.shape[1] + of_second
     tensors = {"x": x, "weight": weight}
@@ -174,6 +216,10 @@ def convolution_c(
         tensors["bias"] = bias
         check_shapes({"bias": bias}, [(outputs,)], f"{outputs} kernels")
     check_plain(**tensors)
+    if half:
+        check_no_gradient(*tensors.values())
+    if unshuffled and (h % 2 or w % 2):
+        raise ValueError(f"a map of {h} x {w} px has no whole squares of 2x2")
     if x.numel() == 0 or weight.numel() == 0 or (second is not None and second.numel() == 0):
-        return convolution(x, weight, bias, second)
-    return _Convolve.apply(x, weight, bias, second)
+        return convolution(x, weight, bias, second, unshuffled=unshuffled)
+    return _Convolve.apply(x, weight, bias, second, _Ways(unshuffled, half and load().has_tiles()))

@@ -61,6 +61,7 @@ static TARGET void NAME(layer_apply)(
     const struct dg_layer *s, const struct steps *steps, long strip, long column, long columns, float *memory) {
     const long c = s->heads * s->width, w = s->columns * s->side, pixels = columns * s->side, tokens = pixels * s->side;
     const long room = ROUNDED(s->tile * s->side * s->side) * PADDED(c);
+    const int streams = NAME(wants_stream)(s->out, s->batch * s->rows * s->side * w, c);
     struct dg grid = NAME(grid)(s, columns);
     float *rows = memory + steps->workspace(&grid), *q = rows + room, *sum = q + room;
     NAME(gather)(s, strip, column, columns, rows);
@@ -78,7 +79,10 @@ static TARGET void NAME(layer_apply)(
     NAME(project)(s->mlp_out, s->mlp_out_bias, s->parts, c, c, tokens, q, sum);
     for (long y = 0; y < s->side; y++) {
         float *out = s->out + ((strip * s->side + y) * w + column * s->side) * c;
-        NAME(add_row)(rows + y * pixels * c, sum + y * pixels * c, c, pixels, c, out);
+        if (streams)
+            NAME(stream_row)(rows + y * pixels * c, sum + y * pixels * c, c, pixels, c, out);
+        else
+            NAME(add_row)(rows + y * pixels * c, sum + y * pixels * c, c, pixels, c, out);
     }
 }
 

@@ -13,7 +13,8 @@ from dgno.kernels.compiled import Arguments, channels_last, check_no_gradient, c
 from dgno.kernels.dg_layer import LayerWeights
 from dgno.kernels.dg_operator import Map, Operators, Sides
 from dgno.kernels.dg_operator_c import as_in_c, load, new_operators
-from dgno.kernels.packing import pack, pad_outputs
+from dgno.kernels.packing import pad_outputs
+from dgno.kernels.packing_c import pack_c
 from dgno.kernels.products import parts_of
 
 TILE_FLOATS = 3072  # of one row of a tile of z: with keys and values a tile fits the second cache level
@@ -50,7 +51,7 @@ def integrate_layer_c(
     held = {
         "key_norm": weights.key_norm.detach().contiguous(),
         "value_norm": weights.value_norm.detach().contiguous(),
-        "project_kv": pack(weights.qkv[c:], lanes, parts),
+        "project_kv": pack_c(load(), weights.qkv[c:], parts),
         "kv_bias": pad_outputs(weights.qkv_bias[c:].detach(), lanes).contiguous(),
     }
     arguments.point(z=z, volume=volume, sides=side_operators, **held)
@@ -73,11 +74,11 @@ def apply_layer_c(z: Map, operators: Operators, weights: LayerWeights, *, half: 
     out = torch.empty_like(z)
     held = {
         "operators": as_in_c(operators),
-        "project_q": pack(weights.qkv[:c], lanes, parts),
+        "project_q": pack_c(load(), weights.qkv[:c], parts),
         "q_bias": pad_outputs(weights.qkv_bias[:c].detach(), lanes).contiguous(),
-        "mlp_in": pack(weights.mlp_in, lanes, parts),
+        "mlp_in": pack_c(load(), weights.mlp_in, parts),
         "mlp_in_bias": pad_outputs(weights.mlp_in_bias.detach(), lanes).contiguous(),
-        "mlp_out": pack(weights.mlp_out, lanes, parts),
+        "mlp_out": pack_c(load(), weights.mlp_out, parts),
         "mlp_out_bias": pad_outputs(weights.mlp_out_bias.detach(), lanes).contiguous(),
     }
     arguments.parts = parts

@@ -8,6 +8,8 @@
 #include "tasks.h"
 #include "versions.h"
 
+#include "packing.h"
+
 struct dg {
     long batch, rows, columns, ph, pw, heads, width; /* grid of elements, their size, heads and channels per head */
     const float *kv;                     /* (batch, h, w, 2 c): keys, then values */

@@ -11,6 +11,8 @@
 #include "tasks.h"
 #include "versions.h"
 
+#include "packing.h"
+
 #define LOG2_E 1.44269504088896341f
 
 struct feed_forward {

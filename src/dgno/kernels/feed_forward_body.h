@@ -56,6 +56,8 @@ static TARGET void NAME(add_chunk)(
     };
     const struct matrix project_out = {inputs, outputs / LANES,
         s->project_out + matrix_floats(from, outputs / LANES, LANES, s->parts), NULL, s->parts};
+    const int is_large = NAME(wants_stream)(s->out, s->batch * s->height * s->width, s->channels),
+              streams = is_large && s->hidden <= s->chunk;
     NAME(fill)(&r, top - 1);
     NAME(fill)(&r, top);
     for (long y = top; y < bottom; y++) {
@@ -63,8 +65,12 @@ static TARGET void NAME(add_chunk)(
         NAME(gate_row)(&r, s->taps + 18 * from, hidden, y, gated);
         NAME(product)(&project_out, columns, gated, hidden, result, outputs);
         const long start = image + (y * s->width + left) * s->channels;
-        if (y + 1 < bottom) NAME(ask_to_write)(s->out + start + s->width * s->channels, columns * s->channels);
-        NAME(add_row)((from ? s->out : s->x) + start, result, outputs, columns, s->channels, s->out + start);
+        if (streams)
+            NAME(stream_row)(s->x + start, result, outputs, columns, s->channels, s->out + start);
+        else {
+            if (y + 1 < bottom) NAME(ask_to_write)(s->out + start + s->width * s->channels, columns * s->channels);
+            NAME(add_row)((from ? s->out : s->x) + start, result, outputs, columns, s->channels, s->out + start);
+        }
     }
 }
 

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from dgno.kernels.compiled import Arguments, CompiledKernel, channels_last, check_no_gradient, check_plain, fields
 from dgno.kernels.feed_forward import Map
-from dgno.kernels.packing import pack, pad_outputs
+from dgno.kernels.packing import pad_outputs
+from dgno.kernels.packing_c import pack_c, pack_each
 from dgno.kernels.products import parts_of
 from dgno.kernels.second_derivatives import once_differentiable
 from dgno.kernels.tiles import TILE, strip_height, tile_width
@@ -63,14 +64,12 @@ def _arguments(x: Tensor, hidden: int, **lengths: int) -> _FeedForward:
 
 def _chunks(project_in: Tensor, depthwise: Tensor, project_out: Tensor, chunk: int, parts: int) -> dict[str, Tensor]:
     """The weights packed for the way forward, chunk after chunk of the hidden channels."""
-    of_hidden, lanes = (project_in.unflatten(0, (2, -1)), depthwise.unflatten(0, (2, -1))), load().lanes()
-    packed: dict[str, list[Tensor]] = {"project_in": [], "taps": [], "project_out": []}
-    for first in range(0, project_out.shape[1], chunk):
-        into, taps = (weight[:, first : first + chunk].flatten(0, 1) for weight in of_hidden)
-        packed["project_in"].append(pack(_padded_halves(into), lanes, parts))
-        packed["taps"].append(_taps(taps))
-        packed["project_out"].append(pack(project_out[:, first : first + chunk], lanes, parts))
-    return {name: torch.cat([chunk.flatten() for chunk in chunks]) for name, chunks in packed.items()}
+    of_in, of_taps = (weight.unflatten(0, (2, -1)).split(chunk, 1) for weight in (project_in, depthwise))
+    return {
+        "project_in": pack_each(load(), of_in, parts),
+        "taps": torch.cat([_taps(taps.flatten(0, 1)).flatten() for taps in of_taps]),
+        "project_out": pack_each(load(), project_out.split(chunk, 1), parts),
+    }
 
 
 class _Network(torch.autograd.Function):
@@ -93,9 +92,9 @@ class _Network(torch.autograd.Function):
     def backward(ctx: Any, gout: Tensor) -> tuple[Tensor | None, ...]:
         x, norm_weight, norm_bias, project_in, depthwise, project_out = (t.detach() for t in ctx.saved_tensors)
         x, weight, bias = channels_last(x), norm_weight.contiguous(), norm_bias.contiguous()
-        lanes, (c, hidden) = load().lanes(), project_out.shape
-        packed_in, taps = pack(_padded_halves(project_in), lanes), _taps(depthwise)
-        in_back, out_back = pack(project_in.T, lanes), pack(project_out.T, lanes)
+        c, hidden = project_out.shape
+        packed_in, taps = pack_c(load(), project_in.unflatten(0, (2, -1))), _taps(depthwise)
+        in_back, out_back = pack_c(load(), project_in.T), pack_c(load(), project_out.T)
         sizes = [c, c, 2 * hidden * c, taps.numel(), hidden * c]
         arguments = _arguments(x, hidden, sum_size=sum(sizes))
         tasks = _cut(arguments)

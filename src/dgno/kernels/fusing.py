@@ -161,10 +161,13 @@ def is_plain(module: nn.Module, kinds: Iterable[type[nn.Module]]) -> bool:
     if type(module) not in kinds or "forward" in own or any(GLOBAL_HOOKS) or any([own[kind] for kind in HOOKS]):
         return False
     if isinstance(module, nn.Conv2d):
+        groups = module.in_channels if type(module) is nn.Conv2d else 1  # those derived from torch's are the dense ones
         is_unit = module.stride == module.padding == module.dilation == (1, 1)
-        return is_unit and module.padding_mode == "zeros" and module.groups == module.in_channels
+        return is_unit and module.padding_mode == "zeros" and module.groups == groups
     if isinstance(module, nn.PixelShuffle):
         return module.upscale_factor == 2
+    if isinstance(module, nn.PixelUnshuffle):
+        return module.downscale_factor == 2
     return not isinstance(module, nn.GELU) or module.approximate == "none"
 
 

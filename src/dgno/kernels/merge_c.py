@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from dgno.kernels.compiled import Arguments, channels_last, check_no_gradient, check_plain, fields
-from dgno.kernels.packing import pack
+from dgno.kernels.packing_c import pack_c
 from dgno.kernels.pointwise_c import load
 from dgno.kernels.products import parts_of
 
@@ -47,7 +47,7 @@ def merge_c(
     out = torch.empty_like(fine)
     if not out.numel():
         return out
-    packed = pack(weight, load().lanes(), parts)
+    packed = pack_c(load(), weight, parts)
     is_half = coarse.dtype == torch.bfloat16
     arguments = _Merge(batch=b, height=h, width=w, channels=c, is_half=is_half, parts=parts)
     arguments.point(coarse=coarse, fine=fine, packed=packed, out=out)

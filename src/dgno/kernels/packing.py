@@ -1,4 +1,7 @@
-"""Matrices laid out for the products in C (`products.h`)."""
+"""Matrices laid out for the products in C (`products.h`): the reference, and padded vectors.
+
+The fast twin in C is `packing_c.py`.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +20,15 @@ def pad_outputs(weight: Tensor, lanes: int) -> Tensor:
     return F.pad(weight, (0, 0) * (weight.ndim - 1) + (0, padding)) if padding else weight
 
 
-def pack(weight: Float[Tensor, "o i"], lanes: int, parts: int = 0) -> Tensor:
+def pack(weight: Float[Tensor, "*groups o i"], lanes: int, parts: int = 0) -> Tensor:
     """The weights of a linear map with `lanes` neighbouring outputs of an input side by side: (vectors, inputs, lanes).
 
+    groups : the outputs of each are padded to whole vectors of their own, which follow each other
     parts : of bfloat16 that they are the sum of, each the rounded rest of those before it, pairs of inputs together,
         with zeros up to whole blocks of `BLOCK` inputs: (parts, vectors, pairs, lanes, 2). 0: floats, as above
     """
-    padded = pad_outputs(weight.detach(), lanes)
+    groups = weight.detach().reshape(-1, *weight.shape[-2:])
+    padded = torch.cat([pad_outputs(group, lanes) for group in groups])
     if not parts:
         return padded.unflatten(0, (-1, lanes)).transpose(1, 2).contiguous()
     left = F.pad(padded, (0, -padded.shape[1] % BLOCK))

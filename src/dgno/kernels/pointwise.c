@@ -5,6 +5,8 @@
 #include "tasks.h"
 #include "versions.h"
 
+#include "packing.h"
+
 #define LOG2_E 1.44269504088896341f
 #define ROWS 96   /* of a task of the map */
 #define BLOCK 128 /* rows over which a product keeps both factors in the cache */

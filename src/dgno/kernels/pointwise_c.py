@@ -14,7 +14,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from dgno.kernels.compiled import Arguments, CompiledKernel, check_plain, fields
-from dgno.kernels.packing import pack, pad_outputs
+from dgno.kernels.packing import pad_outputs
+from dgno.kernels.packing_c import pack_c
 from dgno.kernels.second_derivatives import once_differentiable
 
 CHUNK = 4096  # rows over which the gradient at the weights is summed by one task
@@ -41,7 +42,7 @@ def load() -> CompiledKernel:
 def _map(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """rows weight^T + bias; rows (r, i) contiguous, weight (o, i)."""
     lanes, out = load().lanes(), rows.new_empty(rows.shape[0], weight.shape[0])
-    packed = pack(weight, lanes)
+    packed = pack_c(load(), weight)
     padded = None if bias is None else pad_outputs(bias.detach(), lanes).contiguous()
     arguments = _Pointwise(rows=rows.shape[0], inputs=rows.shape[1], outputs=weight.shape[0])
     arguments.point(x=rows, packed=packed, bias=padded, out=out)

@@ -161,3 +161,11 @@ static inline __attribute__((always_inline)) TARGET void NAME(add_row)(
         if (rest) NAME(store)(out + whole, NAME(load)(x + whole, rest) + NAME(load)(y + whole, rest), rest);
     }
 }
+
+/* The same, streamed; channels in whole vectors. */
+static inline __attribute__((always_inline)) TARGET void NAME(stream_row)(
+    const float *x, const float *y, long stride, long pixels, long channels, float *out) {
+    for (long i = 0; i < pixels; i++, x += channels, y += stride, out += channels)
+        for (long c = 0; c < channels; c += LANES)
+            NAME(stream)(out + c, NAME(load)(x + c, LANES) + NAME(load)(y + c, LANES));
+}

@@ -3,6 +3,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What a thread has stored past the cache is seen by all, see vectors.h. */
+#if defined(__x86_64__) && defined(__GNUC__)
+#define STREAMED __builtin_ia32_sfence()
+#else
+#define STREAMED
+#endif
+
 /* Zeros, from the beginning of a cache line on, aligned to vectors of every version; null when there is no memory. */
 static float *workspace(long floats) {
     const size_t size = ((size_t)floats * sizeof(float) + 63) / 64 * 64;
@@ -23,6 +30,7 @@ static int run_tasks(void (*task)(const void *, int, long, float *), const void 
 #pragma omp for schedule(dynamic)
         for (long i = 0; i < tasks; i++)
             if (memory) task(s, version, i, memory);
+        STREAMED;
         free(memory);
     }
     return failed;

@@ -5,6 +5,10 @@
 #include <math.h>
 #include <string.h>
 
+#ifndef LEAST_STREAM
+#define LEAST_STREAM (2L << 20) /* floats */
+#endif
+
 #undef EACH_LANE
 #if LANES == 16
 #define EACH_LANE(F, x) \
@@ -26,6 +30,7 @@
 
 typedef float VF __attribute__((vector_size(LANES * 4)));
 typedef int VI __attribute__((vector_size(LANES * 4)));
+typedef unsigned short NAME(halves) __attribute__((vector_size(LANES * 2)));
 
 static inline __attribute__((always_inline)) TARGET VF NAME(load)(const float *p, int lanes) {
     VF v = {0};
@@ -35,6 +40,37 @@ static inline __attribute__((always_inline)) TARGET VF NAME(load)(const float *p
 
 static inline __attribute__((always_inline)) TARGET void NAME(store)(float *p, VF v, int lanes) {
     memcpy(p, &v, (size_t)lanes * sizeof(float));
+}
+
+/* Are so many rows of so many floats from p on to be streamed: are they whole cache lines, and more than stay in the
+ * cache until they are read? */
+static inline int NAME(wants_stream)(const float *p, long rows, long floats) {
+    return (size_t)p % 64 == 0 && floats % 16 == 0 && rows * floats >= LEAST_STREAM;
+}
+
+/* Store past the cache, which else reads a line before it is written: for whole lines that are not read soon. */
+static inline __attribute__((always_inline)) TARGET void NAME(stream)(float *p, VF v) {
+#if defined(HAVE_X86_VERSIONS) && LANES == 16
+    _mm512_stream_ps(p, (__m512)v);
+#elif defined(HAVE_X86_VERSIONS) && LANES == 8
+    _mm256_stream_ps(p, (__m256)v);
+#else
+    NAME(store)(p, v, LANES);
+#endif
+}
+
+/* A vector of bfloat16, the upper halves of floats. */
+static inline __attribute__((always_inline)) TARGET VF NAME(load_halves)(const unsigned short *p) {
+    NAME(halves) v;
+    memcpy(&v, p, sizeof v);
+    return (VF)(__builtin_convertvector(v, VI) << 16);
+}
+
+/* Rounded to nearest, ties to even. */
+static inline __attribute__((always_inline)) TARGET void NAME(store_halves)(unsigned short *p, VF x) {
+    const VI bits = (VI)x, rounded = (bits + (0x7fff + (bits >> 16 & 1))) >> 16, is_number = x == x;
+    const NAME(halves) v = __builtin_convertvector((rounded & is_number) | (0x7fc0 & ~is_number), NAME(halves));
+    memcpy(p, &v, sizeof v);
 }
 
 /* `count` floats will be read soon: where memory is walked row by row, the processor does not foresee the next. */

@@ -82,6 +82,14 @@ class Downsample(nn.Sequential):
     def __init__(self, dim: int) -> None:
         super().__init__(Convolution(dim, dim // 2, bias=False), nn.PixelUnshuffle(2))
 
+    def forward(self, x: Map) -> Float[Tensor, "b 2*c h//2 w//2"]:
+        """Both in one call, where nothing asks for the map in between."""
+        convolution, unshuffle = self
+        if not (fusing.is_plain(convolution, (Convolution,)) and fusing.is_plain(unshuffle, (nn.PixelUnshuffle,))):
+            return unshuffle(convolution(x))
+        assert isinstance(convolution, Convolution)
+        return backends.convolution(x, convolution.weight, convolution.bias, unshuffled=True)
+
 
 class Upsample(nn.Sequential):
     """(b, c, h, w) -> (b, c/2, 2h, 2w): 3x3 convolution to 2c, then channels become 2x2 pixels."""
