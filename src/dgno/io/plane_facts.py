@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from dgno.io.pixel_size import MICROMETRES
+from dgno.io.pixel_size import micrometres
 from dgno.stored import PlaneFacts
 
 SECONDS = {  # names of units in OME-XML, OME-Zarr and ImageJ
@@ -24,7 +24,14 @@ SECONDS = {  # names of units in OME-XML, OME-Zarr and ImageJ
     **dict.fromkeys(("h", "hr", "hour", "hours"), 3600.0),
     **dict.fromkeys(("d", "day", "days"), 86400.0),
 }
+MEGASECOND = "Ms"  # no millisecond
 COLOUR = re.compile("[0-9A-Fa-f]{6}")
+
+
+def seconds(unit: object) -> float | None:
+    """The length of a unit in s, by its name in OME-XML, OME-Zarr or ImageJ; None for what is no time."""
+    name = str(unit)
+    return 1e6 if name == MEGASECOND else SECONDS.get(name.lower())
 
 
 def step(said: object, unit: float | None) -> float | None:
@@ -50,8 +57,8 @@ def of_ome(pixels: Mapping[str, str], colours: Sequence[str | None]) -> PlaneFac
     numbers = [int(text) for text in colours if text is not None and re.fullmatch(r"-?\d{1,10}", text)]
     known = len(numbers) == len(colours)
     return PlaneFacts(
-        step(pixels.get("PhysicalSizeZ"), MICROMETRES.get(pixels.get("PhysicalSizeZUnit", "µm").lower())),
-        step(pixels.get("TimeIncrement"), SECONDS.get(pixels.get("TimeIncrementUnit", "s").lower())),
+        step(pixels.get("PhysicalSizeZ"), micrometres(pixels.get("PhysicalSizeZUnit", "µm"))),
+        step(pixels.get("TimeIncrement"), seconds(pixels.get("TimeIncrementUnit", "s"))),
         tuple(f"{number >> 8 & 0xFFFFFF:06X}" for number in numbers) if known else (),
     )
 
@@ -61,7 +68,7 @@ def of_imagej(imagej: Mapping[str, Any], *, has_size: bool) -> PlaneFacts:  # An
 
     has_size : is the size of the pixels known? Without it the spacing is in a unit that nobody set
     """
-    unit = MICROMETRES.get(str(imagej.get("zunit") or imagej.get("unit", "")).lower()) if has_size else None
+    unit = micrometres(imagej.get("zunit") or imagej.get("unit", "")) if has_size else None
     ends = [tuple(table[:, -1].tolist()) for table in look_up_tables(imagej)]
     ranges, numbers = [], imagej.get("Ranges")
     if isinstance(numbers, tuple):
@@ -69,7 +76,7 @@ def of_imagej(imagej: Mapping[str, Any], *, has_size: bool) -> PlaneFacts:  # An
     known = tuple(one for one in ranges if one is not None)
     return PlaneFacts(
         step(imagej.get("spacing"), unit),
-        step(imagej.get("finterval"), SECONDS.get(str(imagej.get("tunit", "sec")).lower())),
+        step(imagej.get("finterval"), seconds(imagej.get("tunit", "sec"))),
         tuple("{:02X}{:02X}{:02X}".format(*end) for end in ends) if all(map(any, ends)) else (),
         known if len(known) == len(ranges) else (),
     )

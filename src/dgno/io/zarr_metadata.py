@@ -22,7 +22,7 @@ from dgno.errors import InputTooLarge, UnknownFormat, UnreadableInput, Unsupport
 from dgno.io import pixel_size
 from dgno.io.limits import Limits
 from dgno.io.opening import open_regular
-from dgno.io.plane_facts import SECONDS, of_omero, step
+from dgno.io.plane_facts import of_omero, seconds, step
 from dgno.io.slide import checked_magnification
 from dgno.stored import PlaneFacts
 from dgno.value_ranges import Range
@@ -186,7 +186,7 @@ def _axes(image: Json) -> tuple[str, list[str]]:
     if len(set(names)) != len(names) or names[-2:] != ["y", "x"] or not set(names) <= set(AXES):
         hint = "dgno reads the axes t, c and z before y and x"
         raise UnsupportedInput(f"an OME-Zarr with axes {', '.join(names)}", hint=hint)
-    return "".join(AXES[name] for name in names), [str(axis.get("unit", "")).lower() for axis in axes]
+    return "".join(AXES[name] for name in names), [str(axis.get("unit", "")) for axis in axes]
 
 
 def _inside(path: str) -> str:
@@ -214,7 +214,7 @@ def _transformed(axes: str, parts: list[Json]) -> tuple[list[float] | None, list
 
 def _pixel_size(scale: list[float] | None, units: list[str]) -> tuple[pixel_size.PixelSize | None, tuple[str, ...]]:
     """In um; None without a unit of length."""
-    rows, columns = (pixel_size.MICROMETRES.get(unit) for unit in units[-2:])
+    rows, columns = (pixel_size.micrometres(unit) for unit in units[-2:])
     if scale is None or rows is None or columns is None:
         return None, ()
     return pixel_size.checked(scale[-2] * rows, scale[-1] * columns, source="OME-Zarr")
@@ -225,14 +225,14 @@ def _planes(axes: str, units: list[str], scale: list[float] | None, origin: list
     z_step, z_unit = steps.get("Z", (0.0, ""))
     time_step, time_unit = steps.get("T", (0.0, ""))
     places = {
-        axis: place * pixel_size.MICROMETRES.get(unit, math.nan)
+        axis: place * (pixel_size.micrometres(unit) or math.nan)
         for axis, place, unit in zip(axes, origin, units, strict=True)
         if axis in "ZYX"
     }
     z, rows, columns = (places.get(axis, 0.0) for axis in "ZYX")
     return PlaneFacts(
-        step(z_step, pixel_size.MICROMETRES.get(z_unit)),
-        step(time_step, SECONDS.get(time_unit)),
+        step(z_step, pixel_size.micrometres(z_unit)),
+        step(time_step, seconds(time_unit)),
         *colours,
         (z, rows, columns) if math.isfinite(z + rows + columns) and any((z, rows, columns)) else None,
     )
