@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ SECONDS = {  # names of units in OME-XML, OME-Zarr and ImageJ
     **dict.fromkeys(("d", "day", "days"), 86400.0),
 }
 MEGASECOND = "Ms"  # no millisecond
+LONGEST_WORD = 64
 COLOUR = re.compile("[0-9A-Fa-f]{6}")
 
 
@@ -91,6 +92,55 @@ def of_omero(omero: Any) -> tuple[tuple[str, ...], tuple[tuple[float, float], ..
     ranges = [shown_range(window.get("start"), window.get("end")) for window in windows]
     known = tuple(one for one in ranges if one is not None)
     return colours if all(map(COLOUR.fullmatch, colours)) else (), known if len(known) == len(ranges) else ()
+
+
+def display_of(omero: Any) -> dict[str, Any]:  # Any: JSON
+    """What else an OME-Zarr says of how it is shown: which channels are, the ends of their sliders, the first plane."""
+    said: Mapping[str, Any] = omero if isinstance(omero, Mapping) else {}
+    channels = [_right(part, CHANNEL) for part in said.get("channels", ())]
+    return {"channels": channels, "rdefs": _right(said.get("rdefs"), RDEFS)}
+
+
+def _right(said: object, known: Mapping[str, Callable[[Any], bool]]) -> dict[str, Any]:
+    """The known keys that have a value of the right kind."""
+    given = said if isinstance(said, Mapping) else {}
+    return {key: given[key] for key, is_right in known.items() if key in given and is_right(given[key])}
+
+
+def _is_flag(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_place(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_word(value: Any) -> bool:
+    return isinstance(value, str) and value.isidentifier() and len(value) <= LONGEST_WORD
+
+
+def _is_slider(value: Any) -> bool:
+    ends = [value.get("min"), value.get("max")] if isinstance(value, Mapping) else []
+    return len(ends) == 2 and all(map(_is_number, ends)) and shown_range(*ends) is not None
+
+
+CHANNEL: dict[str, Callable[[Any], bool]] = {
+    "active": _is_flag,
+    "inverted": _is_flag,
+    "coefficient": _is_number,
+    "family": _is_word,
+    "window": _is_slider,
+}
+RDEFS: dict[str, Callable[[Any], bool]] = {
+    "model": lambda value: value in ("color", "greyscale"),
+    "projection": _is_word,
+    "defaultT": _is_place,
+    "defaultZ": _is_place,
+}
 
 
 def look_up_tables(imagej: Mapping[str, Any]) -> list[np.ndarray]:

@@ -22,7 +22,7 @@ from dgno.errors import InputTooLarge, UnknownFormat, UnreadableInput, Unsupport
 from dgno.io import pixel_size
 from dgno.io.limits import Limits
 from dgno.io.opening import open_regular
-from dgno.io.plane_facts import of_omero, seconds, step
+from dgno.io.plane_facts import display_of, of_omero, seconds, step
 from dgno.io.slide import checked_magnification
 from dgno.stored import PlaneFacts
 from dgno.value_ranges import Range
@@ -44,6 +44,7 @@ class Multiscale:
     paths : of the arrays of the levels
     pixel_size : (row, column) of level 0 in um, checked
     planes : steps along Z and T, and how channels are shown
+    display : see `Stored`
     samples : 3 if the axis C is the colours of a pixel, else 1
     chunks : checksum of every chunk by its key, None where it was left out; empty without `complete.json`
     """
@@ -54,6 +55,7 @@ class Multiscale:
     pixel_size: tuple[float, float] | None
     channel_names: tuple[str, ...]
     planes: PlaneFacts
+    display: Json
     samples: int
     attributes: Json
     chunks: Mapping[str, str | None]
@@ -175,8 +177,8 @@ def _multiscale(
     more = (f"the first of the {images} images of the group",) if images > 1 else ()
     version = str(inner.get("version") or image.get("version") or "")
     names = _channel_names(inner.get("omero"))
-    planes = _planes(axes, units, scale, origin, inner.get("omero"))
-    return Multiscale(version, axes, paths, size, names, planes, samples, attributes, chunks, (*more, *notes))
+    planes, display = _planes(axes, units, scale, origin, inner.get("omero")), display_of(inner.get("omero"))
+    return Multiscale(version, axes, paths, size, names, planes, display, samples, attributes, chunks, (*more, *notes))
 
 
 def _axes(image: Json) -> tuple[str, list[str]]:
@@ -225,7 +227,7 @@ def _planes(axes: str, units: list[str], scale: list[float] | None, origin: list
     z_step, z_unit = steps.get("Z", (0.0, ""))
     time_step, time_unit = steps.get("T", (0.0, ""))
     places = {
-        axis: place * (pixel_size.micrometres(unit) or math.nan)
+        axis: place * (pixel_size.micrometres(unit) or math.nan) if place else 0.0
         for axis, place, unit in zip(axes, origin, units, strict=True)
         if axis in "ZYX"
     }
