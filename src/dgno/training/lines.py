@@ -54,8 +54,8 @@ def with_lines(problem: str, lines: Mapping[str, int]) -> str:
     head = record[0] if record else ""
     table = record[1] if record and record[1] != "configuration" else ""
     first, *others = problem[len(head) :].split("; ") if record else [problem]
-    found = [_line(_above(_path_in(first, table)), lines) + first]
-    return head + "; ".join([*found, *(_line([_path_in(part, table)], lines) + part for part in others)])
+    found = _line(_above(_path_in(first, table)), lines) + head + first
+    return "; ".join([found, *(_line([_path_in(part, table)], lines) + part for part in others)])
 
 
 def _path_in(part: str, table: str) -> str:
