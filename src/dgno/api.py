@@ -266,7 +266,7 @@ def _refuse_defocus(defocus: object, lens: Mapping[str, object], ranges: Exposur
 def _refuse_flags(**flags: object) -> None:
     """Refuse what is neither True nor False. Raises ConfigError."""
     if problems := [problem for name, value in flags.items() for problem in refuse_flag(name, _plain(value))]:
-        raise ConfigError("no such option", why="; ".join(problems), hint="give one of the two")
+        raise ConfigError("no such option", why="; ".join(problems))
 
 
 def _plain(value: object) -> object:

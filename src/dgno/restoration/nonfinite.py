@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,10 +16,11 @@ REFUSE, INPAINT, MASK = "refuse", "inpaint", "mask"
 MODES = (REFUSE, INPAINT, MASK)
 
 
-def fill(image: Image, mode: str) -> tuple[Image, Bool[np.ndarray, "*axes"]]:
+def fill(image: Image, mode: str, planes: Collection[int] | None = None) -> tuple[Image, Bool[np.ndarray, "*axes"]]:
     """The image with every non-finite pixel replaced by the nearest finite one of its plane, and where they were.
 
     mode : "refuse" leaves them, so that restoring refuses the image; "inpaint" and "mask" fill, see `mark`
+    planes : numbers of those to restore, the others stay as they are; None: all
     """
     if mode not in MODES:
         raise ConfigError(f"nonfinite mode {mode!r}", hint=f"known: {', '.join(MODES)}")
@@ -27,8 +29,11 @@ def fill(image: Image, mode: str) -> tuple[Image, Bool[np.ndarray, "*axes"]]:
         return image, np.zeros_like(bad)
     if bad.all():
         raise NonFiniteInput("every pixel is NaN or infinite", hint="there is nothing to restore")
-    planes = [_nearest(plane) for plane in image.planes()]
-    return image.with_planes(planes), bad
+    wanted = range(image.plane_count) if planes is None else planes
+    bad = np.ascontiguousarray(bad)
+    bad.reshape(image.plane_count, -1)[[i for i in range(image.plane_count) if i not in wanted]] = False
+    filled = [_nearest(plane) if i in wanted else plane for i, plane in enumerate(image.planes())]
+    return image.with_planes(filled), bad
 
 
 def mark(restored: Image, original: Image, bad: Bool[np.ndarray, "*axes"], mode: str) -> Image:
