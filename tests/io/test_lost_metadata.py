@@ -46,4 +46,8 @@ def test_what_is_lost_of_imagej_is_told(tmp_path: Path) -> None:
     found = read_image(tmp_path / "x.tif")
     told = write_image(tmp_path / "y.png", found)
     assert any("ImageJ's info" in note for note in told), told
+    table = np.stack([np.arange(256)[::-1]] * 3).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "z.tif", GRAY, imagej=True, metadata={"LUTs": [table]})
+    told = write_image(tmp_path / "z.png", read_image(tmp_path / "z.tif"))
+    assert len(told) == 1 and "look-up tables" in told[0], told
     assert write_image(tmp_path / "y.tif", found) == ()

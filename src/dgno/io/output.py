@@ -25,6 +25,7 @@ from dgno.io.imagej import fits_imagej
 from dgno.io.jpeg import check_jpeg
 from dgno.io.ome_versions import elements_of, left_out
 from dgno.io.ome_write import check_ome, fits_ome, ome_axes
+from dgno.io.plane_facts import look_up_tables
 from dgno.io.plane_losses import losses_of_planes
 from dgno.io.png import check_png, is_seen_otherwise
 from dgno.io.tiff_write import LARGEST_CLASSIC
@@ -162,7 +163,8 @@ def _losses_of_colour(image: Image, kind: str) -> list[str]:
     if kind != "png" and is_seen_otherwise(image):
         what = "gamma and primaries of the PNG, other than those of sRGB, are not kept"
         notes.append(f"{what}: colours may look different")
-    if image.stored.colour_table is not None and kind not in ("tiff", "ome-tiff", "imagej-tiff"):
+    is_told = bool(look_up_tables(image.stored.imagej))  # among what is lost of ImageJ
+    if image.stored.colour_table is not None and not is_told and not kind.endswith("tiff"):
         notes.append(f"{kind.upper()} does not keep the pseudo-colours; values are written as grays")
     if image.alpha is not None and image.alpha_kind == "unspecified" and kind in ("png", "bmp"):
         notes.append("the last sample, whose meaning the input does not tell, is written as opacity")
