@@ -36,6 +36,11 @@ TILED = {
     "image, tile_size=np.int64(0), overlap=np.int64(32)": "fine",
     "image, device=torch.device('cpu')": "fine",
 }
+FLAGS = {
+    "image, allow_labels='no'": "ConfigError: no such option: allow_labels is 'no', wanted True or False",
+    "image, allow_labels=1": "ConfigError: no such option: allow_labels is 1",
+    "image, allow_labels=np.bool_(True)": "fine",
+}
 CHILD = """
 import sys, dgno, torch, numpy as np
 from dgno.optics.simulate import BlurRange
@@ -69,6 +74,12 @@ def test_what_are_no_tiles_is_refused() -> None:
     """By both functions that take them."""
     assert_said("restore", TILED)
     assert_said("assess", {call: said for call, said in TILED.items() if "overlap" not in call})
+
+
+def test_what_is_neither_true_nor_false_is_refused() -> None:
+    assert_said("assess", FLAGS)
+    tta = {"image, tta='yes'": "ConfigError: no such option: tta is 'yes'", "image, tta=None": "ConfigError: no such"}
+    assert_said("restore", FLAGS | tta)
 
 
 def test_what_are_no_weights_is_refused() -> None:

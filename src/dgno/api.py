@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from dgno.arrays import Affine, Image, Plane, from_tensor, range_affine, to_tensor
-from dgno.checks import refuse_count, refuse_number
+from dgno.checks import refuse_count, refuse_flag, refuse_number
 from dgno.errors import ConfigError, NonFiniteInput
 from dgno.kernels.defaults import own_defaults
 from dgno.networks.dbmid import DBMIDNet
@@ -93,6 +93,7 @@ def restore(  # noqa: PLR0913  # as the command has options
     DeviceUnavailable, OutOfMemory.
     """
     refuse_tiling(_plain(tile_size), _plain(overlap))
+    _refuse_flags(tta=tta, allow_labels=allow_labels)
     if weights != "auto":
         find_weights(weights)  # refuses what is no name, before it is taken for one
     axes = named_axes(image, axes)
@@ -150,6 +151,7 @@ def assess(
     DeviceUnavailable, OutOfMemory.
     """
     refuse_tiling(_plain(tile_size))
+    _refuse_flags(allow_labels=allow_labels)
     record = as_image(image, axes)
     check_restorable(record, allow_labels=allow_labels, allow_nonfinite=nonfinite != "refuse")
     read = make_reader(reader, device) if isinstance(reader, str | Path) else reader
@@ -259,6 +261,12 @@ def _refuse_defocus(defocus: object, lens: Mapping[str, object], ranges: Exposur
     if ranges is not None:
         why = "a defocus in um is the same everywhere and without noise; from ranges, the blur is drawn at random"
         raise ConfigError("defocus and ranges at once", why=why, hint="give one of them")
+
+
+def _refuse_flags(**flags: object) -> None:
+    """Refuse what is neither True nor False. Raises ConfigError."""
+    if problems := [problem for name, value in flags.items() for problem in refuse_flag(name, _plain(value))]:
+        raise ConfigError("no such option", why="; ".join(problems))
 
 
 def _plain(value: object) -> object:

@@ -31,6 +31,11 @@ def refuse_count(name: str, value: object, lowest: int, highest: float = math.in
     return [f"{name} is {value!r}, wanted a whole number of at least {lowest}{most}"]
 
 
+def refuse_flag(name: str, value: object) -> list[str]:
+    """Anything but True and False: a text such as "no" would count as true."""
+    return [] if isinstance(value, bool) else [f"{name} is {value!r}, wanted True or False"]
+
+
 def refuse_number(
     name: str, value: object, lowest: float, highest: float = math.inf, *, above_lowest: bool = False
 ) -> list[str]:

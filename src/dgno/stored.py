@@ -44,6 +44,7 @@ class Stored:
     exif : the EXIF block, starting at its byte order
     png_colour : chunks of a PNG file, by kind, that say how its values are to be seen
     planes : steps along Z and T, and how channels are shown
+    display : what OME-Zarr says beside that of how it is shown, "channels" and "rdefs" of omero
     """
 
     format: str = ""
@@ -59,3 +60,4 @@ class Stored:
     exif: bytes = b""
     png_colour: Mapping[bytes, bytes] = field(default_factory=dict)
     planes: PlaneFacts = field(default_factory=PlaneFacts)
+    display: Mapping[str, Any] = field(default_factory=dict)  # Any: JSON

@@ -69,6 +69,7 @@ def test_nan_in_other_planes_stays(
     arguments = ("restore", tmp_path / "in.tif", "-o", tmp_path / "out.tif", "--weights", weights[1])
     result = cli(*arguments, *option, "--nonfinite", mode)
     assert result.status == 0, result.err
+    assert "in the output" in result.err and "NaN or infinite" in result.err and ": 1\n" in result.err
     restored = tifffile.imread(tmp_path / "out.tif")
     assert changed_planes(pixels, restored) == {1, 4}
     assert np.isnan(restored[1, 5, 6]) == (mode == "inpaint")

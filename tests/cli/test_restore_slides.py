@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from pictures import photograph
 from skimage.io import imsave
 
@@ -156,10 +157,12 @@ def test_one_type_for_the_whole_slide(cli: Cli, tmp_path: Path, weights: dict[in
     np.testing.assert_array_equal(found["image"], found["off"] if is_blurred else pixels)
 
 
+@pytest.mark.parametrize("mode", ["inpaint", "mask"])
 @pytest.mark.parametrize("route", ["off", "auto"])
-def test_values_that_are_nan_stay_so_if_they_may(
-    cli: Cli, tmp_path: Path, weights: dict[int, Path], route: str
+def test_values_that_are_nan_stay_so_or_become_black(
+    cli: Cli, tmp_path: Path, weights: dict[int, Path], route: str, mode: str
 ) -> None:
+    """As in images."""
     pixels = tissue(300, 320)[..., 1].astype(np.float32) / 255
     pixels[100:103, 210], pixels[5, 5], pixels[256:, 256:] = np.nan, np.inf, np.nan  # one stored tile is nothing else
     write_pyramid(tmp_path / "x.tif", pixels, tile=64)
@@ -167,11 +170,48 @@ def test_values_that_are_nan_stay_so_if_they_may(
     common = (*common, "--tile", 128, "--route", route)
     result = cli(*common)
     assert result.status == 3 and "E-IN-NONFINITE" in result.err and "mask" in result.err
-    assert cli(*common, "--nonfinite", "mask", "--json").status == 0
+    result = cli(*common, "--nonfinite", mode, "--json")
+    assert result.status == 0, result.err
     found, bad = pixels_of(tmp_path / "o.ome.tif")[..., 0], ~np.isfinite(pixels)
-    np.testing.assert_array_equal(found[bad], pixels[bad])
+    np.testing.assert_array_equal(found[bad], pixels[bad] if mode == "inpaint" else 0)
     assert np.isfinite(found[~bad]).all() and (found[~bad] != pixels[~bad]).any()
-    assert "NaN" not in (tmp_path / "o.ome.tif.report.json").read_text()
+    report = json.loads((tmp_path / "o.ome.tif.report.json").read_text(), parse_constant=pytest.fail)
+    assert report["facts"]["nonfinite"]["count"] == bad.sum() and any("NaN or inf" in note for note in report["notes"])
+
+
+@pytest.mark.parametrize("name", ["o.tif", "o.ome.tif", "o.ome.zarr"])
+@pytest.mark.parametrize("mode", ["inpaint", "mask"])
+def test_an_image_with_nan_is_the_same_in_every_format(
+    cli: Cli, tmp_path: Path, weights: dict[int, Path], name: str, mode: str
+) -> None:
+    """The refusal names the modes that there are, and each does what it does for the image as it was."""
+    pixels = photograph(dtype=np.float32)
+    pixels[10, 20:23] = np.nan
+    tifffile.imwrite(tmp_path / "x.tif", pixels)
+    more = ("--weights", weights[1], *OFF, *(() if name == "o.ome.zarr" else ("--format", "tiff-pyramid")))
+    refused = cli("restore", tmp_path / "x.tif", "-o", tmp_path / name, *more)
+    assert refused.status == 3 and "inpaint" in refused.err and "mask" in refused.err
+    assert cli("restore", tmp_path / "x.tif", "-o", tmp_path / name, *more, "--nonfinite", mode).status == 0
+    plain = ("--weights", weights[1], *OFF, "--nonfinite", mode)
+    assert cli("restore", tmp_path / "x.tif", "-o", tmp_path / "plain.tif", *plain).status == 0
+    expected = tifffile.imread(tmp_path / "plain.tif")
+    np.testing.assert_allclose(pixels_of(tmp_path / name)[..., 0], expected, atol=1e-6)
+
+
+def test_a_background_of_nan_is_black_if_it_is_masked(cli: Cli, tmp_path: Path, weights: dict[int, Path]) -> None:
+    """Chunks that were never stored, of a store whose fill value is NaN."""
+    group = zarr.open_group(tmp_path / "x.ome.zarr", mode="w", zarr_format=2)
+    array = group.create_array("0", shape=(300, 320), chunks=(64, 64), dtype="float32", fill_value=np.nan)
+    array[:150, :200] = tissue(150, 200)[..., 1].astype(np.float32) / 255
+    axes = [{"name": name, "type": "space"} for name in "yx"]
+    scale = [{"type": "scale", "scale": [1.0, 1.0]}]
+    datasets = [{"path": "0", "coordinateTransformations": scale}]
+    group.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": datasets}]
+    arguments = ("restore", tmp_path / "x.ome.zarr", "-o", tmp_path / "o.ome.zarr", "--weights", weights[1], *OFF)
+    result = cli(*arguments, "--nonfinite", "mask", "--on-bad-tile", "mask", "--tile", 128)
+    assert result.status in (0, 7), result.err
+    found = zarr.open_array(tmp_path / "o.ome.zarr" / "0", mode="r")[:]
+    assert np.isfinite(found).all() and (found[200:, 250:] == 0).all() and (found[:150, :200] != 0).any()
 
 
 def test_an_output_with_only_its_report_to_come(cli: Cli, tmp_path: Path, weights: dict[int, Path]) -> None:

@@ -6,8 +6,10 @@ import errno
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tifffile
+from skimage.io import imsave
 
 from command_line import Cli
 
@@ -61,6 +63,20 @@ def test_simulate_replaces_pairs_only_when_told(cli: Cli, sharp: Path, tmp_path:
     assert files_of(pairs) == before
     assert cli("simulate", sharp / "0.png", "-o", pairs, "--seed", 3, "--overwrite").status == 0
     assert files_of(pairs)["manifest.csv"] != before["manifest.csv"]
+
+
+def test_simulate_says_that_an_opacity_is_left_out(cli: Cli, sharp: Path, tmp_path: Path) -> None:
+    """Once for all images that have one; --quiet keeps it to itself."""
+    rgba = np.random.default_rng(0).integers(0, 255, (64, 80, 4), np.uint8)
+    for name in ("a.png", "b.png"):
+        imsave(tmp_path / name, rgba, check_contrast=False)
+    result = cli("simulate", sharp, tmp_path / "a.png", tmp_path / "b.png", "-o", tmp_path / "pairs")
+    told = [line for line in result.err.splitlines() if "opacity" in line]
+    assert (result.status, len(told)) == (0, 1)
+    assert "a.png and 1 more: the opacity is left out of the pairs" in told[0]
+    assert tifffile.imread(tmp_path / "pairs" / "sharp" / "a.tif").shape == (64, 80, 3)
+    assert "opacity" not in cli("simulate", tmp_path / "a.png", "-o", tmp_path / "other", "--quiet").err
+    assert "opacity" not in cli("simulate", sharp, "-o", tmp_path / "opaque").err
 
 
 @pytest.mark.parametrize("error", [errno.EROFS, errno.EACCES])

@@ -14,9 +14,11 @@ from dgno.errors import (
     OutputExists,
     OutputFormat,
     OutputName,
+    OutputNotWritable,
 )
 from dgno.io.atomic import temporary_name, write_atomically
 from dgno.io.image import check_output, read_image, write_image
+from dgno.restoration.batch import plan_jobs
 
 NAMES = [
     "with space.png",
@@ -81,3 +83,21 @@ def test_a_link_laid_under_the_temporary_name_is_not_written_through(tmp_path, m
         write_atomically(tmp_path / "out.bin", lambda file: file.write(b"other"), lambda path: None)
     assert victim.read_bytes() == b"precious"
     assert names(tmp_path) == ["victim"]
+
+
+@pytest.mark.parametrize("kind", ["device", "pipe", "file"])
+def test_an_output_folder_that_is_none_is_refused_as_what_it_is(tmp_path, kind):
+    """`-o /dev/stdout`: named like no image, it stands for a folder; nothing is written into it."""
+    image, out = tmp_path / "in.png", tmp_path / "out"
+    write_image(image, GRAY)
+    if kind == "device":
+        out = Path(os.devnull)
+    elif kind == "pipe":
+        os.mkfifo(out)
+    else:
+        out.touch()
+    for inputs in ([image], [image, image], [tmp_path]):
+        with pytest.raises(OutputNotWritable, match="a device or a pipe" if kind != "file" else "a file") as caught:
+            plan_jobs(inputs, out)
+        assert (caught.value.path, "name an image file" in caught.value.hint) == (out, True)
+    assert sorted(names(tmp_path)) == sorted({"in.png", *(["out"] if kind != "device" else [])})

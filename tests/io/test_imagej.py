@@ -75,6 +75,30 @@ def test_a_spacing_in_an_unknown_unit_stays_as_many_pixels(tmp_path):
     assert again["spacing"] == pytest.approx(0.6)
 
 
+@pytest.mark.parametrize("given", [None, 0.2])
+def test_rows_may_have_a_unit_of_their_own(tmp_path, given):
+    """`yunit`; both units stay, and the densities are true with them."""
+    said = {"unit": "um", "yunit": "mm"}
+    tifffile.imwrite(tmp_path / "x.tif", STACK[0], imagej=True, resolution=(4, 2000), metadata=said)
+    found = read_image(tmp_path / "x.tif")
+    np.testing.assert_allclose(found.pixel_size, (0.5, 0.25), rtol=1e-6)
+    wanted = found.pixel_size if given is None else (given, given)
+    write_image(tmp_path / "y.tif", replace(found, pixel_size=wanted))
+    again = read_image(tmp_path / "y.tif")
+    np.testing.assert_allclose(again.pixel_size, wanted, rtol=1e-6)
+    assert (again.stored.imagej["unit"], again.stored.imagej["yunit"]) == ("um", "mm")
+
+
+def test_rows_in_an_unknown_unit_have_no_pixel_size(tmp_path):
+    said = {"unit": "um", "yunit": "furlong"}
+    tifffile.imwrite(tmp_path / "x.tif", STACK[0], imagej=True, resolution=(4, 4), metadata=said)
+    found = read_image(tmp_path / "x.tif")
+    assert found.pixel_size is None
+    write_image(tmp_path / "y.tif", replace(found, pixel_size=(0.2, 0.2)))
+    again = read_image(tmp_path / "y.tif")
+    np.testing.assert_allclose(again.pixel_size, (0.2, 0.2), rtol=1e-6)
+
+
 def test_1_pixel_a_unit_of_length_is_a_pixel_size_of_imagej(tmp_path):
     tifffile.imwrite(tmp_path / "x.tif", STACK[0], imagej=True, resolution=(1, 1), metadata={"unit": "um"})
     assert read_image(tmp_path / "x.tif").pixel_size == (1, 1)

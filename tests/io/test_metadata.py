@@ -59,6 +59,8 @@ ODD_SIZES = [
     ("1", "reference frame", "its unit 'reference frame' is no length"),
     ("0,25", "µm", "'0,25' is no number"),
     ("nan", "µm", "absurd"),
+    ("0.25", "Mm", "absurd"),
+    ("250", "Pm", "absurd"),
     ("0.25", "furlong" * 9, f"its unit '{('furlong' * 9)[:40]}' is no length"),
 ]
 
@@ -70,7 +72,7 @@ def test_the_note_names_what_ome_says_in_place_of_a_length(tmp_path, size, unit,
     found = read_image(tmp_path / "x.ome.tif")
     assert found.pixel_size is None and any(why in note for note in found.notes)
     write_image(tmp_path / "y.ome.tif", found)
-    is_number = size in ("1", "0.25")  # other texts would make the document invalid
+    is_number = size in ("1", "0.25", "250")  # other texts would make the document invalid
     assert ("PhysicalSizeX=" in tifffile.tiffcomment(tmp_path / "y.ome.tif")) == is_number
 
 

@@ -14,7 +14,7 @@ from dgno.arrays import Image
 from dgno.io.image import read_image, write_image
 from dgno.io.image_slide import ImageSlide
 from dgno.io.open_slide import open_slide
-from dgno.io.plane_facts import step
+from dgno.io.plane_facts import of_ome, seconds, step
 from dgno.io.slide import Slide, SlideFacts
 from dgno.io.slide_write import write_slide
 from dgno.stored import PlaneFacts, Stored
@@ -106,3 +106,13 @@ def test_steps_that_make_no_sense_are_unknown(said: object) -> None:
     assert step(said, 1.0) is None
     assert step(2, None) is None
     assert step("-2.5", 1e-3) == pytest.approx(0.0025)
+
+
+def test_mega_is_not_milli() -> None:
+    """Of the units of OME-XML, Mm and Ms differ from mm and ms in a capital alone; others may be written anyhow."""
+    said = {"PhysicalSizeZ": "0.5", "TimeIncrement": "2"}
+    units = {"PhysicalSizeZUnit": "mm", "TimeIncrementUnit": "ms"}
+    small, large = (of_ome(said | {k: f"{prefix}{v[1]}" for k, v in units.items()}, []) for prefix in "mM")
+    assert (small.z_step, small.time_step) == (500.0, 0.002)
+    assert (large.z_step, large.time_step) == (None, 2e6)
+    assert seconds("MSEC") == 1e-3

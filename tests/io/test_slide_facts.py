@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image as Pillow
 
+from dgno.io.image_slide import ImageSlide
 from dgno.io.open_slide import open_slide
 from dgno.io.slide import SlideFacts
 from dgno.io.slide_output import ENDINGS
@@ -81,3 +83,16 @@ def test_what_makes_no_sense_is_passed_over(tmp_path: Path, nonsense: object) ->
         facts = slide.facts
     assert facts.magnification is None and facts.icc_profile is None and facts.channel_names == ("DAPI",)
     assert facts.value_range == (0.0, 1023.0)  # of the pixels
+
+
+def test_an_orientation_that_zarr_has_no_place_for_is_told(tmp_path: Path) -> None:
+    """Its pixels are as stored, like those of the other formats, which keep the tag."""
+    exif = Pillow.Exif()
+    exif[274] = 6
+    Pillow.fromarray(np.zeros((40, 50), np.uint8)).save(tmp_path / "x.jpg", exif=exif)
+    with ImageSlide(tmp_path / "x.jpg") as slide:
+        for kind, ending in ENDINGS.items():
+            notes = write_slide(tmp_path / f"y{ending}", slide.facts, lambda r, c, p: slide.read(r, c), kind=kind)
+            assert any("orientation" in note and "right by 90" in note for note in notes) == (kind == "ome-zarr")
+            with open_slide(tmp_path / f"y{ending}") as again:
+                assert again.facts.stored.orientation == (1 if kind == "ome-zarr" else 6)

@@ -270,17 +270,18 @@ def test_what_could_not_be_read_stays_the_declared_fill(tmp_path: Path) -> None:
     np.testing.assert_array_equal(result[far], whole[far])
 
 
-def test_numbers_that_are_none_are_refused_or_left(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", ["inpaint", "mask"])
+def test_numbers_that_are_none_are_refused_or_left_or_black(tmp_path: Path, mode: str) -> None:
     pixels = scene(300, 300, 1, "float32")
     pixels[150:160, 200:210] = np.nan
     slide = ArraySlide(pixels, value_range=(0.0, 1.0))
     work = work_of(slide, Sharpen(), affine=Affine(0.0, 1.0))
     with pytest.raises(NonFiniteInput, match="row 150, column 200"):
         run(slide, work, tmp_path)
-    kept = replace(work, keep_nonfinite=True)
     (tmp_path / "kept").mkdir()
-    result, _ = run(slide, kept, tmp_path / "kept")
-    np.testing.assert_array_equal(np.isnan(result[..., 0]), np.isnan(pixels))
+    result, restored = run(slide, replace(work, nonfinite=mode), tmp_path / "kept")
+    np.testing.assert_array_equal(result[150:160, 200:210, 0], np.nan if mode == "inpaint" else 0.0)
+    assert np.isfinite(result[..., 0][np.isfinite(pixels)]).all() and restored.filled == 100
 
 
 @pytest.mark.parametrize("axes", ["C", "TZ"])

@@ -61,7 +61,7 @@ def test_unknown_keys_come_in_the_order_of_the_file_and_what_is_known_once(run_f
     file.write_text("zzz = 1\nyyy = 2\nlearning_rte = 3\n" + file.read_text())
     with pytest.raises(ConfigError) as caught:
         load_config(file)
-    told = "unknown key 'zzz'; unknown key 'yyy', known: data, out"
+    told = "line 1: unknown key 'zzz'; line 2: unknown key 'yyy', known: data, out"
     assert told in str(caught.value) and str(caught.value).count("known: data") == 1
     assert "unknown key 'learning_rte', did you mean 'learning_rate'?" in str(caught.value)
 

@@ -96,9 +96,7 @@ Channels = Annotated[
 ]
 NonFinite = Annotated[
     str,
-    typer.Option(
-        help="NaN or infinite pixels: refuse, inpaint (so in the output too) or mask (black; in slides as they were)."
-    ),
+    typer.Option(help="NaN or infinite pixels: refuse, inpaint (so in the output too) or mask (black in the output)."),
 ]
 MaxMemory = Annotated[float | None, typer.Option(help="GB that the tiles may take.", min=0.1)]
 Compression = Annotated[str, typer.Option(help="Of slides: deflate, lzw, zstd, none, or jpeg, which loses.")]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import csv
 import io
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ import torch
 from dgno.arrays import Image, from_tensor, percentile_affine, range_affine, to_tensor
 from dgno.checks import refuse_choice
 from dgno.data.loading import refuse_unusable
-from dgno.errors import ConfigError, OutputCollision, OutputExists
+from dgno.errors import ConfigError, DgnoWarning, OutputCollision, OutputExists, printable
 from dgno.io.atomic import make_folder, write_bytes
 from dgno.io.image import read_images, write_image
 from dgno.io.output import alike, told_apart
@@ -53,11 +54,15 @@ class ManifestLine:
 
 @dataclass(frozen=True)
 class NamedScene:
-    """A sharp scene in [0, 1], the name of its pair, and the file that it is from, if it is from one."""
+    """A sharp scene in [0, 1], the name of its pair, and the file that it is from, if it is from one.
+
+    is_opaque : had it no opacity, which pairs do not have?
+    """
 
     name: str
     scene: Scene
     source: Path | None = None
+    is_opaque: bool = True
 
 
 def write_pairs(
@@ -108,7 +113,10 @@ def write_scenes(
     Raises OutputCollision (two scenes of one name), OutputError.
     """
     lines: list[ManifestLine] = []
+    transparent: dict[Path | None, None] = {}
     for named in scenes:
+        if not named.is_opaque:
+            transparent[named.source] = None
         exposure = draw(named, len(lines))
         if any(alike(line.name) == alike(named.name) for line in lines):
             why = f"a plane of {named.source} and an image before it would share the name {named.name!r}"
@@ -118,6 +126,11 @@ def write_scenes(
             _write(out, named, exposure, blurred, overwrite=overwrite)
             lines.append(_line(named, seed, exposure, psnr(blurred.clamp(0, 1), named.scene)))
     _write_manifest(out / MANIFEST, lines)
+    if transparent:
+        first, *more = (printable(source) for source in transparent if source)
+        others = f" and {len(more)} more" if more else ""
+        what = "the opacity is left out of the pairs, whose colours are those of the file"
+        warnings.warn(f"{first}{others}: {what}", DgnoWarning, stacklevel=2)
     return lines
 
 
@@ -154,7 +167,8 @@ def file_scenes(source: Path, name: str, scale: str) -> Iterator[NamedScene]:
         by_range = scale == "range" or (scale == "auto" and image.is_colour)
         affine = range_affine(image) if by_range else percentile_affine(image, channel=image.channel_of(i))
         plane_name = name if len(planes) == 1 else f"{name}_p{number:04d}"
-        yield NamedScene(plane_name, to_tensor(plane, affine)[0].clamp(0, 1), source)
+        is_opaque = image.alpha is None or image.alpha_kind == "unspecified"
+        yield NamedScene(plane_name, to_tensor(plane, affine)[0].clamp(0, 1), source, is_opaque)
 
 
 def _write(out: Path, named: NamedScene, exposure: Exposure, blurred: Scene, *, overwrite: bool) -> None:

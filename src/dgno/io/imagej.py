@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from dgno.arrays import Image
-from dgno.io.pixel_size import MICROMETRES
+from dgno.io.pixel_size import micrometres
 from dgno.io.provenance import INFO_KEY, encoded, software
 
 DTYPES = ("uint8", "uint16", "float32")
@@ -65,12 +65,18 @@ def imagej_arguments(image: Image, provenance: Mapping[str, str] | None) -> dict
 def _resolution(image: Image, metadata: Mapping[str, Any]) -> dict[str, Any]:  # Any: of tifffile
     """Pixels per unit; without a pixel size what the file said, which its unit and spacing are true with."""
     if image.pixel_size:
-        micrometres = MICROMETRES.get(str(metadata.get("unit", "")).lower(), 1.0)
+        (height, width), (high, wide) = image.pixel_size, units_of(_with_unit(metadata, image))
         return {
-            "resolution": tuple(micrometres / size for size in reversed(image.pixel_size)),
+            "resolution": ((wide or 1.0) / width, (high or 1.0) / height),
             "resolutionunit": "NONE",
         }
     return kept_resolution(image)
+
+
+def units_of(metadata: Mapping[str, Any]) -> tuple[float | None, float | None]:  # Any: as in the file
+    """How long the units of rows and of columns are, um; None where they are no lengths."""
+    unit = metadata.get("unit", "")
+    return micrometres(metadata.get("yunit") or unit), micrometres(unit)
 
 
 def kept_resolution(image: Image) -> dict[str, Any]:  # Any: of tifffile
@@ -83,7 +89,7 @@ def kept_resolution(image: Image) -> dict[str, Any]:  # Any: of tifffile
 
 def _with_unit(metadata: Mapping[str, Any], image: Image) -> dict[str, Any]:  # Any: as in the file
     """With the unit um where only dgno knows the size of the pixels; the spacing stays as many of their widths."""
-    if not image.pixel_size or str(metadata.get("unit", "")).lower() in MICROMETRES:
+    if not image.pixel_size or all(units_of(metadata)):
         return dict(metadata)
     changed = {key: value for key, value in metadata.items() if key not in ("yunit", "zunit", "spacing")}
     changed["unit"] = "um"

@@ -171,7 +171,7 @@ def _jfif(image: Image) -> bytes:
 
 def _metadata(image: Image, provenance: bytes) -> list[bytes]:
     parts = []
-    block = exif.with_orientation(image.stored.exif, image.stored.orientation)
+    block = exif.block_of(image)
     if block and len(block) + len(EXIF) <= LONGEST_SEGMENT:
         parts.append(_segment(APP1, EXIF + block))
     profile, step = image.icc_profile or b"", LONGEST_SEGMENT - len(ICC) - 2

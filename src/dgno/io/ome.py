@@ -13,7 +13,7 @@ from xml.etree.ElementTree import Element, SubElement
 from xml.parsers import expat
 
 from dgno.io.limits import Limits
-from dgno.io.pixel_size import MICROMETRES
+from dgno.io.pixel_size import micrometres
 from dgno.io.plane_facts import of_ome
 from dgno.stored import PlaneFacts
 
@@ -235,7 +235,7 @@ def _pixel_size(pixels: Element) -> tuple[tuple[float, float] | None, str]:
     sizes = []
     for axis in "YX":
         text, name = pixels.attrib[f"PhysicalSize{axis}"], pixels.get(f"PhysicalSize{axis}Unit", "µm")
-        unit = MICROMETRES.get(name.lower())
+        unit = micrometres(name)
         if unit is None:
             return None, f"its unit {name[:40]!r} is no length"
         try:

@@ -82,6 +82,9 @@ CHILDREN = {
     "Image": ("AcquisitionDate", "Description", "InstrumentRef", "ObjectiveSettings", "Pixels"),
     "Pixels": ("Channel", "Plane"),
 }
+PLAIN = ("OME", "Image", "Pixels", "UUID", "TiffData", "BinData", "MetadataOnly")
+WHOLE = ("StructuredAnnotations", "ROI")  # named, and not what is in them
+PLAIN_ATTRIBUTES = {"ID", "Name", "SamplesPerPixel"}  # of a Channel that says nothing but its name
 SAID_ANEW = ("TiffData", "BinData", "UUID", "SemanticTypeDefinitions")
 
 
@@ -125,6 +128,26 @@ def left_out(document: bytes) -> tuple[str, ...]:
         return ()
     what = "1 element is" if count == 1 else f"{count} elements are"
     return (f"of the OME-XML of {found[1]} {what} left out, which later versions of it say in another way",)
+
+
+def elements_of(document: bytes) -> list[str]:
+    """The kinds of elements that say more than pixels, their size and the names of channels, in their order."""
+    try:
+        root = parse_xml(document, DEFAULT_LIMITS) if document else Element("OME")
+    except BadMetadataError:
+        return []
+    found: dict[str, None] = {}
+    _collect(root, found)
+    return list(found)
+
+
+def _collect(element: Element, found: dict[str, None]) -> None:
+    name = local(element)
+    says = set(element.attrib) - PLAIN_ATTRIBUTES or (element.text or "").strip()
+    if name in WHOLE or (says and name not in PLAIN and not name.endswith("Ref")):
+        found[name] = None
+    for child in element if name not in WHOLE else ():
+        _collect(child, found)
 
 
 def _renew(element: Element) -> None:

@@ -23,8 +23,9 @@ from dgno.io.atomic import LONGEST_NAME, LONGEST_PATH, output_error, temporary_n
 from dgno.io.bmp import check_bmp
 from dgno.io.imagej import fits_imagej
 from dgno.io.jpeg import check_jpeg
-from dgno.io.ome_versions import left_out
+from dgno.io.ome_versions import elements_of, left_out
 from dgno.io.ome_write import check_ome, fits_ome, ome_axes
+from dgno.io.plane_facts import look_up_tables
 from dgno.io.plane_losses import losses_of_planes
 from dgno.io.png import check_png, is_seen_otherwise
 from dgno.io.tiff_write import LARGEST_CLASSIC
@@ -37,6 +38,7 @@ CHECKS: dict[str, Callable[[Image], None]] = {
     "bmp": check_bmp,
     "ome-tiff": check_ome,
 }
+LISTED = 5  # kinds of elements that a note names
 DEFLATED = 10  # times; measured: clean synthetic images reach 5
 
 StrPath = str | os.PathLike[str]
@@ -137,11 +139,21 @@ def losses(image: Image, kind: str) -> tuple[str, ...]:
         notes.append(f"axes {own} are written as {axes}, the names that OME-TIFF has")
     if kind == "ome-tiff":
         notes += left_out(image.stored.ome_xml)
-    if kind in ("ome-tiff", "tiff"):
+    if kind != "imagej-tiff":
         notes += losses_of_planes(image.stored, kind, image.value_range)
-    if image.stored.description and kind in ("png", "jpeg", "bmp"):
-        notes.append(f"{kind.upper()} does not keep the description")
+    if kind in ("png", "jpeg", "bmp"):
+        notes += _losses_of_texts(image, kind)
     return (*notes, *_losses_of_colour(image, kind))
+
+
+def _losses_of_texts(image: Image, kind: str) -> list[str]:
+    """What formats of plain pictures have no place for."""
+    lost = ["the description"] if image.stored.description else []
+    lost += [f"the channel names ({', '.join(map(printable, image.channel_names))})"] if image.channel_names else []
+    if elements := elements_of(image.stored.ome_xml):
+        more = f" and {len(elements) - LISTED} more" if len(elements) > LISTED else ""
+        lost.append(f"what else the OME-XML says ({', '.join(elements[:LISTED])}{more})")
+    return [f"{kind.upper()} does not keep {one}" for one in lost]
 
 
 def _losses_of_colour(image: Image, kind: str) -> list[str]:
@@ -151,7 +163,8 @@ def _losses_of_colour(image: Image, kind: str) -> list[str]:
     if kind != "png" and is_seen_otherwise(image):
         what = "gamma and primaries of the PNG, other than those of sRGB, are not kept"
         notes.append(f"{what}: colours may look different")
-    if image.stored.colour_table is not None and kind not in ("tiff", "ome-tiff", "imagej-tiff"):
+    is_told = bool(look_up_tables(image.stored.imagej))  # among what is lost of ImageJ
+    if image.stored.colour_table is not None and not is_told and not kind.endswith("tiff"):
         notes.append(f"{kind.upper()} does not keep the pseudo-colours; values are written as grays")
     if image.alpha is not None and image.alpha_kind == "unspecified" and kind in ("png", "bmp"):
         notes.append("the last sample, whose meaning the input does not tell, is written as opacity")

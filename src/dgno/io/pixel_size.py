@@ -19,6 +19,7 @@ MICROMETRES = {  # names of units in OME-XML, OME-Zarr and ImageJ
     **dict.fromkeys(("in", "inch", "inches"), 25400.0),
     **dict.fromkeys(("m", "meter", "meters", "metre", "metres"), 1e6),
 }
+LARGER = {"Mm": 1e12, "Pm": 1e21}  # mega and peta: the only capitals of SI that are no milli and pico
 INCH, CENTIMETRE = 2, 3  # units of a Resolution, as TIFF numbers them
 UNITS = {INCH: 25400.0, CENTIMETRE: 1e4}  # in um
 METRE = 1e6
@@ -28,6 +29,12 @@ UNLIKELY = 30.0  # above it lie print resolutions: 300 dots an inch are 85 um
 
 PixelSize = tuple[float, float]
 Resolution = tuple[float, float, int]  # pixels per unit in x and y, and the unit
+
+
+def micrometres(unit: object) -> float | None:
+    """The length of a unit in um, by its name in OME-XML, OME-Zarr or ImageJ; None for what is no length."""
+    name = str(unit)
+    return LARGER.get(name) or MICROMETRES.get(name.lower())
 
 
 def checked(rows: float, columns: float, *, source: str) -> tuple[PixelSize | None, tuple[str, ...]]:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from dgno.io.pixel_size import MICROMETRES
+from dgno.io.pixel_size import micrometres
 from dgno.stored import PlaneFacts
 
 SECONDS = {  # names of units in OME-XML, OME-Zarr and ImageJ
@@ -24,7 +24,15 @@ SECONDS = {  # names of units in OME-XML, OME-Zarr and ImageJ
     **dict.fromkeys(("h", "hr", "hour", "hours"), 3600.0),
     **dict.fromkeys(("d", "day", "days"), 86400.0),
 }
+MEGASECOND = "Ms"  # no millisecond
+LONGEST_WORD = 64
 COLOUR = re.compile("[0-9A-Fa-f]{6}")
+
+
+def seconds(unit: object) -> float | None:
+    """The length of a unit in s, by its name in OME-XML, OME-Zarr or ImageJ; None for what is no time."""
+    name = str(unit)
+    return 1e6 if name == MEGASECOND else SECONDS.get(name.lower())
 
 
 def step(said: object, unit: float | None) -> float | None:
@@ -50,8 +58,8 @@ def of_ome(pixels: Mapping[str, str], colours: Sequence[str | None]) -> PlaneFac
     numbers = [int(text) for text in colours if text is not None and re.fullmatch(r"-?\d{1,10}", text)]
     known = len(numbers) == len(colours)
     return PlaneFacts(
-        step(pixels.get("PhysicalSizeZ"), MICROMETRES.get(pixels.get("PhysicalSizeZUnit", "µm").lower())),
-        step(pixels.get("TimeIncrement"), SECONDS.get(pixels.get("TimeIncrementUnit", "s").lower())),
+        step(pixels.get("PhysicalSizeZ"), micrometres(pixels.get("PhysicalSizeZUnit", "µm"))),
+        step(pixels.get("TimeIncrement"), seconds(pixels.get("TimeIncrementUnit", "s"))),
         tuple(f"{number >> 8 & 0xFFFFFF:06X}" for number in numbers) if known else (),
     )
 
@@ -61,7 +69,7 @@ def of_imagej(imagej: Mapping[str, Any], *, has_size: bool) -> PlaneFacts:  # An
 
     has_size : is the size of the pixels known? Without it the spacing is in a unit that nobody set
     """
-    unit = MICROMETRES.get(str(imagej.get("zunit") or imagej.get("unit", "")).lower()) if has_size else None
+    unit = micrometres(imagej.get("zunit") or imagej.get("unit", "")) if has_size else None
     ends = [tuple(table[:, -1].tolist()) for table in look_up_tables(imagej)]
     ranges, numbers = [], imagej.get("Ranges")
     if isinstance(numbers, tuple):
@@ -69,7 +77,7 @@ def of_imagej(imagej: Mapping[str, Any], *, has_size: bool) -> PlaneFacts:  # An
     known = tuple(one for one in ranges if one is not None)
     return PlaneFacts(
         step(imagej.get("spacing"), unit),
-        step(imagej.get("finterval"), SECONDS.get(str(imagej.get("tunit", "sec")).lower())),
+        step(imagej.get("finterval"), seconds(imagej.get("tunit", "sec"))),
         tuple("{:02X}{:02X}{:02X}".format(*end) for end in ends) if all(map(any, ends)) else (),
         known if len(known) == len(ranges) else (),
     )
@@ -84,6 +92,55 @@ def of_omero(omero: Any) -> tuple[tuple[str, ...], tuple[tuple[float, float], ..
     ranges = [shown_range(window.get("start"), window.get("end")) for window in windows]
     known = tuple(one for one in ranges if one is not None)
     return colours if all(map(COLOUR.fullmatch, colours)) else (), known if len(known) == len(ranges) else ()
+
+
+def display_of(omero: Any) -> dict[str, Any]:  # Any: JSON
+    """What else an OME-Zarr says of how it is shown: which channels are, the ends of their sliders, the first plane."""
+    said: Mapping[str, Any] = omero if isinstance(omero, Mapping) else {}
+    channels = [_right(part, CHANNEL) for part in said.get("channels", ())]
+    return {"channels": channels, "rdefs": _right(said.get("rdefs"), RDEFS)}
+
+
+def _right(said: object, known: Mapping[str, Callable[[Any], bool]]) -> dict[str, Any]:
+    """The known keys that have a value of the right kind."""
+    given = said if isinstance(said, Mapping) else {}
+    return {key: given[key] for key, is_right in known.items() if key in given and is_right(given[key])}
+
+
+def _is_flag(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_place(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_word(value: Any) -> bool:
+    return isinstance(value, str) and value.isidentifier() and len(value) <= LONGEST_WORD
+
+
+def _is_slider(value: Any) -> bool:
+    ends = [value.get("min"), value.get("max")] if isinstance(value, Mapping) else []
+    return len(ends) == 2 and all(map(_is_number, ends)) and shown_range(*ends) is not None
+
+
+CHANNEL: dict[str, Callable[[Any], bool]] = {
+    "active": _is_flag,
+    "inverted": _is_flag,
+    "coefficient": _is_number,
+    "family": _is_word,
+    "window": _is_slider,
+}
+RDEFS: dict[str, Callable[[Any], bool]] = {
+    "model": lambda value: value in ("color", "greyscale"),
+    "projection": _is_word,
+    "defaultT": _is_place,
+    "defaultZ": _is_place,
+}
 
 
 def look_up_tables(imagej: Mapping[str, Any]) -> list[np.ndarray]:

@@ -14,7 +14,7 @@ BLOCKS = {"Labels": "labels of slices", "Overlays": "overlays", "ROI": "region",
 def losses_of_planes(stored: Stored, kind: str, value_range: tuple[float, float]) -> tuple[str, ...]:
     """What of this a format other than the input's own does not keep, in words for the user.
 
-    kind : of the output: "tiff", "tiff-pyramid", "ome-tiff" or "ome-zarr"
+    kind : of the output: "tiff", "tiff-pyramid", "ome-tiff", "ome-zarr", "png", "jpeg" or "bmp"
     """
     facts, imagej, lost = stored.planes, stored.imagej, []
     has_steps = kind in ("ome-tiff", "ome-zarr")

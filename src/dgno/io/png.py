@@ -245,7 +245,7 @@ def _metadata(image: Image, provenance: bytes) -> list[bytes]:
         parts.append(_chunk(b"sBIT", bytes([bits] * (image.samples + (image.alpha is not None)))))
     if density := pixel_size.whole_density(image.pixel_size, image.stored.resolution, UNITS, MOST):
         parts.append(_chunk(b"pHYs", struct.pack(">IIB", *density)))
-    if block := exif.with_orientation(image.stored.exif, image.stored.orientation):
+    if block := exif.block_of(image):
         parts.append(_chunk(b"eXIf", block))
     if provenance:
         parts.append(_chunk(b"tEXt", b"dgno\0" + provenance))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from dgno.errors import ConfigError, NoSpace, OutputFormat, printable
+from dgno.io.exif import TURNS
 from dgno.io.ome_versions import left_out
 from dgno.io.ome_write import TYPES
 from dgno.io.output import StrPath
@@ -89,6 +90,8 @@ def slide_losses(facts: SlideFacts, kind: SlideKind, compression: SlideCompressi
         notes.append(f"OpenSlide reads {facts.dtype} as 8 bits or not at all; tifffile reads it as it is")
     if kind == "ome-tiff":
         notes += left_out(facts.stored.ome_xml)
+    if kind == "ome-zarr" and (turn := TURNS.get(facts.stored.orientation)):
+        notes.append(f"OME-Zarr does not keep the orientation: viewers show the pixels as stored, {turn}")
     notes += losses_of_planes(facts.stored, kind, facts.value_range)
     if unnamed := sum(not key.startswith(NO_PROPERTIES) for key in facts.properties):
         what = "1 property is" if unnamed == 1 else f"{unnamed} properties are"

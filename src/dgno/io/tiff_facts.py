@@ -16,6 +16,7 @@ from tifffile import TiffPage, TiffPageSeries
 from dgno.arrays import Image
 from dgno.io import pixel_size
 from dgno.io.exif import orientation_note
+from dgno.io.imagej import units_of
 from dgno.io.ome import OmeImage
 from dgno.io.plane_facts import of_imagej
 from dgno.value_ranges import Guess, Range, guess_value_range
@@ -118,10 +119,10 @@ def size_of_pixels(page: TiffPage, ome: OmeImage | None, imagej: Mapping[str, An
         return None, ()
     x, y, unit = resolution
     if imagej:
-        micrometres = pixel_size.MICROMETRES.get(str(imagej.get("unit", "")).lower())
-        if not micrometres:
+        high, wide = units_of(imagej)
+        if not (high and wide):
             return None, ()
-        return pixel_size.from_density(x, y, micrometres, source="ImageJ", is_named=True)
+        return pixel_size.from_density(x, y * wide / high, wide, source="ImageJ", is_named=True)
     if unit not in RESOLUTION_UNITS:
         return None, ()
     return pixel_size.from_density(x, y, RESOLUTION_UNITS[unit], source="TIFF resolution")

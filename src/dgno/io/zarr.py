@@ -117,7 +117,7 @@ class ZarrSlide(BlockSlide):
                 "zarr.format": str(first.format),
                 **more_attributes(image.attributes),
             },
-            stored=Stored("ome-zarr", planes=image.planes),
+            stored=Stored("ome-zarr", planes=image.planes, display=image.display),
             limits=known.limits,
         )  # fmt: skip
         self.notes = (*image.notes, *known.notes)

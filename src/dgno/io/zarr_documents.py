@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from dgno.io.provenance import software
@@ -88,10 +88,7 @@ def group_attributes(facts: SlideFacts, levels: int, ngff: Ngff, provenance: Map
         "type": "mean",
         "metadata": {"method": "dgno.io.pyramid.halved", "version": software()},
     }
-    omero: Json = {
-        "channels": _channels(facts),
-        "rdefs": {"model": "color" if lengths(facts)[1] > 1 else "greyscale", "defaultT": 0, "defaultZ": 0},
-    }
+    omero: Json = {"channels": _channels(facts), "rdefs": _rdefs(facts)}
     if ngff == "0.4":
         outer: Json = {"multiscales": [{"version": ngff} | image], "omero": {"version": ngff} | omero}
     else:
@@ -108,11 +105,15 @@ def _axes(facts: SlideFacts) -> list[dict[str, str]]:
 
 
 def _dataset(facts: SlideFacts, level: int) -> Json:
-    planes, (rows, columns) = facts.stored.planes, facts.pixel_size or (1.0, 1.0)
-    scale = [planes.time_step or 1.0, 1.0, planes.z_step or 1.0, rows * 2**level, columns * 2**level]
-    transforms: list[Json] = [{"type": "scale", "scale": scale}]
-    if planes.origin and facts.pixel_size:
-        transforms.append({"type": "translation", "translation": [0.0, 0.0, *planes.origin]})
+    """A level and where its first pixel is: in the middle of those of level 0 that it is the mean of."""
+    planes, sides = facts.stored.planes, facts.pixel_size or (1.0, 1.0)
+    factors = [2 ** min(level, length.bit_length() - 1) for length in facts.shape]  # a side of 1 px stays one
+    wide = [side * factor for side, factor in zip(sides, factors, strict=True)]
+    transforms: list[Json] = [{"type": "scale", "scale": [planes.time_step or 1.0, 1.0, planes.z_step or 1.0, *wide]}]
+    z, *origin = planes.origin if planes.origin and facts.pixel_size else (0.0, 0.0, 0.0)
+    places = [start + (large - side) / 2 for start, large, side in zip(origin, wide, sides, strict=True)]
+    if any((z, *places)):
+        transforms.append({"type": "translation", "translation": [0.0, 0.0, z, *places]})
     return {"path": str(level), "coordinateTransformations": transforms}
 
 
@@ -128,11 +129,27 @@ def _channels(facts: SlideFacts) -> list[Json]:
         looks = [(name, colours[number % len(colours)]) for number, name in enumerate(names)]
     shown = facts.stored.planes.shown
     ranges = shown if len(shown) == len(looks) else ((low, high),) * len(looks)
-    windows = [{"min": low, "max": high, "start": start, "end": end} for start, end in ranges]
+    kept: Sequence[Mapping[str, Any]] = facts.stored.display.get("channels", ())
+    kept = kept if len(kept) == len(looks) else [{}] * len(looks)
     return [
-        {"label": label, "color": colour, "active": True, "window": window}
-        for (label, colour), window in zip(looks, windows, strict=True)
+        {"active": True, **own, "label": label, "color": colour}
+        | {"window": {**_slider(own, (low, high)), "start": start, "end": end}}
+        for (label, colour), (start, end), own in zip(looks, ranges, kept, strict=True)
     ]
+
+
+def _slider(own: Mapping[str, Any], value_range: tuple[float, float]) -> Json:
+    return {end: own.get("window", {}).get(end, value) for end, value in zip(("min", "max"), value_range, strict=True)}
+
+
+def _rdefs(facts: SlideFacts) -> Json:
+    """How the image is shown first: as the input, as far as the planes are there."""
+    times, channels, slices = lengths(facts)
+    usual = {"model": "color" if channels > 1 else "greyscale", "defaultT": 0, "defaultZ": 0}
+    rdefs = usual | facts.stored.display.get("rdefs", {})
+    for axis, length in (("defaultT", times), ("defaultZ", slices)):
+        rdefs[axis] = rdefs[axis] if rdefs[axis] < length else 0
+    return rdefs
 
 
 def _own(facts: SlideFacts, provenance: Mapping[str, str] | None) -> Json:

@@ -22,7 +22,7 @@ from dgno.errors import InputTooLarge, UnknownFormat, UnreadableInput, Unsupport
 from dgno.io import pixel_size
 from dgno.io.limits import Limits
 from dgno.io.opening import open_regular
-from dgno.io.plane_facts import SECONDS, of_omero, step
+from dgno.io.plane_facts import display_of, of_omero, seconds, step
 from dgno.io.slide import checked_magnification
 from dgno.stored import PlaneFacts
 from dgno.value_ranges import Range
@@ -44,6 +44,7 @@ class Multiscale:
     paths : of the arrays of the levels
     pixel_size : (row, column) of level 0 in um, checked
     planes : steps along Z and T, and how channels are shown
+    display : see `Stored`
     samples : 3 if the axis C is the colours of a pixel, else 1
     chunks : checksum of every chunk by its key, None where it was left out; empty without `complete.json`
     """
@@ -54,6 +55,7 @@ class Multiscale:
     pixel_size: tuple[float, float] | None
     channel_names: tuple[str, ...]
     planes: PlaneFacts
+    display: Json
     samples: int
     attributes: Json
     chunks: Mapping[str, str | None]
@@ -175,8 +177,8 @@ def _multiscale(
     more = (f"the first of the {images} images of the group",) if images > 1 else ()
     version = str(inner.get("version") or image.get("version") or "")
     names = _channel_names(inner.get("omero"))
-    planes = _planes(axes, units, scale, origin, inner.get("omero"))
-    return Multiscale(version, axes, paths, size, names, planes, samples, attributes, chunks, (*more, *notes))
+    planes, display = _planes(axes, units, scale, origin, inner.get("omero")), display_of(inner.get("omero"))
+    return Multiscale(version, axes, paths, size, names, planes, display, samples, attributes, chunks, (*more, *notes))
 
 
 def _axes(image: Json) -> tuple[str, list[str]]:
@@ -186,7 +188,7 @@ def _axes(image: Json) -> tuple[str, list[str]]:
     if len(set(names)) != len(names) or names[-2:] != ["y", "x"] or not set(names) <= set(AXES):
         hint = "dgno reads the axes t, c and z before y and x"
         raise UnsupportedInput(f"an OME-Zarr with axes {', '.join(names)}", hint=hint)
-    return "".join(AXES[name] for name in names), [str(axis.get("unit", "")).lower() for axis in axes]
+    return "".join(AXES[name] for name in names), [str(axis.get("unit", "")) for axis in axes]
 
 
 def _inside(path: str) -> str:
@@ -214,7 +216,7 @@ def _transformed(axes: str, parts: list[Json]) -> tuple[list[float] | None, list
 
 def _pixel_size(scale: list[float] | None, units: list[str]) -> tuple[pixel_size.PixelSize | None, tuple[str, ...]]:
     """In um; None without a unit of length."""
-    rows, columns = (pixel_size.MICROMETRES.get(unit) for unit in units[-2:])
+    rows, columns = (pixel_size.micrometres(unit) for unit in units[-2:])
     if scale is None or rows is None or columns is None:
         return None, ()
     return pixel_size.checked(scale[-2] * rows, scale[-1] * columns, source="OME-Zarr")
@@ -225,14 +227,14 @@ def _planes(axes: str, units: list[str], scale: list[float] | None, origin: list
     z_step, z_unit = steps.get("Z", (0.0, ""))
     time_step, time_unit = steps.get("T", (0.0, ""))
     places = {
-        axis: place * pixel_size.MICROMETRES.get(unit, math.nan)
+        axis: place * (pixel_size.micrometres(unit) or math.nan) if place else 0.0
         for axis, place, unit in zip(axes, origin, units, strict=True)
         if axis in "ZYX"
     }
     z, rows, columns = (places.get(axis, 0.0) for axis in "ZYX")
     return PlaneFacts(
-        step(z_step, pixel_size.MICROMETRES.get(z_unit)),
-        step(time_step, SECONDS.get(time_unit)),
+        step(z_step, pixel_size.micrometres(z_unit)),
+        step(time_step, seconds(time_unit)),
         *colours,
         (z, rows, columns) if math.isfinite(z + rows + columns) and any((z, rows, columns)) else None,
     )

@@ -20,7 +20,16 @@ from dgno.errors import (
 )
 from dgno.io.opening import refused_name
 from dgno.io.output import FORMATS, alike, told_apart
-from dgno.restoration.inputs import FOLDER_SLIDE, SLIDES, Found, find_inputs, is_tree, refuse_among_inputs, refuse_pipe
+from dgno.restoration.inputs import (
+    FOLDER_SLIDE,
+    SLIDES,
+    Found,
+    find_inputs,
+    is_tree,
+    refuse_among_inputs,
+    refuse_no_folder,
+    refuse_pipe,
+)
 
 ENDINGS = {  # of the names that `--format` gives
     "same": "",
@@ -96,7 +105,7 @@ def plan_jobs(
 
     Raises MissingInput, ConfigError (no images but dgno's own, or `out` is not named as `output_format` wants, or "-"),
     OutputFormat (`out` is named like a format that is not written), OutputCollision (two inputs would share an output),
-    WouldOverwriteInput.
+    OutputNotWritable (`out` is there, and no folder), WouldOverwriteInput.
     """
     refuse_pipe(out, "output")
     found = found or find_inputs(inputs, out)
@@ -113,6 +122,7 @@ def plan_jobs(
     if not is_folder and out.suffix.lower() in (*FORMATS, *SLIDES, FOLDER_SLIDE):
         what = "several images, or a folder, and an output named like one image"
         raise ConfigError(what, path=out, hint="name a folder, or end the name with / to have one of that name")
+    refuse_no_folder(out)
     refuse_among_inputs(inputs, out)
     jobs = _jobs(found, [_renamed(place, output_format) for place in _places(found, out)])
     _refuse_replacing(jobs)

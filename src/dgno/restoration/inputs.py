@@ -8,13 +8,22 @@ a place for it are in the report of their folder.
 from __future__ import annotations
 
 import os
+import stat
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dgno.errors import ConfigError, DgnoError, DgnoWarning, MissingInput, WouldOverwriteInput, printable
+from dgno.errors import (
+    ConfigError,
+    DgnoError,
+    DgnoWarning,
+    MissingInput,
+    OutputNotWritable,
+    WouldOverwriteInput,
+    printable,
+)
 from dgno.io.opening import MAGIC, open_input, os_error
 from dgno.io.output import FORMATS
 from dgno.io.provenance import read_provenance
@@ -145,6 +154,18 @@ def refuse_pipe(path: Path, name: str) -> None:
     """Refuse "-", which is standard input or output elsewhere. Raises ConfigError."""
     if str(path) == "-":
         raise ConfigError(f"the {name} is -", why="dgno uses no pipes", hint="name a file")
+
+
+def refuse_no_folder(out: Path) -> None:
+    """Refuse what is there and no folder, /dev/stdout above all, as the folder of outputs. Raises OutputNotWritable."""
+    try:
+        kind = out.stat().st_mode
+    except OSError:  # whoever makes the folder says what is wrong
+        return
+    if not stat.S_ISDIR(kind):
+        what = "a file and no folder" if stat.S_ISREG(kind) else "a device or a pipe, not a file or a folder"
+        hint = "name an image file, such as out.png, or a folder; dgno writes into no pipes"
+        raise OutputNotWritable(f"the output is {what}", path=out, hint=hint)
 
 
 def refuse_among_inputs(inputs: Sequence[Path], out: Path) -> None:

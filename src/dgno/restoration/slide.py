@@ -18,6 +18,7 @@ from dgno.io.slide import Slide, Window
 from dgno.restoration.feather import Weights
 from dgno.restoration.image import Batch, Restorer, answer_of, leaving
 from dgno.restoration.journal import Journal
+from dgno.restoration.nonfinite import REFUSE, put_back
 from dgno.restoration.slide_finite import finite_plane
 from dgno.restoration.slide_parts import parts_of
 from dgno.restoration.slide_plan import Block, SlidePlan
@@ -64,8 +65,8 @@ class SlideWork:
 
     blur : of each plane; None where all is treated
     overlap, multiple : px, of the tiling: within a block, too, a restorer sees no more than what it changes and context
-    keep_nonfinite : pixels that are NaN or infinite stay what they are, and their neighbours are restored as if they
-        had the values around; otherwise they are refused
+    nonfinite : what becomes of pixels that are NaN or infinite, see `dgno.restoration.nonfinite`; unless they are
+        refused, their neighbours are restored as if they had the values around
     """
 
     plan: SlidePlan
@@ -73,7 +74,7 @@ class SlideWork:
     blur: Mapping[int, Blurred] | None = None
     overlap: int = 0
     multiple: int = 1
-    keep_nonfinite: bool = False
+    nonfinite: str = REFUSE
 
     def is_needed(self, slide: Slide, block: Block) -> bool:
         """Is there anything in the kept part that may change? Not where nothing was scanned."""
@@ -126,7 +127,7 @@ def restore_block(slide: Slide, work: SlideWork, block: Block, seen: Plane) -> R
     tile, channel = block.tile, slide.facts.channel_of(block.plane)
     keep = (slice(*tile.rows.keep), slice(*tile.columns.keep))
     origin = (tile.rows.read.start, tile.columns.read.start)
-    filled, bad = finite_plane(seen, origin, keep=work.keep_nonfinite)
+    filled, bad = finite_plane(seen, origin, keep=work.nonfinite != REFUSE)
     treatments = work.treated(block)
     base = treatments[0].affines[channel] if treatments else Affine(0.0, 1.0)
     given = to_tensor(filled, base)
@@ -153,18 +154,31 @@ def restore_block(slide: Slide, work: SlideWork, block: Block, seen: Plane) -> R
 
 
 class RestoredSlide:
-    """Windows of a restored slide: restored where the journal has a block, and as they were everywhere else."""
+    """Windows of a restored slide: restored where the journal has a block, and as they were everywhere else.
+
+    saturated : values of blended blocks that were newly cut, as far as windows were read
+    filled : values of restored planes that were NaN or infinite, as far
+    """
 
     def __init__(self, slide: Slide, work: SlideWork, journal: Journal) -> None:
         self.slide, self.plan, self.journal = slide, work.plan, journal
-        self.keep_nonfinite = work.keep_nonfinite
-        self.saturated = 0  # values of blended blocks that were newly cut, as far as windows were read
+        self.nonfinite = work.nonfinite
+        self.saturated = self.filled = 0
 
     def read(self, rows: Window, columns: Window, plane: int) -> Plane:
         """The pixels (h, w, samples) of a window of level 0."""
         rows, columns = Span(*rows), Span(*columns)
         pixels = self.slide.read(rows, columns, plane=plane)
-        finite_plane(pixels, (rows.start, columns.start), keep=self.keep_nonfinite)
+        if plane not in self.plan.planes:
+            return pixels
+        _, bad = finite_plane(pixels, (rows.start, columns.start), keep=self.nonfinite != REFUSE)
+        result = self._restored(pixels, rows, columns, plane)
+        if not bad.any():
+            return result
+        self.filled += int(bad.sum())
+        return put_back(result, pixels, bad, self.nonfinite, self.slide.facts.value_range[0])
+
+    def _restored(self, pixels: Plane, rows: Span, columns: Span, plane: int) -> Plane:
         blocks = [b for b in self.plan.landing_in(rows, columns, plane) if b.number in self.journal]
         if not blocks:
             return pixels

@@ -9,7 +9,7 @@ from dgno.arrays import Image, Plane
 from dgno.errors import NonFiniteInput
 from dgno.io.slide import Slide, Window
 from dgno.restorable import check_float32
-from dgno.restoration.nonfinite import fill
+from dgno.restoration.nonfinite import MASK, fill
 
 
 def finite_plane(seen: Plane, place: tuple[int, int], *, keep: bool) -> tuple[Plane, Shaped[np.ndarray, "h w c"]]:
@@ -26,8 +26,8 @@ def finite_plane(seen: Plane, place: tuple[int, int], *, keep: bool) -> tuple[Pl
         first = np.unravel_index(int(bad.argmax()), bad.shape)
         where = f"row {int(first[0]) + place[0]}, column {int(first[1]) + place[1]}"
         what = f"{int(bad.sum())} values that are NaN or infinite, the first at {where}"
-        raise NonFiniteInput(what, hint="replace them, or say --nonfinite mask, which leaves them as they are")
-    return (np.zeros_like(seen) if bad.all() else fill(Image(seen, "YXS"), "mask")[0].pixels), bad
+        raise NonFiniteInput(what, hint="replace them, or say --nonfinite inpaint or mask")
+    return (np.zeros_like(seen) if bad.all() else fill(Image(seen, "YXS"), MASK)[0].pixels), bad
 
 
 class FiniteSlide(Slide):

@@ -12,6 +12,7 @@ from dgno.restoration.account import Account, Blur
 from dgno.restoration.assessment import BLURRED
 from dgno.restoration.image import cut_in_words
 from dgno.restoration.journal import Journal
+from dgno.restoration.nonfinite import Filled
 from dgno.restoration.options import IMAGE, OFF
 from dgno.restoration.slide import RestoredSlide, read_block, restore_block
 from dgno.restoration.slide_one_type import OneType
@@ -29,6 +30,7 @@ def report_of(run: SlideRun, journal: Journal, result: RestoredSlide, account: A
     """All that is known after a slide was written."""
     facts, tiling = run.slide.facts, run.tiling
     saturated = result.saturated + sum(int(one.facts["saturated"]) for one in journal.entries.values())
+    filled = Filled(result.filled, run.options.nonfinite, facts.value_range[0])  # what is read below was read before
     delta = _delta(run, journal, result)
     seam = seam_index(_before(run), result.read, run.plan, journal.__contains__)  # NaN where a pixel is
     return {
@@ -47,6 +49,7 @@ def report_of(run: SlideRun, journal: Journal, result: RestoredSlide, account: A
         "tile_delta": asdict(delta) if delta is not None and math.isfinite(delta.rms) else None,
         "saturated": saturated,
         "saturated_at": list(facts.ends),
+        **({"nonfinite": asdict(filled)} if filled.count else {}),
         "values": len(run.planes) * facts.shape[0] * facts.shape[1] * facts.samples,
         "bad_tiles": [asdict(tile) for tile in run.slide.bad_tiles],
         "memory": list(run.steps),
@@ -63,6 +66,8 @@ def in_words(facts: Mapping[str, Any]) -> tuple[str, ...]:
         words.append("borders of tiles may show: see seam_index and tile_delta in the report")
     if facts["saturated"] and "values" in facts:  # not in reports of older versions
         words.append(cut_in_words(facts["saturated"], facts["values"], facts["saturated_at"]))
+    if "nonfinite" in facts:
+        words.append(Filled(**facts["nonfinite"]).in_words())
     if bad := facts["bad_tiles"]:
         first = bad[0]
         place = f"rows {first['rows'][0]} to {first['rows'][1] - 1}, columns {first['columns'][0]} to "

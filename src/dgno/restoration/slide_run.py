@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any  # of options that two functions share
 import torch
 
 from dgno.arrays import Image, Plane
-from dgno.errors import ConfigError, OutOfMemory
+from dgno.errors import OutOfMemory
 from dgno.io.atomic import name_beside
 from dgno.io.checksum import file_sha256
 from dgno.io.image_slide import ImageSlide
@@ -35,6 +35,7 @@ from dgno.restoration.batch import Job
 from dgno.restoration.from_weights import on_cpu
 from dgno.restoration.image import Normalizer, Progress, fit_channels, tiling_of
 from dgno.restoration.journal import Identity, refuse_another
+from dgno.restoration.nonfinite import MASK, REFUSE
 from dgno.restoration.options import IMAGE, OFF
 from dgno.restoration.selection import stand_in
 from dgno.restoration.slide import (
@@ -80,9 +81,6 @@ class SlideRun:
 
     def __init__(self, job: Job, bench: Workbench) -> None:
         self.job, self.bench, self.options = job, bench, bench.options
-        if self.options.nonfinite == "inpaint":
-            hint = "say --nonfinite mask, which leaves such pixels as they are"
-            raise ConfigError("--nonfinite inpaint with a slide", path=job.source, hint=hint)
         self.folder = work_folder(job.target)
         is_scanned = job.source.is_dir() or is_slide(job.source, limits=bench.limits)
         self.route = self.options.slide_route if is_scanned else self.options.route
@@ -213,7 +211,7 @@ class SlideRun:
     @property
     def _looked_at(self) -> Slide:
         """The slide, with something in place of values that are NaN or infinite if these may be there."""
-        return FiniteSlide(self.slide) if self.options.nonfinite == "mask" else self.slide
+        return FiniteSlide(self.slide) if self.options.nonfinite != REFUSE else self.slide
 
     @cached_property
     def survey(self) -> SlideSurvey:
@@ -240,7 +238,7 @@ class SlideRun:
             self._blur,
             overlap=self.tiling["overlap"],
             multiple=self.tiling["multiple"],
-            keep_nonfinite=self.options.nonfinite == "mask",
+            nonfinite=self.options.nonfinite,
         )
 
     @property
@@ -294,6 +292,8 @@ class SlideRun:
 
     @cached_property
     def facts(self) -> SlideFacts:
-        """What the output is: as the input, but for a pixel size that the user knows better."""
-        size = self.options.pixel_size
-        return self.slide.facts if size is None else replace(self.slide.facts, pixel_size=(size, size))
+        """What the output is: as the input, but for a pixel size that the user knows better, and NaN that is masked."""
+        facts, size = self.slide.facts, self.options.pixel_size
+        if self.options.nonfinite == MASK and not math.isfinite(facts.fill):
+            facts = replace(facts, fill=facts.value_range[0])
+        return facts if size is None else replace(facts, pixel_size=(size, size))

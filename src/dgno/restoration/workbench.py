@@ -126,7 +126,7 @@ class Workbench:
         if not planes:
             return image
         options = self.options
-        filled, bad = fill(image, options.nonfinite)
+        filled, bad = fill(image, options.nonfinite, planes)
         found: dict[int, Assessment] = {}
         remedies = {name: self.remedy_of(image, name) for name in (BLURRED if self.routing else (DEFOCUS,))}
         if self.routing is not None:

@@ -19,6 +19,7 @@ from dgno.optics.exposure import ExposureRange
 from dgno.optics.moving import MotionRange
 from dgno.optics.simulate import BlurRange
 from dgno.optics.varied import VariedRange, Variety
+from dgno.training.lines import lines_of, with_lines
 from dgno.training.records import read, with_preset
 from dgno.weights.learnt import Learnt
 from dgno.weights.store import NORMALIZATIONS, embedded_names
@@ -186,18 +187,21 @@ class TrainConfig:
 
 
 def load_config(path: Path) -> TrainConfig:
-    """Read a TOML file; every unknown key, missing key, wrong type and impossible value is named, all at once.
+    """Read a TOML file; every unknown key, missing key, wrong type and impossible value is named, all at once, with
+    the line where it is easily found.
 
     Relative paths in it (`data`, `out`, `init`, `pairs.split_file`) start at its own folder. In [network], `preset`
     takes the fields of a network of `dgno models`, which the others change.
     """
-    table = _table(path)
+    text, table = _table(path)
     problems: list[str] = []
     if isinstance(network := table.get("network"), dict):
         table["network"] = with_preset(network, problems)
     config = read(TrainConfig, table, "", problems)
     if problems:
-        raise ConfigError("the configuration does not fit", path=path, why="; ".join(problems))
+        lines = lines_of(text)
+        why = "; ".join(with_lines(problem, lines) for problem in problems)
+        raise ConfigError("the configuration does not fit", path=path, why=why)
     assert isinstance(config, TrainConfig)
     init = config.init
     if init is not None and str(init) not in embedded_names():
@@ -209,14 +213,15 @@ def load_config(path: Path) -> TrainConfig:
     return dataclasses.replace(config, data=data, out=out, init=init, pairs=pairs)
 
 
-def _table(path: Path) -> dict[str, Any]:
-    """The contents of a TOML file; its size and depth are bounded."""
+def _table(path: Path) -> tuple[str, dict[str, Any]]:
+    """The text of a TOML file and its contents; its size and depth are bounded."""
     try:
         with path.open("rb") as file:
             data = file.read(LARGEST + 1)
         if len(data) > LARGEST:
             raise ConfigError("too long for a configuration", path=path, why=f"more than {LARGEST} bytes")
-        return tomllib.loads(data.decode("utf-8-sig"))  # Windows writes a mark at the start
+        text = data.decode("utf-8-sig")  # Windows writes a mark at the start
+        return text, tomllib.loads(text)
     except RecursionError as error:
         raise ConfigError("cannot read the configuration", path=path, why="it is nested too deeply") from error
     except FileNotFoundError as error:
