@@ -45,7 +45,6 @@ LEARNT = {  # by the "configuration" of a header that does not say it: the file,
     "docs/training/fluorescence-nano.toml": Learnt(sigma=4.5),
     "7cc92b1972e5ee7e": Learnt(sigma=4.5),  # dl-defocus
     "024bed596517261a": Learnt(length=40),  # dl-motion
-    "f92eca474affbf51": Learnt(sigma=4, length=30),  # fluorescence-mixed-nano
 }
 
 
