@@ -35,10 +35,8 @@ static void pack_halves(
     unsigned short parts[TOGETHER];
     for (long k = 0; k < count; k++) left[k] = inputs[k * s->input_stride];
     for (long part = 0; part < s->parts; part++, out += size) {
-        for (long k = 0; k < TOGETHER; k++) {
-            parts[k] = nearest_half(left[k]);
-            left[k] -= float_of_half(parts[k]);
-        }
+        for (long k = 0; k < TOGETHER; k++) parts[k] = nearest_half(left[k]);
+        for (long k = 0; k < TOGETHER && part + 1 < s->parts; k++) left[k] -= float_of_half(parts[k]);
         for (long k = 0; k < (count + 1) / 2; k++) memcpy(out + k * lanes, parts + 2 * k, sizeof *out);
     }
 }
