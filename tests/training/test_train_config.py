@@ -234,7 +234,7 @@ def test_the_recipes_of_the_paper(name: str, layout: str, channels: int, scale: 
 def test_every_documented_configuration_is_one_of_these() -> None:
     others = {"bbbc006-w1", "bbbc006-w2", "3dhistech", "dpdd", "variants"}  # the paper's, and benchmarks/variants.py's
     went_on = ("brightfield-nano", "brightfield-motion-nano", "brightfield-mixed-nano", "fluorescence-motion-nano")
-    others |= {f"{name}-on" for name in went_on} | {"fluorescence-motion-nano-on-2"}
+    others |= {f"{name}-on" for name in went_on} | {"fluorescence-motion-nano-on-2", "brightfield-mixed-nano-on-2"}
     assert {path.stem for path in DOCUMENTED.glob("*.toml")} == {*embedded_names(), *others}
 
 
