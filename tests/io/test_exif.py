@@ -44,6 +44,12 @@ def test_a_given_pixel_size_is_that_of_exif_too(
     np.testing.assert_allclose((LENGTHS[unit] / y, LENGTHS[unit] / x), size, rtol=1e-3)
 
 
+def test_a_density_that_exif_cannot_hold_is_left(tmp_path: Path) -> None:
+    save(tmp_path / "x.png", 72, 2)
+    write_image(tmp_path / "y.png", replace(read_image(tmp_path / "x.png"), pixel_size=(1e-6, 1e-6)))
+    assert said(tmp_path / "y.png") == (72, 72, 2)
+
+
 @pytest.mark.parametrize("ending", [".jpg", ".png"])
 def test_what_nobody_changes_stays(tmp_path: Path, ending: str) -> None:
     """Also where a file contradicts itself."""

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from dgno.io.open_slide import open_slide
-from dgno.io.plane_facts import display_of
+from dgno.io.plane_facts import display_of, of_omero
 from dgno.io.pyramid import halved
 from dgno.io.slide import SlideFacts
 from dgno.io.slide_write import write_slide
@@ -66,10 +66,12 @@ def test_the_display_of_other_channels_is_not_taken_over(tmp_path: Path) -> None
     None, 3, {}, {"channels": [3, {"active": "yes", "window": {"min": "0", "max": 1}}], "rdefs": 7},
     {"channels": [{"window": {"min": 5, "max": 5}, "coefficient": float("nan"), "family": "<b>"}],
      "rdefs": {"defaultZ": -1, "defaultT": True, "model": ["color"]}},
+    {"channels": None}, {"channels": [{"coefficient": 10**400, "window": {"min": 0, "max": 10**400, "end": 10**400}}]},
 ])  # fmt: skip
 def test_a_display_that_makes_no_sense_is_passed_over(omero: object) -> None:
     found = display_of(omero)
     assert not any(found["channels"]) and not found["rdefs"]
+    assert of_omero(omero)[1] == ()
 
 
 def grid(shape: Sequence[int], steps: Sequence[float], start: Sequence[float]) -> np.ndarray:

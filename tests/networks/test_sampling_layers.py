@@ -53,7 +53,12 @@ def test_it_is_its_layers(down: Downsample, x: Tensor) -> None:
     torch.testing.assert_close(*at_weight, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("change", [hook, derive, replace_second])
+def append(down: Downsample) -> None:
+    down.append(nn.Identity())
+    down[0].weight.data *= 2
+
+
+@pytest.mark.parametrize("change", [hook, derive, replace_second, append])
 def test_what_is_more_than_its_layers_counts(down: Downsample, x: Tensor, change: Callable[[Downsample], None]) -> None:
     wanted = 2 * down(x)
     change(down)
@@ -77,3 +82,19 @@ def test_in_mixed_precision_sums_are_floats_where_no_gradient_is_wanted(x: Tenso
     torch.testing.assert_close(found, plain.float(), rtol=2**-8, atol=1e-3)
     with_gradient.sum().backward()
     assert convolution.weight.grad is not None
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64], ids=str)
+def test_in_mixed_precision_weights_of_other_types_are_torchs(down: Downsample, x: Tensor, dtype: torch.dtype) -> None:
+    """As in torch's own layers."""
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        found, plain = down.to(dtype)(x.to(dtype)), nn.Sequential(*down)(x.to(dtype))
+        of_floats = down.bfloat16()(x)
+    assert found.dtype == plain.dtype
+    assert torch.equal(found, plain)
+    assert of_floats.shape == found.shape
+
+
+def test_shapes_without_numbers(down: Downsample, x: Tensor) -> None:
+    """On the meta device, which has no mixed precision."""
+    assert down.to("meta")(x.to("meta")).shape == (2, 32, 6, 10)

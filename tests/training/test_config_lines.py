@@ -94,3 +94,14 @@ def test_no_other_key_is_blamed() -> None:
     assert with_lines("out is missing", lines) == "out is missing"
     told = with_lines("blur: no such blur: sigma is 3, wanted two; spread is 5; give two", lines)
     assert told == "line 4: blur: no such blur: sigma is 3, wanted two; spread is 5; give two"
+
+
+@pytest.mark.parametrize("separator", ["\x0c", "\x85", "\u2028"], ids=ascii)
+def test_lines_end_where_toml_ends_them(separator: str) -> None:
+    assert lines_of(f"# a{separator}b\r\nseed = 1\n") == {"seed": 2}
+
+
+def test_what_stands_in_a_list_is_no_table() -> None:
+    """Lists over several lines, brackets in texts and comments among them."""
+    text = "x = [ # [\n [1],\n ['['],\n [2]\n]\nseed = 2\n[blur]\nsigma = [\"[\", 1]\nspread = 3\n"
+    assert lines_of(text) == {"x": 1, "seed": 6, "blur": 7, "blur.sigma": 8, "blur.spread": 9}

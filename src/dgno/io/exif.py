@@ -21,6 +21,7 @@ TURNS = {
 ORIENTATION, X_RESOLUTION, Y_RESOLUTION, UNIT = 274, 282, 283, 296
 SHORT, RATIONAL = 3, 5
 LARGEST_DENOMINATOR = 100  # with the densest pixels the numerator has 30 bits then
+LARGEST_NUMERATOR = 2**32 - 1
 
 
 def orientation(exif: bytes) -> int:
@@ -47,7 +48,7 @@ def with_pixel_size(exif: bytes, size: PixelSize) -> bytes:
         if place := _place(exif, tag, RATIONAL):
             (at,) = struct.unpack_from(_order(exif) + "I", exif, place)
             density = Fraction(length / side).limit_denominator(LARGEST_DENOMINATOR)
-            if 8 <= at <= len(exif) - 8 and density:
+            if 8 <= at <= len(exif) - 8 and 0 < density.numerator <= LARGEST_NUMERATOR:
                 struct.pack_into(_order(exif) + "II", changed, at, density.numerator, density.denominator)
                 if unit:
                     struct.pack_into(_order(exif) + "H", changed, unit, CENTIMETRE)

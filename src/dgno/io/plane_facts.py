@@ -83,10 +83,15 @@ def of_imagej(imagej: Mapping[str, Any], *, has_size: bool) -> PlaneFacts:  # An
     )
 
 
+def channels_of(omero: Any) -> list[Mapping[str, Any]]:  # Any: JSON
+    """What an OME-Zarr says of each of its channels; nothing where that makes no sense."""
+    said = omero.get("channels") if isinstance(omero, Mapping) else None
+    return [channel if isinstance(channel, Mapping) else {} for channel in said] if isinstance(said, list) else []
+
+
 def of_omero(omero: Any) -> tuple[tuple[str, ...], tuple[tuple[float, float], ...]]:  # Any: JSON
     """Colours of the channels of an OME-Zarr, and the ranges that they are shown in."""
-    channels = omero.get("channels", ()) if isinstance(omero, Mapping) else ()
-    parts = [channel if isinstance(channel, Mapping) else {} for channel in channels]
+    parts = channels_of(omero)
     colours = tuple(str(part.get("color", "")).upper() for part in parts)
     windows = [window if isinstance(window, Mapping) else {} for window in (part.get("window") for part in parts)]
     ranges = [shown_range(window.get("start"), window.get("end")) for window in windows]
@@ -97,7 +102,7 @@ def of_omero(omero: Any) -> tuple[tuple[str, ...], tuple[tuple[float, float], ..
 def display_of(omero: Any) -> dict[str, Any]:  # Any: JSON
     """What else an OME-Zarr says of how it is shown: which channels are, the ends of their sliders, the first plane."""
     said: Mapping[str, Any] = omero if isinstance(omero, Mapping) else {}
-    channels = [_right(part, CHANNEL) for part in said.get("channels", ())]
+    channels = [_right(part, CHANNEL) for part in channels_of(omero)]
     return {"channels": channels, "rdefs": _right(said.get("rdefs"), RDEFS)}
 
 
@@ -112,7 +117,12 @@ def _is_flag(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # JSON has integers beyond all floats
+        return False
 
 
 def _is_place(value: Any) -> bool:

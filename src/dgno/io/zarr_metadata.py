@@ -22,7 +22,7 @@ from dgno.errors import InputTooLarge, UnknownFormat, UnreadableInput, Unsupport
 from dgno.io import pixel_size
 from dgno.io.limits import Limits
 from dgno.io.opening import open_regular
-from dgno.io.plane_facts import display_of, of_omero, seconds, step
+from dgno.io.plane_facts import channels_of, display_of, of_omero, seconds, step
 from dgno.io.slide import checked_magnification
 from dgno.stored import PlaneFacts
 from dgno.value_ranges import Range
@@ -241,9 +241,7 @@ def _planes(axes: str, units: list[str], scale: list[float] | None, origin: list
 
 
 def _channel_names(omero: Any) -> tuple[str, ...]:  # Any: JSON
-    if not isinstance(omero, Mapping):
-        return ()
-    names = tuple(str(channel.get("label", "")) for channel in omero.get("channels", ()))
+    names = tuple(str(channel.get("label", "")) for channel in channels_of(omero))
     return names if any(names) else ()
 
 

@@ -277,11 +277,12 @@ def convolution(
     float32, of factors that were rounded."""
     maps = [x] if second is None else [x, second]
     needs_gradient = torch.is_grad_enabled() and any(t.requires_grad for t in (*maps, weight, bias) if t is not None)
-    is_mixed = torch.is_autocast_enabled(x.device.type)
+    is_mixed = x.device.type == "cpu" and torch.is_autocast_enabled("cpu")
     if is_mixed and weight.dtype == torch.float32:  # another layer may have given bfloat16
         maps = [z.float() if z.dtype == torch.bfloat16 else z for z in maps]
     choice = choose_convolution(x.device, maps[0].dtype)
-    if choice.name == "reference" or (needs_gradient and not choice.has_gradient):
+    is_torchs = is_mixed and any(t.dtype != torch.float32 for t in (*maps, weight, bias) if t is not None)
+    if choice.name == "reference" or is_torchs or (needs_gradient and not choice.has_gradient):
         return convolution_reference(x, weight, bias, second, unshuffled=unshuffled)
     half = is_mixed and not needs_gradient
     return convolution_c.convolution_c(maps[0], weight, bias, *maps[1:], unshuffled=unshuffled, half=half)

@@ -84,9 +84,10 @@ class Downsample(nn.Sequential):
 
     def forward(self, x: Map) -> Float[Tensor, "b 2*c h//2 w//2"]:
         """Both in one call, where nothing asks for the map in between."""
-        convolution, unshuffle = self
-        if not (fusing.is_plain(convolution, (Convolution,)) and fusing.is_plain(unshuffle, (nn.PixelUnshuffle,))):
-            return unshuffle(convolution(x))
+        convolution = self[0]
+        kinds = ((Convolution,), (nn.PixelUnshuffle,))
+        if len(self) != len(kinds) or not all(map(fusing.is_plain, self, kinds)) or x.ndim != 4:
+            return super().forward(x)
         assert isinstance(convolution, Convolution)
         return backends.convolution(x, convolution.weight, convolution.bias, unshuffled=True)
 

@@ -14,6 +14,7 @@ DOTTED = rf"{NAME}(?:[ \t]*\.[ \t]*{NAME})*"
 KEY = re.compile(rf"[ \t]*({DOTTED})[ \t]*=")
 TABLE = re.compile(rf"[ \t]*\[[ \t]*({DOTTED})[ \t]*\][ \t]*(?:#.*)?$")
 TABLES = re.compile(rf"[ \t]*\[\[[ \t]*({DOTTED})[ \t]*\]\][ \t]*(?:#.*)?$")
+TEXT, COMMENT = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'[^']*'"), re.compile(r"#.*")
 LONGEST_LINE = 1000
 PATH = r"[\w.\[\]-]+"
 SAID = re.compile(rf"(?:unknown key ')?({PATH})")
@@ -27,9 +28,14 @@ def lines_of(text: str) -> dict[str, int]:
     found: dict[str, int] = {}
     counts: dict[str, int] = {}
     table = ""
-    for number, line in enumerate(text.splitlines(), 1):
+    depth = 0  # of lists and inline tables that go on
+    for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), 1):  # TOML knows no other ends of lines
         if len(line) > LONGEST_LINE:
             continue
+        if depth or KEY.match(line):
+            within, depth = depth > 0, max(0, depth + _opened(line))
+            if within:
+                continue
         if several := TABLES.match(line):
             *above, last = _parts(several[1])
             path = _joined(_path(above, counts), last)
@@ -43,6 +49,12 @@ def lines_of(text: str) -> dict[str, int]:
         elif key := KEY.match(line):
             found.setdefault(_joined(table, ".".join(_parts(key[1]))), number)
     return found
+
+
+def _opened(line: str) -> int:
+    """Brackets that a line opens and does not close, those of its texts and of its comment aside."""
+    bare = COMMENT.sub("", TEXT.sub("", line))
+    return sum(bare.count(bracket) for bracket in "[{") - sum(bare.count(bracket) for bracket in "]}")
 
 
 def with_lines(problem: str, lines: Mapping[str, int]) -> str:
